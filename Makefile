@@ -1,0 +1,43 @@
+# make demo   from a clone to a report in one command
+# make test   everything that must hold: lint, types, import contracts, sizes, tests
+# make bench  the side-by-side measurement that writes docs/benchmarks.md (run nothing else meanwhile)
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints-test.txt
+
+export ORT_DISABLE_TELEMETRY := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: demo test lint types pytest bench clean
+
+demo: $(VENV)/.demo
+	$(BIN)/sardonyx demo
+
+test: lint pytest
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python tools/check_sizes.py
+
+pytest: $(VENV)/.dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+bench: $(VENV)/.bench
+	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# One stamp per set of extras; a stamp older than what it was made from installs again.
+$(VENV)/.%: pyproject.toml constraints-test.txt | $(VENV)/bin/python
+	$(PIP) -e '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find src tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

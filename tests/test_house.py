@@ -1,0 +1,39 @@
+"""The house keeps its own rules: packaging, import time, and no forbidden words in the wheel."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def _run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    return done.stdout.strip()
+
+
+def test_import_brings_no_optional_package() -> None:
+    heavy = {"torch", "onnx", "onnxruntime", "openvino", "sklearn", "transformers", "llvmlite"}
+    code = f"import sardonyx, sys; print(sorted({heavy!r} & set(sys.modules)))"
+    assert _run(code) == "[]"
+
+
+def test_import_is_quick() -> None:
+    code = (
+        "import time, numpy; start = time.perf_counter(); import sardonyx;"
+        "print(time.perf_counter() - start)"
+    )
+    assert min(float(_run(code)) for _ in range(3)) < 0.15
+
+
+def test_runtime_dependencies_are_the_agreed_five() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = {row.split(">")[0] for row in project["dependencies"]}
+    assert names == {"numpy", "ml_dtypes", "llvmlite", "click", "rich"}
+
+
+def test_package_says_that_it_is_typed() -> None:
+    assert (ROOT / "src" / "sardonyx" / "py.typed").exists()
