@@ -1,0 +1,165 @@
+"""What every error code means and how to mend it: the text behind `sardonyx explain E0203`.
+
+Ranges: E01 files and formats, E02 feeds and run arguments, E03 graphs and shapes, E04 operators,
+E05 limits, E06 convert, E07 quantize, compare and bench, E08 engine, E09 command line. Each range
+is one table below, in order; a test keeps the tables equal to the codes that the source raises.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Explanation(NamedTuple):
+    """A code's `title`, its `meaning` in a few sentences, and how to `mend` it."""
+
+    title: str
+    meaning: str
+    mend: str
+
+
+FILES = {
+    "E0101": Explanation(
+        "file cannot be read",
+        "The file does not exist, is not a regular file, or may not be read.",
+        "Check the path and its permissions.",
+    ),
+    "E0102": Explanation(
+        "not an ONNX model",
+        "The bytes break the rules of protobuf's wire format at the offset that is named, so "
+        "they are damaged, cut short, or of another format.",
+        "Fetch or export the file again; compare its size and digest with the source's.",
+    ),
+    "E0103": Explanation(
+        "file cannot be written",
+        "The target could not be created or renamed into place. What stood there is unchanged.",
+        "Check the folder's permissions and the free space, or write elsewhere.",
+    ),
+    "E0104": Explanation(
+        "unknown kind of source",
+        "A model is loaded from a path, bytes, a binary file object or an onnx.ModelProto.",
+        "Pass one of these.",
+    ),
+    "E0105": Explanation(
+        "model too large for one file",
+        "A protobuf message cannot be larger than 2 GiB.",
+        "Save with external_data=True, which keeps the weights in a file beside the model.",
+    ),
+    "E0106": Explanation(
+        "package missing",
+        "This form of the model needs a package that is not installed.",
+        "Install it, or use sx.save and sx.to_bytes, which need none.",
+    ),
+    "E0110": Explanation(
+        "bad tensor dims",
+        "A stored tensor has a negative dim or more elements than can be addressed.",
+        "The exporter wrote a damaged tensor; export the model again.",
+    ),
+    "E0111": Explanation(
+        "tensor data do not fit the dims",
+        "The dims and the data type say how many bytes or elements a stored tensor has, and "
+        "there are fewer or more.",
+        "The exporter wrote a damaged tensor; export the model again.",
+    ),
+    "E0112": Explanation(
+        "unusable data type",
+        "The data type is not one of the 28 of ONNX, or not usable in this place.",
+        "Cast to a type that ONNX has.",
+    ),
+    "E0113": Explanation(
+        "tensor stored in two ways",
+        "A stored tensor's elements must be in exactly one of its data fields.",
+        "The exporter wrote a damaged tensor; export the model again.",
+    ),
+    "E0120": Explanation(
+        "external data outside the model's folder",
+        "External data must lie in the folder of the model file, named by a relative path "
+        "without `..`. Anything else could make a model read any file of yours.",
+        "Move the data file beside the model, and name it relative to the model.",
+    ),
+    "E0121": Explanation(
+        "external data is not a plain file",
+        "External data must be a regular file of the model's owner; links that lead out of the "
+        "folder, devices, pipes, folders and hard links to other people's files are refused.",
+        "Copy the data into a regular file beside the model.",
+    ),
+    "E0122": Explanation(
+        "bad external data entry",
+        "The keys of an external tensor are location, offset, length and checksum; offset and "
+        "length are whole numbers, and each key occurs once.",
+        "Save the model again with a tool that follows the ONNX standard.",
+    ),
+    "E0123": Explanation(
+        "external data out of the file's bounds",
+        "Offset and length do not lie inside the data file, or the length does not fit the dims.",
+        "The data file is damaged, cut short, or of another model; fetch it again.",
+    ),
+    "E0124": Explanation(
+        "external data without a folder",
+        "The model came from bytes or a stream, so there is no folder to look for its data in.",
+        "Load the model from its path, or name the folder with base_dir=.",
+    ),
+    "E0125": Explanation(
+        "external data file missing",
+        "The data file that the model names does not exist beside it.",
+        "Copy the data file into the model's folder under the name that the model uses.",
+    ),
+}
+
+LIMITS = {
+    "E0501": Explanation(
+        "file too large",
+        "The file is larger than the limit in force.",
+        "Raise it with SARDONYX_LIMITS or the limits= argument if you trust the file.",
+    ),
+    "E0502": Explanation(
+        "nested too deep",
+        "Graphs inside graphs, or types inside types, go deeper than the limit in force.",
+        "Raise it with SARDONYX_LIMITS or the limits= argument if you trust the model.",
+    ),
+    "E0503": Explanation(
+        "too many parts",
+        "The model has more nodes, initializers, fields or inlined nodes than the limit in force.",
+        "Raise it with SARDONYX_LIMITS or the limits= argument if you trust the model.",
+    ),
+    "E0504": Explanation(
+        "tensor too large",
+        "A tensor's rank or size is beyond the limit in force.",
+        "Raise it with SARDONYX_LIMITS or the limits= argument if you trust the model.",
+    ),
+    "E0505": Explanation(
+        "constant folding too large",
+        "Folding constants would make the model larger than the budget in force.",
+        "Raise fold_bytes or fold_total with SARDONYX_LIMITS, or switch folding off.",
+    ),
+    "E0506": Explanation(
+        "too much memory",
+        "The run would need more memory than the share of this machine's memory in force.",
+        "Feed a smaller batch, or raise memory_bytes or memory_share with SARDONYX_LIMITS.",
+    ),
+    "E0507": Explanation(
+        "took too long",
+        "Compiling or running took longer than the limit in force.",
+        "Raise compile_seconds or run_seconds with SARDONYX_LIMITS.",
+    ),
+    "E0508": Explanation(
+        "too many loop trips",
+        "A Loop or Scan would run more trips than the limit in force.",
+        "Raise trips with SARDONYX_LIMITS or the limits= argument if you trust the model.",
+    ),
+}
+
+COMMAND = {
+    "E0901": Explanation(
+        "unreadable setting",
+        "An environment variable or option has a value that cannot be understood.",
+        "Use the form that the message names, or unset it.",
+    ),
+    "E0902": Explanation(
+        "unknown setting",
+        "There is no setting of that name.",
+        "`sardonyx doctor` lists the settings and their values.",
+    ),
+}
+
+CODES: dict[str, Explanation] = {**FILES, **LIMITS, **COMMAND}
