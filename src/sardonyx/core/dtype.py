@@ -185,11 +185,4 @@ def unpack(data: Any, dtype: DType, count: int) -> np.ndarray[Any, Any]:
     else:
         codes = raw[:, None] >> np.arange(0, 8, dtype.bits, dtype=np.uint8)
     codes = (codes & np.uint8((1 << dtype.bits) - 1)).reshape(-1)[:count]
-    if dtype.is_int and dtype.is_signed:
-        codes = _sign_extend(codes, dtype.bits)
     return codes.view(dtype.numpy)
-
-
-def _sign_extend(codes: np.ndarray[Any, Any], bits: int) -> np.ndarray[Any, Any]:
-    shift = np.uint8(8 - bits)
-    return (codes << shift).view(np.int8) >> shift.view(np.int8)
