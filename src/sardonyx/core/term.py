@@ -1,0 +1,508 @@
+"""The nodes of the expression DAG and their constructors (import them from `core.expr`).
+
+    Expr := const | var | load(index) | reduce(extent, body) | op(Expr, ...)
+
+Two structurally equal expressions are the same object, so `is` and `==` compare structure and
+a dict keyed by Expr is a common-subexpression table. `int64` expressions are index arithmetic:
+sums and products are kept as polynomials with a canonical term order, floor-division and modulo
+are simplified with the facts that variables carry (`dim` symbols are >= 1, a loop variable is in
+[0, extent)). Expressions of every other dtype keep the order in which they were written, because
+floating-point arithmetic is not associative.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+from sardonyx.core.dtype import DType
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    Scalar: TypeAlias = "Expr | int | float | bool"
+
+INDEX = DType.INT64
+
+UNARY = frozenset(
+    "neg abs exp log sqrt rsqrt erf tanh sigmoid sin cos tan asin acos atan sinh cosh asinh acosh "
+    "atanh floor ceil round trunc sign not bitnot isnan isinf cast".split()
+)
+BINARY = frozenset(
+    "add sub mul div floordiv mod truncdiv fmod pow min max lt le eq ne and or xor "
+    "bitand bitor bitxor shl shr".split()
+)
+COMPARE = frozenset({"lt", "le", "eq", "ne", "isnan", "isinf", "and", "or", "xor", "not"})
+REDUCTIONS = frozenset({"add", "mul", "min", "max", "and", "or"})
+
+_table: WeakValueDictionary[tuple[Any, ...], Expr] = WeakValueDictionary()
+_fresh = itertools.count()
+
+
+class Expr:
+    """One node of the expression DAG; build it with the functions of `core.expr`.
+
+    `op` names the operation, `args` are its operands, `arg` its static argument (the number of a
+    const, the name of a var, the buffer of a load, the combining operation of a reduce).
+    """
+
+    __slots__ = ("__weakref__", "_facts", "arg", "args", "dtype", "free", "key", "op")
+
+    op: str
+    args: tuple[Expr, ...]
+    arg: Any
+    dtype: DType
+    key: bytes
+    free: frozenset[Expr]
+
+    def __repr__(self) -> str:
+        return show(self)
+
+    def __add__(self, other: Scalar) -> Expr:
+        return add(self, other)
+
+    def __radd__(self, other: Scalar) -> Expr:
+        return add(self.like(other), self)
+
+    def __sub__(self, other: Scalar) -> Expr:
+        return sub(self, other)
+
+    def __rsub__(self, other: Scalar) -> Expr:
+        return sub(self.like(other), self)
+
+    def __mul__(self, other: Scalar) -> Expr:
+        return mul(self, other)
+
+    def __rmul__(self, other: Scalar) -> Expr:
+        return mul(self.like(other), self)
+
+    def __truediv__(self, other: Scalar) -> Expr:
+        return binary("div", self, other)
+
+    def __rtruediv__(self, other: Scalar) -> Expr:
+        return binary("div", self.like(other), self)
+
+    def __floordiv__(self, other: Scalar) -> Expr:
+        return floordiv(self, other)
+
+    def __mod__(self, other: Scalar) -> Expr:
+        return mod(self, other)
+
+    def __neg__(self) -> Expr:
+        return mul(self, -1) if self.dtype is INDEX else unary("neg", self)
+
+    def __lt__(self, other: Scalar) -> Expr:
+        return binary("lt", self, other)
+
+    def __le__(self, other: Scalar) -> Expr:
+        return binary("le", self, other)
+
+    def __gt__(self, other: Scalar) -> Expr:
+        return binary("lt", self.like(other), self)
+
+    def __ge__(self, other: Scalar) -> Expr:
+        return binary("le", self.like(other), self)
+
+    def __and__(self, other: Scalar) -> Expr:
+        return binary("and", self, other)
+
+    def __or__(self, other: Scalar) -> Expr:
+        return binary("or", self, other)
+
+    def __bool__(self) -> bool:
+        if self.op == "const":
+            return bool(self.arg)
+        raise TypeError(f"the truth of `{self}` is not known before running")
+
+    def like(self, other: Scalar) -> Expr:
+        """`other` as an expression, a Python number taking this expression's dtype."""
+        return other if isinstance(other, Expr) else const(other, self.dtype)
+
+    @property
+    def is_const(self) -> bool:
+        """Whether this is a literal number."""
+        return self.op == "const"
+
+
+def make(op: str, args: tuple[Expr, ...], arg: Any, dtype: DType) -> Expr:
+    """The one node with these parts, without simplifying; for the constructors' use."""
+    ident = (op, args, arg, dtype, type(arg))
+    found = _table.get(ident)
+    if found is not None:
+        return found
+    self = object.__new__(Expr)
+    self.op, self.args, self.arg, self.dtype = op, args, arg, dtype
+    text = f"{op}|{arg!r}|{dtype.value}|".encode()
+    self.key = blake2b(text + b"".join(a.key for a in args), digest_size=8).digest()
+    self.free = _free_variables(self)
+    self._facts = None
+    _table[ident] = self
+    return self
+
+
+def _free_variables(e: Expr) -> frozenset[Expr]:
+    if e.op == "var":
+        return frozenset((e,))
+    if e.op == "reduce":
+        return (e.args[1].free - {e.args[0]}) | (e.args[0].args[0].free if e.args[0].args else _NONE)
+    if not e.args:
+        return _NONE
+    if len(e.args) == 1:
+        return e.args[0].free
+    return frozenset().union(*(a.free for a in e.args))
+
+
+_NONE: frozenset[Expr] = frozenset()
+
+
+def const(value: Scalar, dtype: DType = INDEX) -> Expr:
+    """A literal of the given dtype; a Python float keeps its bits through `float.hex`."""
+    if isinstance(value, Expr):
+        return value
+    if dtype.is_bool:
+        number: Any = bool(value)
+    elif dtype.is_int:
+        number = int(value)
+    else:
+        number = _Float(value)
+    return make("const", (), number, dtype)
+
+
+class _Float(float):
+    """A float whose equality separates 0.0 from -0.0 and unifies NaN, as hash-consing needs."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, float) and self.hex() == other.hex()
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(self.hex())
+
+
+def number(e: Expr | int) -> int | None:
+    """The integer that an index expression is known to be, or None."""
+    if isinstance(e, int):
+        return e
+    return e.arg if e.op == "const" else None
+
+
+def symbol(name: str, lower: int = 1) -> Expr:
+    """A dimension known only when running: an int64 that is at least `lower`."""
+    return make("var", (), (name, lower), INDEX)
+
+
+def var(name: str, extent: Expr | int) -> Expr:
+    """A loop variable: an int64 in [0, extent)."""
+    return make("var", (const(extent),), (name, 0), INDEX)
+
+
+def scalar(name: str, dtype: DType) -> Expr:
+    """A named run-time scalar of any dtype (an accumulator, a let-bound value)."""
+    return make("var", (), (name, None), dtype)
+
+
+def fresh(extent: Expr | int) -> Expr:
+    """A loop variable with a name used nowhere else."""
+    return var(f"_{next(_fresh)}", extent)
+
+
+def name_of(v: Expr) -> str:
+    """The name of a variable."""
+    return str(v.arg[0])
+
+
+def load(buffer: Any, index: Iterable[Scalar], dtype: DType) -> Expr:
+    """The element of `buffer` (any hashable with a stable repr) at `index`."""
+    return make("load", tuple(const(i) for i in index), buffer, dtype)
+
+
+def reduce(op: str, extent: Scalar, body: Callable[[Expr], Expr]) -> Expr:
+    """`op` over body(k) for k in [0, extent); the empty reduction is the op's identity."""
+    if op not in REDUCTIONS:
+        raise ValueError(f"unknown reduction {op!r}")
+    extent = const(extent)
+    if number(extent) == 1:
+        return body(const(0))
+    inner = fresh(extent)
+    value = body(inner)
+    bound = var(f"r{_depth(value) + 1}", extent)
+    return make("reduce", (bound, substitute(value, {inner: bound})), op, value.dtype)
+
+
+def _depth(e: Expr) -> int:
+    deepest, stack, seen = 0, [e], {e}
+    while stack:
+        x = stack.pop()
+        if x.op == "reduce":
+            deepest = max(deepest, int(name_of(x.args[0])[1:]))
+        for a in x.args:
+            if a not in seen:
+                seen.add(a)
+                stack.append(a)
+    return deepest
+
+
+def cast(e: Expr, dtype: DType) -> Expr:
+    """`e` converted with ONNX Cast's semantics for in-range values."""
+    if e.dtype is dtype:
+        return e
+    if e.op == "const" and not (dtype.is_int and e.dtype.is_float):
+        return const(e.arg, dtype)
+    return make("cast", (e,), None, dtype)
+
+
+def unary(op: str, e: Expr) -> Expr:
+    """A one-operand operation of `UNARY` on an element."""
+    if op not in UNARY:
+        raise ValueError(f"unknown operation {op!r}")
+    if op == "not" and e.op == "const":
+        return const(not e.arg, DType.BOOL)
+    return make(op, (e,), None, DType.BOOL if op in COMPARE else e.dtype)
+
+
+def binary(op: str, a: Expr, b: Scalar) -> Expr:
+    """A two-operand operation of `BINARY`; a Python number takes the other side's dtype."""
+    if op not in BINARY:
+        raise ValueError(f"unknown operation {op!r}")
+    right = a.like(b)
+    if a.dtype is not right.dtype:
+        raise TypeError(f"{op} of {a.dtype} and {right.dtype}: {a} and {right}")
+    if a.dtype is INDEX and op in _INDEX_RULES:
+        return _INDEX_RULES[op](a, right)
+    if op in ("and", "or") and a.dtype.is_bool:
+        return _logic(op, a, right)
+    return make(op, (a, right), None, DType.BOOL if op in COMPARE else a.dtype)
+
+
+def _logic(op: str, a: Expr, b: Expr) -> Expr:
+    for x, y in ((a, b), (b, a)):
+        if x.op == "const":
+            return (y if x.arg else x) if op == "and" else (x if x.arg else y)
+    return a if a is b else make(op, (a, b), None, DType.BOOL)
+
+
+def add(a: Expr, b: Scalar) -> Expr:
+    """a + b."""
+    return binary("add", a, b)
+
+
+def sub(a: Expr, b: Scalar) -> Expr:
+    """a - b."""
+    return binary("sub", a, b)
+
+
+def mul(a: Expr, b: Scalar) -> Expr:
+    """a * b."""
+    return binary("mul", a, b)
+
+
+def floordiv(a: Expr, b: Scalar) -> Expr:
+    """a // b rounded to minus infinity."""
+    return binary("floordiv", a, b)
+
+
+def mod(a: Expr, b: Scalar) -> Expr:
+    """a - (a // b) * b, with the sign of b."""
+    return binary("mod", a, b)
+
+
+def minimum(a: Expr, b: Scalar) -> Expr:
+    """The smaller; NaN where either is NaN."""
+    return binary("min", a, b)
+
+
+def maximum(a: Expr, b: Scalar) -> Expr:
+    """The larger; NaN where either is NaN."""
+    return binary("max", a, b)
+
+
+def eq(a: Expr, b: Scalar) -> Expr:
+    """Whether a equals b (`==` on Expr compares structure)."""
+    return binary("eq", a, b)
+
+
+def where(condition: Expr, yes: Expr, no: Scalar) -> Expr:
+    """`yes` where the bool `condition` holds, else `no`; only the chosen side is evaluated."""
+    other = yes.like(no)
+    if condition.op == "const":
+        return yes if condition.arg else other
+    if yes is other:
+        return yes
+    if yes.dtype is not other.dtype:
+        raise TypeError(f"where of {yes.dtype} and {other.dtype}")
+    return make("where", (condition, yes, other), None, yes.dtype)
+
+
+def exp(e: Expr) -> Expr:
+    """e to the power x."""
+    return unary("exp", e)
+
+
+def sqrt(e: Expr) -> Expr:
+    """The square root."""
+    return unary("sqrt", e)
+
+
+def rebuild(e: Expr, args: tuple[Expr, ...]) -> Expr:
+    """`e` with other operands, simplified again."""
+    if args == e.args:
+        return e
+    if e.op in BINARY:
+        return fold(e.op, args)
+    if e.op == "where":
+        return where(args[0], args[1], args[2])
+    if e.op == "cast":
+        return cast(args[0], e.dtype)
+    if e.op in UNARY:
+        return unary(e.op, args[0])
+    return make(e.op, args, e.arg, e.dtype)
+
+
+def fold(op: str, args: tuple[Expr, ...]) -> Expr:
+    """A binary operation over two or more operands, from the left."""
+    out = args[0]
+    for a in args[1:]:
+        out = binary(op, out, a)
+    return out
+
+
+def substitute(e: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
+    """`e` with expressions replaced; shared parts are rebuilt once."""
+    return transform(e, lambda x: mapping.get(x))
+
+
+def transform(e: Expr, visit: Callable[[Expr], Expr | None]) -> Expr:
+    """`e` rebuilt from the leaves; `visit(x)` may return what to put in place of x (not None)."""
+    memo: dict[Expr, Expr] = {}
+    stack = [e]
+    while stack:
+        x = stack[-1]
+        if x in memo:
+            stack.pop()
+            continue
+        replaced = visit(x)
+        if replaced is not None:
+            memo[x] = replaced
+            stack.pop()
+            continue
+        missing = [a for a in x.args if a not in memo]
+        if missing:
+            stack.extend(missing)
+            continue
+        memo[x] = rebuild(x, tuple(memo[a] for a in x.args))
+        stack.pop()
+    return memo[e]
+
+
+def walk(*roots: Expr) -> list[Expr]:
+    """Every expression reachable from the roots, operands before users, each once."""
+    seen: dict[Expr, None] = {}
+    stack = [(r, False) for r in reversed(roots)]
+    while stack:
+        x, ready = stack.pop()
+        if x in seen:
+            continue
+        if ready:
+            seen[x] = None
+            continue
+        stack.append((x, True))
+        stack.extend((a, False) for a in reversed(x.args) if a not in seen)
+    return list(seen)
+
+
+def evaluate(e: Expr, env: Mapping[Expr, int]) -> int:
+    """The integer value of an index or bool expression without loads, given its variables."""
+    memo: dict[Expr, Any] = dict(env)
+    for x in walk(e):
+        if x in memo:
+            continue
+        if x.op == "const":
+            memo[x] = x.arg
+        elif x.op == "where":
+            memo[x] = memo[x.args[1]] if memo[x.args[0]] else memo[x.args[2]]
+        elif x.op in _EVALUATE:
+            memo[x] = _EVALUATE[x.op](*(memo[a] for a in x.args))
+        else:
+            raise KeyError(f"`{x}` has no value here")
+    return memo[e]  # type: ignore[no-any-return]
+
+
+_EVALUATE: dict[str, Callable[..., Any]] = {
+    "add": lambda *t: sum(t),
+    "sub": lambda a, b: a - b,
+    "mul": lambda a, *rest: _product((a, *rest)),
+    "floordiv": lambda a, b: a // b if b else 0,
+    "mod": lambda a, b: a % b if b else 0,
+    "truncdiv": lambda a, b: (abs(a) // abs(b)) * (1 if (a < 0) == (b < 0) else -1) if b else 0,
+    "min": min,
+    "max": max,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "and": lambda a, b: a and b,
+    "or": lambda a, b: a or b,
+    "not": lambda a: not a,
+    "cast": lambda a: a,
+    "abs": abs,
+    "neg": lambda a: -a,
+    "sign": lambda a: (a > 0) - (a < 0),
+}
+
+
+def _product(values: Iterable[int]) -> int:
+    out = 1
+    for v in values:
+        out *= v
+    return out
+
+
+def product(values: Iterable[Scalar]) -> Expr:
+    """The product of index expressions (1 of none)."""
+    out = const(1)
+    for v in values:
+        out = mul(out, v)
+    return out
+
+
+_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%"}
+
+
+def show(e: Expr) -> str:
+    """The text form of an expression; `core.parse` of the loops text reads it back."""
+    if e.op == "const":
+        return str(e.arg) if e.dtype is INDEX else f"{e.arg}:{e.dtype}"
+    if e.op == "var":
+        return name_of(e)
+    if e.op == "load":
+        return f"{e.arg}[{', '.join(map(show, e.args))}]"
+    if e.op == "reduce":
+        v = e.args[0]
+        return f"{e.arg}({show(e.args[1])} for {name_of(v)} < {show(v.args[0])})"
+    if e.op in _INFIX:
+        return "(" + f" {_INFIX[e.op]} ".join(map(show, e.args)) + ")"
+    suffix = f":{e.dtype}" if e.op == "cast" else ""
+    return f"{e.op}({', '.join(map(show, e.args))}){suffix}"
+
+
+_INDEX_RULES: dict[str, Callable[[Expr, Expr], Expr]] = {}
+
+
+Rule = Callable[[Expr, Expr], Expr]
+
+
+def index_rule(op: str) -> Callable[[Rule], Rule]:
+    """Registers the simplifying constructor of an int64 operation."""
+
+    def register(rule: Rule) -> Rule:
+        _INDEX_RULES[op] = rule
+        return rule
+
+    return register

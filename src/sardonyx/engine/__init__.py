@@ -1,0 +1,1 @@
+"""From graph to machine code: fusion, planning, LLVM, threads."""

@@ -1,0 +1,1 @@
+"""The model as data: values, nodes, the base of operators, text, checks and rewriting."""

@@ -1,0 +1,342 @@
+"""The model as data: a use-def graph of values and nodes.
+
+    Graph := inputs, outputs, initializers, nodes (in topological order), opsets, functions
+    Node  := op (an Op instance), inputs, outputs        Value := name, type, producer, uses, const
+
+A subgraph (an attribute of If, Loop, Scan) refers to the outer graph's values directly; such a
+use is recorded on the value like any other. Text in, text out: `graph.text`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import INDEX, Expr, const, number, product, show
+
+if TYPE_CHECKING:
+    from sardonyx.core.tensor import SparseTensor, Tensor
+    from sardonyx.graph.op import Op
+
+Dim = Expr
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """What is known of a value before running.
+
+    `shape` is a tuple of int64 Expr, or None where not even the rank is known. `value` holds the
+    elements of a small tensor, row-major, as Expr, where they are known or are arithmetic on
+    dims. `kind` is tensor, sparse, sequence, optional or map; `elem` is the contained type.
+    """
+
+    dtype: DType | None = None
+    shape: tuple[Expr, ...] | None = None
+    value: tuple[Expr, ...] | None = None
+    kind: str = "tensor"
+    elem: Type | None = None
+
+    @property
+    def rank(self) -> int | None:
+        """The number of dims, or None when unknown."""
+        return None if self.shape is None else len(self.shape)
+
+    @property
+    def dims(self) -> tuple[Expr, ...]:
+        """The shape of a value whose rank is known."""
+        if self.shape is None:
+            raise ValueError("the rank is not known")
+        return self.shape
+
+    @property
+    def count(self) -> Expr:
+        """The number of elements."""
+        return product(self.dims)
+
+    @property
+    def static_shape(self) -> tuple[int, ...] | None:
+        """The shape as integers, or None when some dim is symbolic."""
+        if self.shape is None:
+            return None
+        dims = [number(d) for d in self.shape]
+        return None if None in dims else tuple(d for d in dims if d is not None)
+
+    def __str__(self) -> str:
+        if self.kind != "tensor":
+            return f"{self.kind}({self.elem or '?'})"
+        dims = "?" if self.shape is None else ",".join(show(d) for d in self.shape)
+        return f"{self.dtype or '?'}[{dims}]"
+
+    def with_shape(self, shape: Iterable[Expr | int]) -> Type:
+        """This type with another shape and no known value."""
+        return replace(self, shape=tuple(const(d) for d in shape), value=None)
+
+
+def tensor_type(dtype: DType, shape: Iterable[Expr | int] | None) -> Type:
+    """The type of a tensor; integers in the shape become constant dims."""
+    return Type(dtype, None if shape is None else tuple(const(d) for d in shape))
+
+
+@dataclass(eq=False, slots=True)
+class Value:
+    """One tensor (or sequence, optional, map) of a graph; compared by identity.
+
+    `producer` is the node that makes it, None for inputs and initializers. `uses` counts
+    (node -> number of its inputs that are this value). `const` holds an initializer's data.
+    `layout` is the storage order of its axes (outermost first), None for row-major: memory holds
+    axis layout[0] slowest. `extra` belongs to the format that loaded the value.
+    """
+
+    name: str
+    type: Type = field(default_factory=Type)
+    const: Tensor | SparseTensor | None = None
+    producer: Node | None = None
+    uses: dict[Node, int] = field(default_factory=dict)
+    layout: tuple[int, ...] | None = None
+    extra: Any = None
+
+    @property
+    def dtype(self) -> DType | None:
+        """The element type."""
+        return self.type.dtype
+
+    @property
+    def shape(self) -> tuple[Expr, ...] | None:
+        """The symbolic shape."""
+        return self.type.shape
+
+    def __repr__(self) -> str:
+        return f"%{self.name}: {self.type}"
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """An operation applied to values; make one with `Graph.append`, so that uses are kept.
+
+    An absent optional input or an unwanted output is None. `meta` holds the node's metadata
+    properties (such as `pkg.torch.onnx.stack_trace`), `extra` what its format must keep.
+    """
+
+    op: Op
+    inputs: tuple[Value | None, ...]
+    outputs: tuple[Value | None, ...]
+    name: str = ""
+    doc: str = ""
+    meta: dict[str, str] = field(default_factory=dict)
+    extra: Any = None
+
+    def __repr__(self) -> str:
+        return f"<{self.op.op_type} {self.name!r}>"
+
+    @property
+    def output(self) -> Value:
+        """The first output."""
+        out = self.outputs[0]
+        assert out is not None
+        return out
+
+
+@dataclass(eq=False)
+class Function:
+    """A model-local function: a graph with named attributes; inputs and outputs are values."""
+
+    domain: str
+    name: str
+    body: Graph
+    overload: str = ""
+    attributes: tuple[str, ...] = ()
+    extra: Any = None
+
+
+@dataclass(eq=False)
+class Graph:
+    """A graph, the main one carrying the model's opsets, functions and metadata.
+
+    `assumed` lists pairs of dims that shape inference took as equal; a session checks them when
+    it binds shapes. `extra` is what the format must keep to save the model as it came.
+    """
+
+    name: str = ""
+    inputs: list[Value] = field(default_factory=list)
+    outputs: list[Value] = field(default_factory=list)
+    initializers: dict[str, Value] = field(default_factory=dict)
+    opsets: dict[str, int] = field(default_factory=dict)
+    functions: dict[tuple[str, str, str], Function] = field(default_factory=dict)
+    meta: dict[str, str] = field(default_factory=dict)
+    doc: str = ""
+    assumed: list[tuple[Expr, Expr]] = field(default_factory=list)
+    source: str = ""
+    extra: Any = None
+    _nodes: dict[Node, None] = field(default_factory=dict)
+    _names: int = 0
+
+    @property
+    def nodes(self) -> Sequence[Node]:
+        """The nodes in order; a snapshot, so the graph may change while iterating."""
+        return tuple(self._nodes)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def fresh_name(self, stem: str) -> str:
+        """A value or node name that no value of this graph made so far has."""
+        taken = {v.name for v in self.values()}
+        while True:
+            self._names += 1
+            name = f"{stem}_{self._names}"
+            if name not in taken:
+                return name
+
+    def append(
+        self, op: Op, inputs: Iterable[Value | None], outputs: Iterable[Value | None],
+        name: str = "", doc: str = "", meta: dict[str, str] | None = None,
+    ) -> Node:  # fmt: skip
+        """Adds a node at the end (`sort` restores topological order) and records its uses."""
+        node = Node(op, tuple(inputs), tuple(outputs), name, doc, dict(meta or {}))
+        self._nodes[node] = None
+        for v in node.outputs:
+            if v is not None:
+                v.producer = node
+        _record(node, 1)
+        return node
+
+    def remove(self, node: Node) -> None:
+        """Takes a node out; its outputs must not be used any more, or be replaced first."""
+        del self._nodes[node]
+        _record(node, -1)
+        for v in node.outputs:
+            if v is not None and v.producer is node:
+                v.producer = None
+
+    def set_inputs(self, node: Node, inputs: Iterable[Value | None]) -> None:
+        """Gives a node other inputs."""
+        _record(node, -1)
+        node.inputs = tuple(inputs)
+        _record(node, 1)
+
+    def set_op(self, node: Node, op: Op) -> None:
+        """Gives a node another op, its subgraphs' uses included."""
+        _record(node, -1)
+        node.op = op
+        _record(node, 1)
+
+    def replace(self, old: Value, by: Value) -> None:
+        """Makes every reader of `old`, subgraphs and graph outputs included, read `by`."""
+        for user in list(old.uses):
+            if old in user.inputs:
+                self.set_inputs(user, [by if v is old else v for v in user.inputs])
+            for body in subgraphs(user.op):
+                body.replace_captured(user, old, by)
+        self.outputs = [by if v is old else v for v in self.outputs]
+
+    def replace_captured(self, owner: Node, old: Value, by: Value) -> None:
+        """Replaces an outer value inside this subgraph of `owner`."""
+        _record(owner, -1)
+        for node in self.nodes:
+            if old in node.inputs:
+                self.set_inputs(node, [by if v is old else v for v in node.inputs])
+            for body in subgraphs(node.op):
+                body.replace_captured(node, old, by)
+        self.outputs = [by if v is old else v for v in self.outputs]
+        _record(owner, 1)
+
+    def values(self) -> Iterator[Value]:
+        """Inputs, initializers, then every node's outputs."""
+        yield from self.inputs
+        yield from self.initializers.values()
+        for node in self._nodes:
+            for v in node.outputs:
+                if v is not None:
+                    yield v
+
+    def constant(self, tensor: Tensor, name: str = "const") -> Value:
+        """A new initializer with this data."""
+        taken = self.initializers
+        unique = name if name not in taken else self.fresh_name(name)
+        shape = tuple(const(d) for d in tensor.shape)
+        value = Value(unique, Type(tensor.dtype, shape), const=tensor)
+        taken[unique] = value
+        return value
+
+    def sort(self) -> None:
+        """Restores topological order, keeping the present order where it is free to."""
+        ready: dict[Node, None] = {}
+        state: dict[Node, int] = {}
+        for root in self._nodes:
+            stack = [root]
+            while stack:
+                node = stack[-1]
+                if state.get(node) == 2:
+                    stack.pop()
+                    continue
+                state[node] = 1
+                before = [p for p in self._dependencies(node) if state.get(p) != 2]
+                if any(state.get(p) == 1 for p in before):
+                    raise CycleError(node.name)
+                if before:
+                    stack.extend(before)
+                    continue
+                state[node] = 2
+                ready[node] = None
+                stack.pop()
+        self._nodes = ready
+
+    def _dependencies(self, node: Node) -> list[Node]:
+        found = []
+        for v in (*node.inputs, *captured(node)):
+            if v is not None and v.producer is not None and v.producer in self._nodes:
+                found.append(v.producer)
+        return found
+
+
+class CycleError(ValueError):
+    """The nodes do not form an acyclic graph."""
+
+
+def subgraphs(op: Op) -> list[Graph]:
+    """The graphs among an op's attributes."""
+    found: list[Graph] = []
+    for value in op.attributes().values():
+        items = value if isinstance(value, tuple) else (value,)
+        found.extend(g for g in items if isinstance(g, Graph))
+    return found
+
+
+def captured(node: Node) -> dict[Value, int]:
+    """The outer values that a node's subgraphs read, with the number of reads."""
+    counts: dict[Value, int] = {}
+    for body in subgraphs(node.op):
+        own = set(body.values())
+        for inner in body.nodes:
+            for v in (*inner.inputs, *captured(inner)):
+                if v is not None and v not in own:
+                    counts[v] = counts.get(v, 0) + 1
+        for v in body.outputs:
+            if v not in own:
+                counts[v] = counts.get(v, 0) + 1
+    return counts
+
+
+def _record(node: Node, step: int) -> None:
+    counts = captured(node)
+    for v in node.inputs:
+        if v is not None:
+            counts[v] = counts.get(v, 0) + 1
+    for v, n in counts.items():
+        total = v.uses.get(node, 0) + step * n
+        if total > 0:
+            v.uses[node] = total
+        else:
+            v.uses.pop(node, None)
+
+
+def dims_of(values: Iterable[int | str | Expr]) -> tuple[Expr, ...]:
+    """Dims from integers, symbol names and expressions."""
+    from sardonyx.core.expr import symbol
+
+    return tuple(symbol(d) if isinstance(d, str) else const(d, INDEX) for d in values)

@@ -1,0 +1,247 @@
+"""The base of every operator: a frozen dataclass whose fields are the ONNX attributes.
+
+    @dataclass(frozen=True)
+    class Relu(Op):
+        "max(x, 0)"
+        since = 14
+        def infer(self, x): return x
+        def reference(self, x): return np.maximum(x, 0)
+        def at(self, idx, x): return maximum(x[idx], 0)
+
+`infer` and `reference` make an op work, `at` (or `contract`, `build`) makes it compile and fuse,
+`expand` gives it a body in other ops. Registration happens on subclassing; `find` chooses the
+version. Older versions are subclasses in the same file, with `name` set to the ONNX name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sardonyx.core.expr import Expr, const, fresh, number
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from sardonyx.core.dtype import DType
+    from sardonyx.graph.ir import Graph, Type
+
+Types = "Type | tuple[Type, ...]"
+
+
+class Index(tuple[Expr, ...]):
+    """The subscripts of one output element; `shape` is that output's shape."""
+
+    shape: tuple[Expr, ...]
+
+    def __new__(cls, subscripts: Iterable[Expr | int], shape: Iterable[Expr | int]) -> Index:
+        self = super().__new__(cls, tuple(const(i) for i in subscripts))
+        self.shape = tuple(const(d) for d in shape)
+        return self
+
+
+class Operand:
+    """An input as `at` sees it: `x[idx]` is the Expr of one element, read from memory or computed.
+
+    `type.value` holds the elements where they are known before running.
+    """
+
+    type: Type
+
+    @property
+    def shape(self) -> tuple[Expr, ...]:
+        """The dims."""
+        return self.type.dims
+
+    @property
+    def dtype(self) -> DType:
+        """The element type."""
+        assert self.type.dtype is not None
+        return self.type.dtype
+
+    @property
+    def rank(self) -> int:
+        """The number of dims."""
+        return len(self.shape)
+
+    def __getitem__(self, idx: Expr | int | Sequence[Expr | int]) -> Expr:
+        raise NotImplementedError
+
+    def known(self) -> tuple[Expr, ...] | None:
+        """The elements, row-major, where they are known before running."""
+        return self.type.value
+
+    def broadcast(self, idx: Index) -> Expr:
+        """The element that numpy broadcasting pairs with output element `idx`."""
+        tail = idx[len(idx) - self.rank :]
+        shape = idx.shape[len(idx) - self.rank :]
+        return self[[_stretch(i, d, out) for i, d, out in zip(tail, self.shape, shape, strict=True)]]
+
+
+def _stretch(i: Expr, dim: Expr, out: Expr) -> Expr:
+    if number(dim) == 1:
+        return const(0)
+    if dim is out or dim.is_const:
+        return i
+    return i * _is_long(dim)
+
+
+def _is_long(dim: Expr) -> Expr:
+    from sardonyx.core.expr import minimum
+
+    return minimum(dim - 1, 1)
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """out[place(b, m, n)] = finish(sum over k of left(b, m, k) * right(b, k, n), place(b, m, n)).
+
+    `batch`, `m`, `n`, `k` are extents; the functions take tuples of subscripts of those lengths.
+    `place` gives the output subscripts. The product is computed in the output's precision class.
+    `left` should be the activations and `right` the weights where one of them is constant.
+    """
+
+    batch: tuple[Expr, ...]
+    m: tuple[Expr, ...]
+    n: tuple[Expr, ...]
+    k: tuple[Expr, ...]
+    left: Callable[[Subscripts, Subscripts, Subscripts], Expr]
+    right: Callable[[Subscripts, Subscripts, Subscripts], Expr]
+    place: Callable[[Subscripts, Subscripts, Subscripts], tuple[Expr, ...]]
+    finish: Callable[[Expr, Index], Expr]
+    acc: DType
+
+
+Subscripts = tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class Op:
+    """One version of one operator; instances are immutable and equal when their fields are.
+
+    Class variables: `domain` ("" is ai.onnx), `since` (first opset with this behaviour), `name`
+    (defaults to the class name), `tolerance` (exact, rounding or reduction: how exactly two
+    implementations must agree), `random` (results differ from run to run),
+    `variadic_outputs` (the number of outputs is the node's choice, see `outputs`).
+    """
+
+    domain: ClassVar[str] = ""
+    since: ClassVar[int] = 1
+    name: ClassVar[str] = ""
+    tolerance: ClassVar[str] = "rounding"
+    random: ClassVar[bool] = False
+
+    outputs: int = field(default=1, kw_only=True, repr=False, metadata={"attribute": False})
+
+    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        if "name" not in cls.__dict__:
+            cls.name = cls.__name__
+        if not abstract:
+            versions = _registry.setdefault((cls.domain, cls.name), {})
+            versions[cls.since] = cls
+
+    @property
+    def op_type(self) -> str:
+        """The ONNX operator name."""
+        return type(self).name
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes by ONNX name, those left at None (absent) excluded."""
+        found = {}
+        for f in dataclasses.fields(self):
+            if f.metadata.get("attribute", True):
+                value = getattr(self, f.name)
+                if value is not None:
+                    found[f.metadata.get("onnx", f.name)] = value
+        return found
+
+    def infer(self, *inputs: Any) -> Any:
+        """The output Type (or a tuple of them) from the input Types (None where absent)."""
+        raise NotImplementedError(f"{self.op_type} has no shape inference")
+
+    def reference(self, *inputs: Any) -> Any:
+        """The output array (or tuple) computed with numpy: the definition of the op."""
+        raise NotImplementedError(f"{self.op_type} has no reference")
+
+    @classmethod
+    def has(cls, capability: str) -> bool:
+        """Whether the class defines `at`, `contract`, `expand`, `build`, `control` or another."""
+        return getattr(cls, capability, None) is not getattr(Op, capability, None)
+
+    def at(self, idx: Index, *inputs: Any) -> Expr:
+        """The Expr of the first output's element at `idx`."""
+        raise NotImplementedError
+
+    def at_output(self, which: int, idx: Index, *inputs: Any) -> Expr:
+        """The Expr of output number `which` at `idx`."""
+        if which:
+            raise NotImplementedError
+        return self.at(idx, *inputs)
+
+    def contract(self, out: Type, *inputs: Any) -> Contraction | None:
+        """The op as a sum of products, where it is one for these operands."""
+        del out, inputs
+        return None
+
+    def expand(self, graph: Graph, *inputs: Any) -> Any:
+        """Appends nodes of simpler ops to `graph`; returns the output value(s), None to decline."""
+        raise NotImplementedError
+
+    def build(self, outs: tuple[Type, ...], *inputs: Type | None) -> Any:
+        """A loops.ir Kernel over (outputs..., inputs...) for what `at` cannot say."""
+        raise NotImplementedError
+
+    def control(self, call: Callable[..., Any], *inputs: Any) -> Any:
+        """Runs a control-flow op; `call(graph, arrays)` runs a subgraph, returning its outputs."""
+        raise NotImplementedError
+
+
+_registry: dict[tuple[str, str], dict[int, type[Op]]] = {}
+
+
+@dataclass(frozen=True)
+class Opaque(Op, abstract=True):
+    """An operator nobody has defined: kept as data, refused by name only when it must run."""
+
+    kind: str = field(default="", metadata={"attribute": False})
+    space: str = field(default="", metadata={"attribute": False})
+    overload: str = field(default="", metadata={"attribute": False})
+    settings: tuple[tuple[str, Any], ...] = field(default=(), metadata={"attribute": False})
+
+    @property
+    def op_type(self) -> str:
+        """The operator name found in the model."""
+        return self.kind
+
+    def attributes(self) -> dict[str, Any]:
+        """The attributes as found."""
+        return dict(self.settings)
+
+
+def domain_of(op: Op) -> str:
+    """The domain an op instance belongs to."""
+    return op.space if isinstance(op, Opaque) else type(op).domain
+
+
+def find(domain: str, name: str, opset: int) -> type[Op] | None:
+    """The op class in force at an opset version, None when there is none."""
+    versions = _registry.get(("" if domain == "ai.onnx" else domain, name), {})
+    usable = [since for since in versions if since <= opset]
+    return versions[max(usable)] if usable else None
+
+
+def registered() -> dict[tuple[str, str], dict[int, type[Op]]]:
+    """Every known op: (domain, name) -> since -> class."""
+    return {key: dict(versions) for key, versions in _registry.items()}
+
+
+def loop_index(shape: Sequence[Expr]) -> Index:
+    """Fresh loop variables over a shape."""
+    return Index([fresh(d) for d in shape], shape)
+
+
+def as_arrays(result: Any) -> tuple[np.ndarray[Any, Any], ...]:
+    """What a `reference` returned, as a tuple."""
+    return result if isinstance(result, tuple) else (result,)

@@ -1,0 +1,1 @@
+"""Kernels as data: loop programs, their text, checks, interpreter and targets."""
