@@ -160,6 +160,11 @@ COMMAND = {
         "There is no setting of that name.",
         "`sardonyx doctor` lists the settings and their values.",
     ),
+    "E0903": Explanation(
+        "instruction set not available",
+        "SARDONYX_CPU asks for an instruction set that this machine, or its hypervisor, lacks.",
+        "Unset it, or take one of those that the message lists.",
+    ),
 }
 
 CODES: dict[str, Explanation] = {**FILES, **LIMITS, **COMMAND}
