@@ -1,0 +1,1 @@
+"""Statements that spell their own machine instructions, one module per instruction set."""
