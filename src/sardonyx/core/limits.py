@@ -29,7 +29,7 @@ class Limits:
     file_bytes: int | None = (1 << 31) - 1
     external_bytes: int | None = None
     depth: int = 100
-    fields: int = 100_000_000
+    fields: int = 10_000_000
     nodes: int = 1_000_000
     initializers: int = 1_000_000
     inlined: int = 1_000_000

@@ -1,0 +1,1 @@
+"""Model files to graphs and back: one module, one format."""
