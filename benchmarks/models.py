@@ -105,6 +105,7 @@ def _pool(reference: Any, module: Any) -> Arrays:
 def build(name: str, cache: Path = CACHE) -> Files:
     """Build one reference model unless the cache has it; both files appear, or neither."""
     import torch
+
     from architectures import REFERENCES
 
     found = files(name, cache)
@@ -170,8 +171,9 @@ def describe_ops(path: Path) -> list[str]:
             f"{a.name}={_short(onnx.helper.get_attribute_value(a))}"
             for a in sorted(node.attribute, key=lambda a: a.name)
         )
+        wired = "".join("x" if i else "-" for i in node.input)
         key = f"{node.domain + '::' if node.domain else ''}{node.op_type}({attributes})"
-        key += f" inputs={''.join('x' if i else '-' for i in node.input)} outputs={len(node.output)}"
+        key += f" inputs={wired} outputs={len(node.output)}"
         counts[key] = counts.get(key, 0) + 1
     opsets = ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import)
     head = f"ir {model.ir_version}, opsets {opsets}, {len(model.graph.node)} nodes, "

@@ -40,22 +40,16 @@ class Measures:
 
 
 def _tokens_per_line(text: str) -> float:
-    """Tokens per line that holds code; a docstring is a text, not code, and an f-string is one."""
-    tokens, lines, depth, opens = 0, set[int](), 0, True
+    """Tokens per line that is neither blank nor a comment; an f-string is one token."""
+    tokens, depth = 0, 0
     starts = getattr(tokenize, "FSTRING_START", -1)
     ends = getattr(tokenize, "FSTRING_END", -1)
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type in LAYOUT:
-            opens = opens or token.type not in (tokenize.NL, tokenize.COMMENT)
-            continue
-        docstring = opens and token.type == tokenize.STRING
-        opens = False
         depth -= token.type == ends
-        if not depth and not docstring:
-            tokens += token.type != ends
-            lines.update(range(token.start[0], token.end[0] + 1))
+        tokens += not depth and token.type != ends and token.type not in LAYOUT
         depth += token.type == starts
-    return tokens / max(1, len(lines))
+    bare = (line.lstrip() for line in text.splitlines())
+    return tokens / max(1, sum(1 for line in bare if line and not line.startswith("#")))
 
 
 def _functions(tree: ast.Module) -> Iterator[tuple[int, str, int]]:

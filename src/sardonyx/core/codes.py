@@ -149,6 +149,78 @@ LIMITS = {
     ),
 }
 
+BENCH = {
+    "E0740": Explanation(
+        "contender cannot be imported",
+        "A contender of a measurement is named `module:function`, and there is none of that "
+        "name.",
+        "Check the spelling, and that the module can be imported in a fresh interpreter.",
+    ),
+    "E0741": Explanation(
+        "contender hangs",
+        "A contender's process gave no answer within the time that was allowed.",
+        "Allow more time, or measure a smaller input.",
+    ),
+    "E0742": Explanation(
+        "contender died",
+        "A contender's process ended while it was measured; its last words are shown.",
+        "Run the model once with that provider alone to see the fault by itself.",
+    ),
+    "E0743": Explanation(
+        "contender failed",
+        "A contender could not load or run the model.",
+        "Run the model once with that provider alone to see the fault by itself.",
+    ),
+    "E0744": Explanation(
+        "contenders with the same name",
+        "Two contenders of one measurement carry the same label.",
+        "Give each its own label.",
+    ),
+    "E0745": Explanation(
+        "nothing to measure with",
+        "A measurement needs at least one set of inputs.",
+        "Pass feeds, or let them be made from the model's inputs.",
+    ),
+    "E0746": Explanation(
+        "impossible thread count",
+        "A thread count is below 1, or none is given.",
+        "Pass threads=(1,) or more.",
+    ),
+    "E0747": Explanation(
+        "machine too busy to measure",
+        "Every pair of times strayed too far from its neighbours to be counted.",
+        "Let nothing else run on the machine, and measure again.",
+    ),
+}
+
+ENGINE = {
+    "E0801": Explanation(
+        "malformed kernel",
+        "A loop program breaks a rule of its language at the statement that is shown.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
+    "E0802": Explanation(
+        "code refused by LLVM",
+        "The LLVM text made for a kernel does not parse or does not verify.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
+    "E0803": Explanation(
+        "compiler ended",
+        "LLVM ended the process that compiled a kernel.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
+    "E0804": Explanation(
+        "code cannot be linked",
+        "Machine code refers to a function that this process does not have.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
+    "E0805": Explanation(
+        "text of a kernel cannot be read",
+        "A text of the loop language breaks its grammar at the line that is shown.",
+        "Compare with what `sardonyx dump --stage loops` prints.",
+    ),
+}
+
 COMMAND = {
     "E0901": Explanation(
         "unreadable setting",
@@ -167,4 +239,4 @@ COMMAND = {
     ),
 }
 
-CODES: dict[str, Explanation] = {**FILES, **LIMITS, **COMMAND}
+CODES: dict[str, Explanation] = {**FILES, **LIMITS, **BENCH, **ENGINE, **COMMAND}
