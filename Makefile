@@ -11,7 +11,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint types pytest bench clean
+.PHONY: demo test lint pytest bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/sardonyx demo
@@ -29,6 +29,9 @@ pytest: $(VENV)/.dev
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)
+
+docs: $(VENV)/.dev
+	$(BIN)/python tools/make_docs.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,89 @@
+"""The documents hold together: links resolve, nothing lacks a page, generated pages are current."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import make_docs
+
+ROOT = Path(__file__).parent.parent.parent
+DOCS = ROOT / "docs"
+SOURCE = ROOT / "src" / "sardonyx"
+LINK = re.compile(r"(?<!\!)\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def _documents() -> list[Path]:
+    beside = [*ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md"]
+    return sorted([*beside, *DOCS.rglob("*.md")])
+
+
+DOCUMENTS = _documents()
+NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+
+
+def _prose(path: Path) -> str:
+    return FENCE.sub("", path.read_text(encoding="utf-8"))
+
+
+def _links(path: Path) -> Iterator[str]:
+    for target in LINK.findall(_prose(path)):
+        if not target.startswith(("http://", "https://", "mailto:")):
+            yield target
+
+
+def _anchor(heading: str) -> str:
+    bare = re.sub(r"[^\w\- ]", "", heading.lower())
+    return bare.strip().replace(" ", "-")
+
+
+def _anchors(path: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", _prose(path), re.MULTILINE)
+    return {_anchor(heading) for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_links_resolve(document: Path) -> None:
+    for link in _links(document):
+        place, _, anchor = link.partition("#")
+        target = (document.parent / place).resolve() if place else document
+        assert target.exists(), f"{link} leads nowhere"
+        assert target.is_relative_to(ROOT), f"{link} leads out of the project"
+        assert not anchor or anchor in _anchors(target), f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=NAMES)
+def test_python_in_documents_parses(document: Path) -> None:
+    for language, code in FENCE.findall(document.read_text(encoding="utf-8")):
+        if language == "python":
+            ast.parse(code)
+
+
+def test_every_page_can_be_reached_from_the_index() -> None:
+    seen: set[Path] = set()
+    waiting = [DOCS / "index.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in seen:
+            continue
+        seen.add(page)
+        targets = (page.parent / link.partition("#")[0] for link in _links(page))
+        waiting += [t.resolve() for t in targets if t.suffix == ".md"]
+    missing = set(DOCS.rglob("*.md")) - seen
+    assert not missing
+
+
+def test_every_room_is_named_on_the_architecture_page() -> None:
+    page = (DOCS / "concepts" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {path.parent.name for path in SOURCE.glob("*/__init__.py")}
+    missing = {room for room in rooms if f"`{room}`" not in page}
+    assert not missing
+
+
+@pytest.mark.parametrize("name", make_docs.PAGES)
+def test_generated_page_is_current(name: str) -> None:
+    written = (DOCS / "reference" / name).read_text(encoding="utf-8")
+    assert written == make_docs.PAGES[name](), "run `make docs`"
