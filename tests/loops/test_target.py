@@ -1,4 +1,3 @@
-import numpy as np
 import pytest
 
 from sardonyx.core import knobs
@@ -10,17 +9,18 @@ from sardonyx.loops import target
 def test_a_level_never_uses_a_feature_above_it() -> None:
     found = target.make("amx").features
     assert "amx-tile" not in target.make("avx512", found).features
-    assert not any(f.startswith("avx512") for f in target.make("avx2", found).features)
     assert target.make("generic", found).features == frozenset()
-    assert "-avx512f" in target.make("avx2", found).feature_string.split(",")
+    lower = target.make("avx2", found)
+    assert not any(f.startswith("avx512") for f in lower.features)
+    assert "-avx512f" in lower.feature_string.split(",")
 
 
-@pytest.mark.parametrize(
-    ("level", "bits", "registers"), [("avx2", 256, 16), ("avx512", 512, 32), ("amx", 512, 32)]
-)
-def test_vector_shape(level: str, bits: int, registers: int) -> None:
+@pytest.mark.parametrize("level", ["avx2", "avx512", "amx"])
+def test_vector_shape(level: str) -> None:
     made = target.make(level)
-    assert (made.vector_bits, made.registers) == (bits, registers)
+    bits = 256 if level == "avx2" else 512
+    assert made.vector_bits == bits
+    assert made.registers == bits // 16
     assert made.lanes(DType.FLOAT32) == bits // 32
     assert made.lanes(DType.BOOL) == bits // 8
     assert made.lanes(DType.INT4) == bits // 8
@@ -41,16 +41,16 @@ def test_a_level_that_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_tuning_follows_features_not_the_name_of_the_cpu() -> None:
-    tile = target.make("amx").features - {"amx-fp16"}
-    assert target.make("amx", tile).cpu == "sapphirerapids"
-    bf16 = target.make("avx512").features
-    assert target.make("avx512", bf16 | {"sse4a"}).cpu == "znver4"
-    assert target.make("avx512", bf16).cpu == "icelake-server"
-    assert target.make("avx512", bf16 - {"avx512vnni", "avx512bf16"}).cpu == "skylake-avx512"
+    tiles = target.make("amx").features - {"amx-fp16"}
+    assert target.make("amx", tiles).cpu == "sapphirerapids"
+    found = target.make("avx512").features
+    assert target.make("avx512", found).cpu == "icelake-server"
+    assert target.make("avx512", found | {"sse4a"}).cpu == "znver4"
+    older = found - {"avx512vnni", "avx512bf16"}
+    assert target.make("avx512", older).cpu == "skylake-avx512"
 
 
 def test_machine_is_sane() -> None:
     made = target.host()
     assert 1 <= made.cores <= 4096
-    assert np.all(np.diff([made.l1, made.l2, made.l3]) >= 0)
-    assert made.l1 >= 8 << 10
+    assert 8 << 10 <= made.l1 <= made.l2 <= made.l3

@@ -1,0 +1,143 @@
+"""Machine code into memory: units of LLVM text become addresses, by way of the object cache."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from llvmlite import binding
+
+from sardonyx.core import knobs
+from sardonyx.core.errors import CompileError
+from sardonyx.core.limits import Limits
+from sardonyx.engine import cache, codegen
+from sardonyx.loops.target import Target
+
+_MATH = (
+    "sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh exp exp2 expm1 log log2 log10 "
+    "log1p pow sqrt cbrt erf erfc fmod remainder atan2 hypot floor ceil trunc round rint "
+    "nearbyint fmin fmax fma ldexp"
+)
+_MEMORY = "memcpy memmove memset memcmp bcmp"
+_SOURCES = ("core", "loops", "engine", "kernels", "kernels/micro")
+_serial = itertools.count()
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One function to load: its symbol, what its code is made from, and how to write that code.
+
+    Units of equal `origin` have equal code for a target; `text` gives the LLVM module defining
+    `name`, called only where no object is kept.
+    """
+
+    name: str
+    origin: str
+    text: Callable[[], str]
+
+
+class Linker:
+    """Loads units for one target; the code lives as long as this object.
+
+    `compiled` and `found` count what had to be compiled and what the cache gave; `seconds` is the
+    time spent compiling. `store` is the object cache, None for none.
+    """
+
+    def __init__(self, target: Target, store: cache.Cache | None) -> None:
+        self.target = target
+        self.store = store
+        self.compiled = 0
+        self.found = 0
+        self.seconds = 0.0
+        self._addresses: dict[str, int] = {}
+        self._trackers: list[Any] = []
+        self._prefix = "\n".join((target.key, codegen.LLVM, version(), *_knobs()))
+
+    @functools.cached_property
+    def _jit(self) -> Any:
+        machine = codegen.machine(self.target.cpu, self.target.feature_string)
+        jit = binding.create_lljit_compiler(machine, use_jit_link=True)
+        library = binding.JITLibraryBuilder()
+        for name, address in runtime_symbols().items():
+            library.import_symbol(name, address)
+        self._trackers.append(library.link(jit, "runtime"))
+        return jit
+
+    def load(self, units: Sequence[Unit]) -> list[int]:
+        """The addresses of the units, in order; CompileError where one cannot be made."""
+        new = {unit.name: unit for unit in units if unit.name not in self._addresses}
+        if new:
+            self._link(new, {name: self._object(unit) for name, unit in new.items()})
+        return [self._addresses[unit.name] for unit in units]
+
+    def objects(self, units: Sequence[Unit]) -> list[bytes]:
+        """The object files of the units, in order."""
+        return [self._object(unit) for unit in units]
+
+    def release(self) -> None:
+        """Keep the code until the process ends, for threads that may outlive the interpreter."""
+        for tracker in self._trackers:
+            tracker.detach()
+        self._jit.detach()
+
+    def _object(self, unit: Unit) -> bytes:
+        key = hashlib.sha256(f"{self._prefix}\n{unit.name}\n{unit.origin}".encode()).hexdigest()
+        kept = self.store.get(key) if self.store else None
+        if kept is not None:
+            self.found += 1
+            return kept
+        start = time.perf_counter()
+        made = codegen.object_of(unit.text(), self.target)
+        self.compiled += 1
+        self.seconds += time.perf_counter() - start
+        Limits.current().check_compile_seconds(self.seconds)
+        if self.store:
+            self.store.put(key, made)
+        return made
+
+    def _link(self, units: dict[str, Unit], objects: dict[str, bytes]) -> None:
+        library = binding.JITLibraryBuilder().add_jit_library("runtime")
+        for name in units:
+            library.add_object_img(objects[name]).export_symbol(name)
+        try:
+            tracker = library.link(self._jit, f"units{next(_serial)}")
+        except RuntimeError as error:
+            raise CompileError("E0804", f"the code cannot be linked: {error}") from None
+        self._trackers.append(tracker)
+        self._addresses.update({name: tracker[name] for name in units})
+
+
+def _knobs() -> list[str]:
+    return [f"{name}={value}" for name, value in sorted(knobs.codegen_values().items())]
+
+
+@functools.lru_cache
+def version() -> str:
+    """The digest of the source that decides what code looks like."""
+    digest = hashlib.sha256()
+    for room in _SOURCES:
+        folder = resources.files("sardonyx").joinpath(room)
+        for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if file.name.endswith(".py"):
+                digest.update(f"{room}/{file.name}\n".encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.lru_cache
+def runtime_symbols() -> dict[str, int]:
+    """Addresses of what code may call outside itself: memory and math functions, `syscall`."""
+    names = [*_MEMORY.split(), "syscall"]
+    names += [f"{name}{suffix}" for name in _MATH.split() for suffix in ("", "f")]
+    process = ctypes.CDLL(None)
+    return {
+        name: ctypes.cast(getattr(process, name), ctypes.c_void_p).value or 0
+        for name in names
+        if hasattr(process, name)
+    }
