@@ -23,8 +23,10 @@ from sardonyx.core.term import (
     evaluate,
     exp,
     floordiv,
+    fold,
     fresh,
     load,
+    loop_sites,
     maximum,
     minimum,
     mod,
@@ -49,7 +51,8 @@ from sardonyx.core.term import (
 
 __all__ = [
     "BINARY", "COMPARE", "INDEX", "REDUCTIONS", "UNARY", "Expr", "add", "binary", "bound", "cast",
-    "const", "divide", "eq", "evaluate", "exp", "floordiv", "fresh", "load", "maximum", "minimum",
+    "const", "divide", "eq", "evaluate", "exp", "floordiv", "fold", "fresh", "load", "loop_sites",
+    "maximum", "minimum",
     "mod", "mul", "name_of", "nonnegative", "number", "polynomial", "product", "rebuild", "reduce",
     "scalar", "show", "sqrt", "sub", "substitute", "symbol", "transform", "unary", "var", "walk",
     "where", "within",

@@ -240,10 +240,10 @@ def _has_loop(e: Expr) -> bool:
 def _is_bounded(x: Expr) -> bool:
     if x.op == "var":
         return bool(x.args)
-    return x.op == "mod" and _positive(x.args[1]) or (
-        x.op == "floordiv" and _positive_const(x.args[1]) and bool(x.args[0].free)
-        and any(v.args for v in x.args[0].free)
-    )
+    if x.op == "mod":
+        return _positive(x.args[1])
+    divided = x.op == "floordiv" and _positive_const(x.args[1])
+    return divided and any(v.args for v in x.args[0].free)
 
 
 def _extreme(x: Expr, upper: bool) -> Expr:
@@ -288,7 +288,9 @@ def _eq(a: Expr, b: Expr) -> Expr:
 @index_rule("ne")
 def _ne(a: Expr, b: Expr) -> Expr:
     same = _eq(a, b)
-    return const(not same.arg, DType.BOOL) if same.is_const else make("ne", (a, b), None, DType.BOOL)
+    if same.is_const:
+        return const(not same.arg, DType.BOOL)
+    return make("ne", (a, b), None, DType.BOOL)
 
 
 @index_rule("min")

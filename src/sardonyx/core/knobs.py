@@ -194,3 +194,16 @@ def override(**values: Any) -> Iterator[None]:
         yield
     finally:
         _overrides.reset(token)
+
+
+def silence_peers() -> None:
+    """Switches telemetry off in this process for whatever is imported later."""
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+
+
+QUIET = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+}

@@ -49,7 +49,7 @@ class Expr:
     const, the name of a var, the buffer of a load, the combining operation of a reduce).
     """
 
-    __slots__ = ("__weakref__", "_facts", "arg", "args", "dtype", "free", "key", "op")
+    __slots__ = ("__weakref__", "arg", "args", "dtype", "free", "key", "op")
 
     op: str
     args: tuple[Expr, ...]
@@ -138,7 +138,6 @@ def make(op: str, args: tuple[Expr, ...], arg: Any, dtype: DType) -> Expr:
     text = f"{op}|{arg!r}|{dtype.value}|".encode()
     self.key = blake2b(text + b"".join(a.key for a in args), digest_size=8).digest()
     self.free = _free_variables(self)
-    self._facts = None
     _table[ident] = self
     return self
 
@@ -147,7 +146,8 @@ def _free_variables(e: Expr) -> frozenset[Expr]:
     if e.op == "var":
         return frozenset((e,))
     if e.op == "reduce":
-        return (e.args[1].free - {e.args[0]}) | (e.args[0].args[0].free if e.args[0].args else _NONE)
+        bound = e.args[0]
+        return (e.args[1].free - {bound}) | bound.args[0].free
     if not e.args:
         return _NONE
     if len(e.args) == 1:
@@ -375,7 +375,7 @@ def fold(op: str, args: tuple[Expr, ...]) -> Expr:
 
 def substitute(e: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
     """`e` with expressions replaced; shared parts are rebuilt once."""
-    return transform(e, lambda x: mapping.get(x))
+    return transform(e, mapping.get)
 
 
 def transform(e: Expr, visit: Callable[[Expr], Expr | None]) -> Expr:
@@ -415,6 +415,15 @@ def walk(*roots: Expr) -> list[Expr]:
         stack.append((x, True))
         stack.extend((a, False) for a in reversed(x.args) if a not in seen)
     return list(seen)
+
+
+def loop_sites(e: Expr) -> set[Expr]:
+    """The loads that are inside a reduction of `e`."""
+    found: set[Expr] = set()
+    for x in walk(e):
+        if x.op == "reduce":
+            found.update(y for y in walk(x.args[1]) if y.op == "load")
+    return found
 
 
 def evaluate(e: Expr, env: Mapping[Expr, int]) -> int:

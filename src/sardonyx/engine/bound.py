@@ -1,0 +1,209 @@
+"""A program for one set of shapes: pointer table, evaluated symbols, step records.
+
+    record := { ptr function; ptr ids; ptr symbols; i64 flags }      flags: 1 serial, 2 barrier after
+
+A run points the table at the fed arrays and at fresh outputs, then executes each segment in one
+native call. Values whose size is known only when a host step has run are allocated on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from sardonyx.core.expr import evaluate
+from sardonyx.core.limits import Limits
+from sardonyx.engine.fuse import Host
+from sardonyx.engine.memory import Weights, address, view
+from sardonyx.engine.plan import Arena
+from sardonyx.engine.schedule import Launch
+from sardonyx.engine.threads import Pool
+from sardonyx.graph.bind import Bindings
+from sardonyx.graph.ir import Graph, Value, captured
+from sardonyx.graph.run import Walk
+from sardonyx.loops.ir import For, Kernel, statements
+
+Array = np.ndarray[Any, Any]
+RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
+SERIAL, BARRIER = 1, 2
+_WAKE = 150_000
+
+
+class Owner(Protocol):
+    """What a bound program needs of its program."""
+
+    graph: Graph
+    weights: Weights
+    pool: Pool
+    limits: Limits
+    arena: Arena
+    index: dict[Value, int]
+    running: list[Launch | Host]
+    functions: dict[int, int]
+
+    def memory(self, size: int) -> Array:
+        """The arena, grown to `size` bytes."""
+
+
+@dataclass
+class Segment:
+    """Launches between two host steps; `records` is None while some size is not known yet."""
+
+    launches: list[Launch] = field(default_factory=list)
+    records: Array | None = None
+    threads: int = 1
+    kept: list[Array] = field(default_factory=list)
+
+
+class Bound:
+    """See the module; made by `Program`, used by one run at a time."""
+
+    def __init__(self, owner: Owner, env: Bindings) -> None:
+        self.owner = owner
+        self.fixed = env
+        self.env = dict(env)
+        self.table = np.zeros(max(len(owner.index), 1), np.uint64)
+        self.offsets, self.size = owner.arena.offsets(env)
+        owner.limits.check_memory(self.size)
+        self._base = -1
+        self._outs: list[Array] = []
+        self._values: dict[Value, Any] = {}
+        self._given: dict[Value, Array] = {}
+        self.segments = _segments(owner.running)
+        for v, n in owner.index.items():
+            if owner.weights.has(v):
+                self.table[n] = owner.weights.address(v)
+        for segment in self.segments:
+            if isinstance(segment, Segment) and self._known(segment):
+                self._prepare(segment)
+
+    def _known(self, segment: Segment) -> bool:
+        return all(d in self.env for s in segment.launches for e in s.symbols for d in e.free)
+
+    def _prepare(self, segment: Segment) -> None:
+        records = np.zeros(len(segment.launches), RECORD)
+        segment.kept = []
+        busy = False
+        for n, step in enumerate(segment.launches):
+            ids = np.array([self.owner.index[v] for v in step.params], np.int32)
+            symbols = np.array([evaluate(e, self.env) for e in step.symbols], np.int64)
+            alone = not parallel(step.kernel) or evaluate(step.work, self.env) < _WAKE
+            busy = busy or not alone
+            flags = (SERIAL if alone else 0) | BARRIER
+            records[n] = (self.owner.functions[id(step)], address(ids), address(symbols), flags)
+            segment.kept += [ids, symbols]
+        segment.records = records
+        segment.threads = self.owner.pool.threads if busy else 1
+
+    def feed(self, feeds: Sequence[Array]) -> None:
+        """Points the table at the inputs, the arena and fresh outputs."""
+        owner = self.owner
+        memory = owner.memory(self.size)
+        base = address(memory)
+        if base != self._base:
+            for v, slot in owner.arena.place.items():
+                self.table[owner.index[v]] = base + self.offsets[slot]
+            self._base = base
+        self._given = {}
+        for v, array in zip(owner.graph.inputs, feeds, strict=True):
+            self._given[v] = array
+            self.table[owner.index[v]] = address(array)
+        if len(self.env) > len(self.fixed):
+            self.env = dict(self.fixed)
+        self._values.clear()
+        for v in owner.graph.outputs:
+            self._allocate(v)
+
+    def _allocate(self, v: Value) -> None:
+        """Fresh memory for an output or a late-sized value, where its size is known by now."""
+        constant = v in self._given or v in self._values or self.owner.weights.has(v)
+        if constant or v.type.shape is None or v.type.dtype is None or v.type.dtype.is_string:
+            return
+        if any(d not in self.env for e in v.type.shape for d in e.free):
+            return
+        shape = tuple(evaluate(e, self.env) for e in v.type.shape)
+        self._hold(v, np.empty(shape, v.type.dtype.numpy))
+
+    def _hold(self, v: Value, array: Any) -> None:
+        self._values[v] = array
+        if isinstance(array, np.ndarray) and v in self.owner.index:
+            self.table[self.owner.index[v]] = address(array)
+
+    def launch(self, segment: Segment) -> None:
+        """Runs a segment natively."""
+        late = segment.records is None
+        if late:
+            for step in segment.launches:
+                for v in step.made:
+                    if v not in self.owner.arena.place:
+                        self._allocate(v)
+            self._prepare(segment)
+        records = segment.records
+        assert records is not None
+        self.owner.pool.run(address(records), len(records), address(self.table), segment.threads)
+        if late:
+            segment.records = None
+
+    def run_host(self, step: Host, walk: Walk) -> None:
+        """Runs a node in numpy between two segments."""
+        node = step.node
+        arrays = [None if v is None else self.read(v) for v in node.inputs]
+        env = {v: self.read(v) for v in captured(node)}
+        results = walk.apply(node, arrays, env)
+        for v, result in zip(node.outputs, results, strict=False):
+            if v is None:
+                continue
+            if isinstance(result, np.ndarray):
+                result = np.ascontiguousarray(result)
+                self._learn(v, result.shape)
+            self._hold(v, result)
+
+    def _learn(self, v: Value, shape: tuple[int, ...]) -> None:
+        for dim, size in zip(v.type.shape or (), shape, strict=False):
+            if dim.op == "var":
+                self.env.setdefault(dim, size)
+
+    def read(self, v: Value) -> Any:
+        """A value as numpy sees it now."""
+        if v in self._given:
+            return self._given[v]
+        if v in self._values:
+            return self._values[v]
+        if self.owner.weights.has(v):
+            return self.owner.weights.array(v)
+        assert v.type.dtype is not None
+        shape = tuple(evaluate(e, self.env) for e in v.type.dims)
+        return view(int(self.table[self.owner.index[v]]), shape, v.type.dtype.numpy)
+
+    def results(self) -> list[Any]:
+        """The outputs of the run; nothing of them is shared with the program."""
+        found = []
+        for v in self.owner.graph.outputs:
+            value = self.read(v)
+            shared = v in self._given or self.owner.weights.has(v) or v not in self._values
+            found.append(value.copy() if shared and isinstance(value, np.ndarray) else value)
+        self._values.clear()
+        self._given = {}
+        return found
+
+
+def parallel(kernel: Kernel) -> bool:
+    """Whether a kernel has work for more than one thread."""
+    return any(isinstance(s, For) and s.kind == "parallel" for s in statements(kernel.body))
+
+
+def _segments(steps: Sequence[Launch | Host]) -> list[Segment | Host]:
+    out: list[Segment | Host] = []
+    for step in steps:
+        if isinstance(step, Host):
+            out.append(step)
+            continue
+        last = out[-1] if out else None
+        if not isinstance(last, Segment):
+            last = Segment()
+            out.append(last)
+        last.launches.append(step)
+    return out

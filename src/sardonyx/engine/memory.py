@@ -1,0 +1,91 @@
+"""Memory that native code sees: aligned arenas, weights, views of addresses."""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from typing import Any
+
+import numpy as np
+
+from sardonyx.core.limits import Limits
+from sardonyx.core.tensor import Tensor
+from sardonyx.graph.ir import Value
+
+Array = np.ndarray[Any, Any]
+_HUGE = 2 << 20
+_ALIGNMENT = 64
+
+
+def aligned(size: int) -> Array:
+    """Fresh zeroed bytes aligned to a cache line; large ones ask for huge pages."""
+    if size >= _HUGE:
+        memory = mmap.mmap(-1, size + _HUGE)
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        whole = np.frombuffer(memory, np.uint8)
+        start = -address(whole) % _HUGE
+    else:
+        whole = np.zeros(size + _ALIGNMENT, np.uint8)
+        start = -address(whole) % _ALIGNMENT
+    return whole[start : start + size]
+
+
+def address(array: Array) -> int:
+    """Where the array's first element lies."""
+    return int(array.__array_interface__["data"][0])
+
+
+def view(where: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An array over memory that somebody else keeps alive."""
+    count = int(np.prod(shape, dtype=np.int64))
+    if count == 0:
+        return np.empty(shape, dtype)
+    raw = (ctypes.c_char * (count * dtype.itemsize)).from_address(where)
+    return np.frombuffer(raw, np.uint8).view(dtype).reshape(shape)
+
+
+class Weights:
+    """The addresses of constant values: initializers as loaded, and what load time packed."""
+
+    def __init__(self) -> None:
+        self._made: dict[Value, Array] = {}
+        self._loaded: dict[Value, Array] = {}
+
+    def allocate(self, v: Value, size: int, limits: Limits) -> None:
+        """Reserves memory for a constant that a load-time step writes."""
+        limits.check_memory(size, v.name)
+        self._made[v] = aligned(size)
+
+    def address(self, v: Value) -> int:
+        """Where a constant value lies, its data mapped or read on first use."""
+        made = self._made.get(v)
+        if made is not None:
+            return address(made)
+        if v not in self._loaded:
+            self._loaded[v] = self.array(v)
+        return address(self._loaded[v])
+
+    def array(self, v: Value) -> Array:
+        """A constant as a contiguous array."""
+        if v in self._made:
+            shape = v.type.static_shape
+            assert shape is not None
+            assert v.type.dtype is not None
+            return view(address(self._made[v]), shape, v.type.dtype.numpy)
+        assert v.const is not None
+        data = v.const.numpy()
+        return np.ascontiguousarray(data) if isinstance(v.const, Tensor) else data
+
+    def has(self, v: Value) -> bool:
+        """Whether the value is constant here."""
+        return v in self._made or v.const is not None
+
+    def settle(self) -> None:
+        """Forgets the arrays read so far; those needed again are mapped again."""
+        self._loaded.clear()
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of packed constants."""
+        return sum(a.nbytes for a in self._made.values())

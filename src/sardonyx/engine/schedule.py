@@ -1,0 +1,89 @@
+"""From what is to be computed to what is launched: strategies chosen, packed operands named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sardonyx.core.expr import Expr, substitute
+from sardonyx.engine.fuse import Computed, Host, Step
+from sardonyx.graph.ir import Node, Type, Value
+from sardonyx.kernels.pick import schedule
+from sardonyx.loops.ir import Kernel
+from sardonyx.loops.target import Target
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One call of one kernel: the values behind its parameters (the first `outs` are written)
+    and the dims behind its symbols. `once`: everything it reads is constant, so it runs at load.
+    """
+
+    kernel: Kernel
+    params: tuple[Value, ...]
+    symbols: tuple[Expr, ...]
+    outs: int
+    nodes: tuple[Node, ...]
+    once: bool
+    strategy: str
+
+    @property
+    def made(self) -> tuple[Value, ...]:
+        """The values written."""
+        return self.params[: self.outs]
+
+    @property
+    def read(self) -> tuple[Value, ...]:
+        """The values read."""
+        return self.params[self.outs :]
+
+    @property
+    def work(self) -> Expr:
+        """The kernel's work in the model's symbols."""
+        return in_model(self.kernel.work, self.kernel.symbols, self.symbols)
+
+
+def in_model(e: Expr, own: Sequence[Expr], model: Sequence[Expr]) -> Expr:
+    """A kernel's expression in the model's symbols."""
+    return substitute(e, dict(zip(own, model, strict=True)))
+
+
+def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
+    """Schedules every kernel; a packed operand becomes a launch of its own before its user."""
+    out: list[Launch | Host] = []
+    constant: set[Value] = set()
+    for step in steps:
+        if isinstance(step, Host):
+            out.append(step)
+        else:
+            out.extend(_scheduled(step, target, constant))
+    return out
+
+
+def _scheduled(step: Computed, target: Target, constant: set[Value]) -> list[Launch]:
+    done = schedule(step.kernel, target)
+    found: list[Launch] = []
+    params = list(step.params)
+    for packed in done.packed:
+        count = in_model(packed.count, packed.kernel.symbols, step.symbols)
+        value = Value(f"{step.params[0].name}.packed", Type(packed.dtype, (count,)))
+        sources = tuple(step.params[n] for n in packed.sources)
+        found.append(
+            _launch(packed.kernel, (value, *sources), step.symbols, 1, step.nodes, "pack", constant)
+        )
+        params.append(value)
+    kept = tuple(params[n] for n in done.params) if done.params is not None else tuple(params)
+    found.append(
+        _launch(done.kernel, kept, step.symbols, step.outs, step.nodes, done.strategy, constant)
+    )
+    return found
+
+
+def _launch(
+    kernel: Kernel, params: tuple[Value, ...], symbols: tuple[Expr, ...], outs: int,
+    nodes: tuple[Node, ...], strategy: str, constant: set[Value],
+) -> Launch:  # fmt: skip
+    once = all(v.const is not None or v in constant for v in params[outs:])
+    if once:
+        constant.update(params[:outs])
+    return Launch(kernel, params, symbols, outs, nodes, once, strategy)

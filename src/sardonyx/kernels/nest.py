@@ -1,0 +1,203 @@
+"""Loop nests without a template: elementwise, reductions on rows, gathers, pooling.
+
+    for i: for j: for k: S        becomes        parallel p: (i, j) from p; vector k: S
+
+Adjacent loops that every subscript treats as one become one; the loops outside the innermost
+store are one parallel loop; the loop along which memory is contiguous runs in vector lanes,
+reductions included. One flat loop is cut into blocks so that threads share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sardonyx.core.expr import (
+    Expr,
+    const,
+    minimum,
+    name_of,
+    number,
+    polynomial,
+    product,
+    substitute,
+    var,
+    walk,
+)
+from sardonyx.loops.build import map_statement
+from sardonyx.loops.ir import Fold, For, Kernel, Stmt, Store, expressions, statements
+from sardonyx.loops.target import Target
+
+_BLOCK = 4096
+
+
+def nest(kernel: Kernel, target: Target) -> Kernel | str:
+    """Schedules a raw nest of serial loops; the reason where the kernel is not one."""
+    del target
+    if not all(isinstance(s, For | Fold | Store) for s in statements(kernel.body)):
+        return "the kernel holds more than loops, folds and stores"
+    loops, pre, body = _unnest(kernel.body)
+    if not loops:
+        return kernel
+    loops, pre, body = _merge(loops, pre, body)
+    return replace(kernel, body=_schedule(loops, pre, body))
+
+
+def _unnest(body: tuple[Stmt, ...]) -> tuple[list[Expr], list[tuple[Stmt, ...]], tuple[Stmt, ...]]:
+    """The chain of perfectly or imperfectly nested loops: variables, statements before each."""
+    loops: list[Expr] = []
+    pre: list[tuple[Stmt, ...]] = []
+    while body and isinstance(body[-1], For):
+        pre.append(body[:-1])
+        loop = body[-1]
+        loops.append(loop.var)
+        body = loop.body
+    return loops, pre, body
+
+
+def _all_exprs(body: Sequence[Stmt]) -> list[Expr]:
+    return [e for s in statements(tuple(body)) for e in expressions(s)]
+
+
+def _merge(
+    loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...]
+) -> tuple[list[Expr], list[tuple[Stmt, ...]], tuple[Stmt, ...]]:
+    """Fuses each loop with the one inside it where no subscript can tell the difference."""
+    depth = len(loops) - 2
+    while depth >= 0:
+        outer, inner = loops[depth], loops[depth + 1]
+        if not pre[depth + 1] and not inner.args[0].free & set(loops):
+            flat = var(f"{name_of(outer)}f", outer.args[0] * inner.args[0])
+            mapping = {outer: flat // inner.args[0], inner: flat % inner.args[0]}
+            rest = (*(s for p in pre[depth + 2 :] for s in p), *body)
+            if not _splits(_mapped(rest, mapping), flat):
+                pre = [_mapped(p, mapping) for p in pre]
+                body = _mapped(body, mapping)
+                loops[depth : depth + 2] = [flat]
+                pre[depth : depth + 2] = [pre[depth]]
+                depth = min(depth, len(loops) - 2)
+                continue
+        depth -= 1
+    return loops, pre, body
+
+
+def _mapped(body: Sequence[Stmt], mapping: dict[Expr, Expr]) -> tuple[Stmt, ...]:
+    return tuple(map_statement(s, lambda e: substitute(e, mapping)) for s in body)
+
+
+def _splits(body: Sequence[Stmt], flat: Expr) -> bool:
+    return any(
+        x.op in ("floordiv", "mod") and flat in x.free for x in walk(*_all_exprs(body))
+    )
+
+
+def _schedule(
+    loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...]
+) -> tuple[Stmt, ...]:
+    lane = _lane(loops, pre, body)
+    if len(loops) == 1 and not pre[0]:
+        return _blocks(loops[0], body)
+    if lane is None or lane == len(loops) - 1:
+        kind = "serial" if lane is None else "vector"
+        inner: tuple[Stmt, ...] = (*_vector_folds(pre[-1]), For(loops[-1], body, kind))
+        return (*pre[0], *_parallel(loops[:-1], pre[1:-1], inner)) if len(loops) > 1 else inner
+    return _lanes_outside(loops, pre, body, lane)
+
+
+def _lanes_outside(
+    loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...], lane: int
+) -> tuple[Stmt, ...]:
+    """Rows whose reduction runs over a strided axis: lanes over the row, serial loops inside."""
+    for depth in range(len(loops) - 1, lane, -1):
+        body = (*pre[depth], For(loops[depth], body))
+    core: tuple[Stmt, ...] = (*pre[lane], For(loops[lane], body, "vector"))
+    if lane == 0:
+        return core
+    return (*pre[0], *_parallel(loops[:lane], pre[1:lane], core))
+
+
+def _vector_folds(body: Sequence[Stmt]) -> list[Stmt]:
+    """Folds outside the lanes run their contiguous innermost variable in lanes."""
+    out: list[Stmt] = []
+    for s in body:
+        if isinstance(s, Fold) and _stride(s.value, s.vars[-1]) is not None:
+            s = replace(s, kind="vector")
+        out.append(s)
+    return out
+
+
+def _stride(value: Expr, v: Expr) -> int | None:
+    """0 or 1 when every load moves by that many elements at most along v, else None."""
+    worst = 0
+    for x in walk(value):
+        if x.op == "load":
+            step = coefficient(x.args[0], v)
+            if step not in (0, 1):
+                return None
+            worst = max(worst, step)
+    return worst
+
+
+def coefficient(index: Expr, v: Expr) -> int | None:
+    """By how much a flat index moves when v moves by one; None unless a known integer."""
+    total = 0
+    for monomial, c in polynomial(index).items():
+        if monomial == (v,):
+            total += c
+        elif any(v in atom.free for atom in monomial):
+            return None
+    return total
+
+
+def _lane(loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...]) -> int | None:
+    """The depth of the loop to run in lanes: the one along which stores are contiguous."""
+    stores = [s for s in statements(body) if isinstance(s, Store)]
+    for depth in range(len(loops) - 1, -1, -1):
+        if all(coefficient(s.index, loops[depth]) == 1 for s in stores):
+            inside = [s for p in pre[depth + 1 :] for s in p]
+            return depth if _uniform(loops[depth], depth, loops, inside, body) else None
+    return None
+
+
+def _uniform(
+    lane: Expr, depth: int, loops: list[Expr], inside: Sequence[Stmt], body: tuple[Stmt, ...]
+) -> bool:
+    extents = [v.args[0] for v in loops[depth + 1 :]]
+    extents += [
+        v.args[0] for s in (*inside, *statements(body)) if isinstance(s, Fold) for v in s.vars
+    ]
+    return not any(lane in e.free for e in extents)
+
+
+def _parallel(
+    loops: list[Expr], pre: list[tuple[Stmt, ...]], inner: tuple[Stmt, ...]
+) -> tuple[Stmt, ...]:
+    """All of `loops` as one parallel loop, their subscripts recovered once per trip."""
+    if len(loops) == 1:
+        return (For(loops[0], inner, "parallel"),)
+    if any(pre) or any(v.args[0].free & set(loops) for v in loops):
+        body = inner
+        for depth in range(len(loops) - 1, 0, -1):
+            body = (*_vector_folds(pre[depth - 1]), For(loops[depth], body))
+        return (For(loops[0], body, "parallel"),)
+    whole = var("p", product(v.args[0] for v in loops))
+    mapping, rest = {}, whole
+    for v in reversed(loops[1:]):
+        mapping[v] = rest % v.args[0]
+        rest = rest // v.args[0]
+    mapping[loops[0]] = rest
+    return (For(whole, _mapped(inner, mapping), "parallel"),)
+
+
+def _blocks(v: Expr, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
+    """One flat loop cut into blocks that threads share, each run in lanes."""
+    extent = v.args[0]
+    length = number(extent)
+    if length is not None and length <= _BLOCK // 4:
+        return (For(v, body, "vector"),)
+    block = var("p", (extent + (_BLOCK - 1)) // _BLOCK)
+    start = block * _BLOCK
+    inside = var(name_of(v) + "v", minimum(extent - start, const(_BLOCK)))
+    lanes = For(inside, _mapped(body, {v: start + inside}), "vector")
+    return (For(block, (lanes,), "parallel"),)
+

@@ -1,0 +1,80 @@
+"""What a provider is: it says what it cannot run, and prepares what it can.
+
+    class MyProvider(Provider):
+        name = "MyExecutionProvider"
+        def supports(self, graph): ...
+        def prepare(self, graph, options): return a Runnable
+
+A package of its own registers one by the entry-point group `sardonyx.providers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from sardonyx.core.limits import Limits
+from sardonyx.graph.ir import Graph
+
+Array = np.ndarray[Any, Any]
+Abort = Callable[[], bool]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A node that the provider does not run itself: its name, op, and why."""
+
+    node: str
+    op: str
+    reason: str
+
+    def to_dict(self) -> dict[str, str]:
+        """As JSON-ready data."""
+        return {"node": self.node, "op": self.op, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a model is to be prepared.
+
+    `threads` per run; `optimize` is off, basic, extended or all; `model` is the unoptimised model
+    for peers that read files: a path or serialized bytes; `extra` are the provider's own.
+    """
+
+    threads: int = 1
+    optimize: str = "all"
+    limits: Limits = field(default_factory=Limits.current)
+    model: str | bytes | None = None
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Runnable(Protocol):
+    """A prepared model; `run` may be called from several threads."""
+
+    gaps: list[Gap]
+
+    def run(self, feeds: Mapping[str, Array], abort: Abort | None = None) -> list[Any]:
+        """The outputs in the model's order, for checked feeds by name."""
+
+
+class Provider:
+    """One way to run models. `name` is what sessions ask for, `aliases` are shorter names."""
+
+    name: ClassVar[str] = ""
+    aliases: ClassVar[tuple[str, ...]] = ()
+
+    def missing(self) -> str | None:
+        """What has to be done before it can be used ("pip install ..."), None when it can."""
+        return None
+
+    def supports(self, graph: Graph) -> list[Gap]:
+        """The nodes it would not run itself."""
+        del graph
+        return []
+
+    def prepare(self, graph: Graph, options: Options) -> Runnable:
+        """The graph made ready to run."""
+        raise NotImplementedError

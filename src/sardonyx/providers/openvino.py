@@ -1,0 +1,69 @@
+"""OpenVINO as a provider, in float32 and for latency unless asked otherwise."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sardonyx.core.errors import EPFail
+from sardonyx.core.knobs import silence_peers
+from sardonyx.graph.ir import Graph
+from sardonyx.providers.base import Abort, Array, Gap, Options, Provider, Runnable
+
+
+class OpenVinoRunnable:
+    """One compiled model with one request."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        silence_peers()
+        import openvino as ov
+
+        config = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "NUM_STREAMS": "1",
+            "INFERENCE_NUM_THREADS": options.threads,
+            "INFERENCE_PRECISION_HINT": str(options.extra.get("precision", "f32")),
+        }
+        self.gaps: list[Gap] = []
+        self._names = [v.name for v in graph.outputs]
+        self._lock = threading.Lock()
+        core = ov.Core()
+        try:
+            if isinstance(options.model, bytes):
+                model = core.read_model(model=options.model, weights=b"")
+            else:
+                model = core.read_model(model=options.model)
+            self.compiled = core.compile_model(model, "CPU", config)
+        except Exception as problem:
+            raise EPFail("E0252", f"OpenVINO refuses the model: {problem}") from problem
+        self._request = self.compiled.create_infer_request()
+
+    def run(self, feeds: Mapping[str, Array], abort: Abort | None = None) -> list[Any]:
+        """The outputs in the model's order."""
+        del abort
+        with self._lock:
+            try:
+                found = self._request.infer(dict(feeds), share_inputs=True)
+            except Exception as problem:
+                raise EPFail("E0252", f"OpenVINO failed: {problem}") from problem
+            return [np.array(found[n]) for n in range(len(self._names))]
+
+
+class OpenVinoProvider(Provider):
+    """The CPU plugin of OpenVINO."""
+
+    name = "OpenVINOExecutionProvider"
+    aliases = ("openvino", "ov")
+
+    def missing(self) -> str | None:
+        """How to install it, where it is not."""
+        found = importlib.util.find_spec("openvino")
+        return None if found else "pip install 'sardonyx[openvino]'"
+
+    def prepare(self, graph: Graph, options: Options) -> Runnable:
+        """A compiled model over the unoptimised model."""
+        return OpenVinoRunnable(graph, options)

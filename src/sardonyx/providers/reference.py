@@ -1,0 +1,36 @@
+"""The definition of every operator in numpy: slow, and what everything else is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sardonyx.graph.ir import Graph
+from sardonyx.graph.run import run
+from sardonyx.providers.base import Abort, Array, Gap, Options, Provider, Runnable
+
+
+class ReferenceRunnable:
+    """A graph run node by node."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.gaps: list[Gap] = []
+        self._graph = graph
+        self._limits = options.limits
+        self._names = [v.name for v in graph.outputs]
+
+    def run(self, feeds: Mapping[str, Array], abort: Abort | None = None) -> list[Any]:
+        """The outputs in the model's order."""
+        found = run(self._graph, feeds, limits=self._limits, abort=abort)
+        return [found[name] for name in self._names]
+
+
+class ReferenceProvider(Provider):
+    """Runs every node with its numpy reference."""
+
+    name = "ReferenceExecutionProvider"
+    aliases = ("reference", "numpy")
+
+    def prepare(self, graph: Graph, options: Options) -> Runnable:
+        """The graph as it is."""
+        return ReferenceRunnable(graph, options)

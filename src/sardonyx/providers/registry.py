@@ -1,0 +1,52 @@
+"""The known providers: the built-in ones, and those other packages register."""
+
+from __future__ import annotations
+
+import functools
+from importlib import metadata
+
+from sardonyx.core.errors import ProviderUnavailable
+from sardonyx.providers.base import Provider
+from sardonyx.providers.native import NativeProvider
+from sardonyx.providers.onnxruntime import OnnxRuntimeProvider
+from sardonyx.providers.openvino import OpenVinoProvider
+from sardonyx.providers.reference import ReferenceProvider
+
+GROUP = "sardonyx.providers"
+
+
+@functools.cache
+def providers() -> dict[str, Provider]:
+    """Every known provider by name, best first."""
+    known: list[Provider] = [
+        NativeProvider(), ReferenceProvider(), OnnxRuntimeProvider(), OpenVinoProvider(),
+    ]  # fmt: skip
+    found = {p.name: p for p in known}
+    for point in metadata.entry_points(group=GROUP):
+        provider = point.load()()
+        found[provider.name] = provider
+    return found
+
+
+def get_all_providers() -> list[str]:
+    """The names of all known providers, usable here or not."""
+    return list(providers())
+
+
+def get_available_providers() -> list[str]:
+    """The names of the providers that can be used here."""
+    return [name for name, p in providers().items() if p.missing() is None]
+
+
+def find(name: str) -> Provider:
+    """The provider of that name or alias; ProviderUnavailable says how to get a missing one."""
+    for provider in providers().values():
+        if name == provider.name or name.lower() in provider.aliases:
+            missing = provider.missing()
+            if missing is not None:
+                raise ProviderUnavailable(
+                    "E0250", f"the provider `{name}` is not installed here", hint=missing
+                )
+            return provider
+    known = ", ".join(providers())
+    raise ProviderUnavailable("E0251", f"no provider is called `{name}`", wanted=known)
