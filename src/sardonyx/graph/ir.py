@@ -10,11 +10,11 @@ use is recorded on the value like any other. Text in, text out: `graph.text`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import INDEX, Expr, const, number, product, show
+from sardonyx.core.expr import INDEX, Expr, const, number, product, show, symbol
 
 if TYPE_CHECKING:
     from sardonyx.core.tensor import SparseTensor, Tensor
@@ -126,6 +126,7 @@ class Node:
     doc: str = ""
     meta: dict[str, str] = field(default_factory=dict)
     extra: Any = None
+    _captured: dict[Value, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<{self.op.op_type} {self.name!r}>"
@@ -140,13 +141,18 @@ class Node:
 
 @dataclass(eq=False)
 class Function:
-    """A model-local function: a graph with named attributes; inputs and outputs are values."""
+    """A model-local function: a graph with named attributes; inputs and outputs are values.
+
+    `attributes` are those a call must give, `defaults` those it may, with their values. Inside the
+    body an attribute that takes the value of one of them is a `graph.make.AttributeRef`.
+    """
 
     domain: str
     name: str
     body: Graph
     overload: str = ""
     attributes: tuple[str, ...] = ()
+    defaults: dict[str, Any] = field(default_factory=dict)
     extra: Any = None
 
 
@@ -171,6 +177,8 @@ class Graph:
     extra: Any = None
     _nodes: dict[Node, None] = field(default_factory=dict)
     _names: int = 0
+    _taken: set[str] = field(default_factory=set)
+    _counted: tuple[int, int] = (-1, -1)
 
     @property
     def nodes(self) -> Sequence[Node]:
@@ -185,12 +193,20 @@ class Graph:
 
     def fresh_name(self, stem: str) -> str:
         """A value or node name that no value of this graph made so far has."""
-        taken = {v.name for v in self.values()}
+        taken = self._names_taken()
         while True:
             self._names += 1
             name = f"{stem}_{self._names}"
             if name not in taken:
+                taken.add(name)
                 return name
+
+    def _names_taken(self) -> set[str]:
+        counted = (len(self.inputs), len(self.initializers))
+        if counted != self._counted:
+            self._taken.update(v.name for v in self.values())
+            self._counted = counted
+        return self._taken
 
     def append(
         self, op: Op, inputs: Iterable[Value | None], outputs: Iterable[Value | None],
@@ -202,48 +218,58 @@ class Graph:
         for v in node.outputs:
             if v is not None:
                 v.producer = node
-        _record(node, 1)
+                self._taken.add(v.name)
+        _record(node)
         return node
 
     def remove(self, node: Node) -> None:
         """Takes a node out; its outputs must not be used any more, or be replaced first."""
         del self._nodes[node]
-        _record(node, -1)
+        _forget(node)
+        for body in subgraphs(node.op):
+            _release(body)
         for v in node.outputs:
             if v is not None and v.producer is node:
                 v.producer = None
 
     def set_inputs(self, node: Node, inputs: Iterable[Value | None]) -> None:
         """Gives a node other inputs."""
-        _record(node, -1)
+        _count(node.inputs, node, -1)
         node.inputs = tuple(inputs)
-        _record(node, 1)
+        _count(node.inputs, node, 1)
 
     def set_op(self, node: Node, op: Op) -> None:
         """Gives a node another op, its subgraphs' uses included."""
-        _record(node, -1)
+        kept = subgraphs(op)
+        for body in subgraphs(node.op):
+            if all(body is not k for k in kept):
+                _release(body)
+        _forget(node)
         node.op = op
-        _record(node, 1)
+        _record(node)
 
-    def replace(self, old: Value, by: Value) -> None:
-        """Makes every reader of `old`, subgraphs and graph outputs included, read `by`."""
-        for user in list(old.uses):
-            if old in user.inputs:
-                self.set_inputs(user, [by if v is old else v for v in user.inputs])
+    def recount(self, node: Node) -> None:
+        """Records the uses of a node again, after its subgraphs were changed in place."""
+        _forget(node)
+        _record(node)
+
+    def replace(self, old: Value, by: Value, *, outputs: bool = True) -> None:
+        """Makes every reader of `old`, subgraphs and (by choice) graph outputs included, read `by`.
+
+        Linear in the readers, and in the graph outputs where they are included.
+        """
+        if old is by:
+            return
+        for user, count in old.uses.items():
+            user.inputs = tuple(by if v is old else v for v in user.inputs)
+            if old in user._captured:
+                user._captured[by] = user._captured.get(by, 0) + user._captured.pop(old)
             for body in subgraphs(user.op):
-                body.replace_captured(user, old, by)
-        self.outputs = [by if v is old else v for v in self.outputs]
-
-    def replace_captured(self, owner: Node, old: Value, by: Value) -> None:
-        """Replaces an outer value inside this subgraph of `owner`."""
-        _record(owner, -1)
-        for node in self.nodes:
-            if old in node.inputs:
-                self.set_inputs(node, [by if v is old else v for v in node.inputs])
-            for body in subgraphs(node.op):
-                body.replace_captured(node, old, by)
-        self.outputs = [by if v is old else v for v in self.outputs]
-        _record(owner, 1)
+                body.outputs = [by if v is old else v for v in body.outputs]
+            by.uses[user] = by.uses.get(user, 0) + count
+        old.uses.clear()
+        if outputs:
+            self.outputs = [by if v is old else v for v in self.outputs]
 
     def values(self) -> Iterator[Value]:
         """Inputs, initializers, then every node's outputs."""
@@ -256,11 +282,12 @@ class Graph:
 
     def constant(self, tensor: Tensor, name: str = "const") -> Value:
         """A new initializer with this data."""
-        taken = self.initializers
-        unique = name if name not in taken else self.fresh_name(name)
+        unique = self.fresh_name(name) if name in self._names_taken() else name
         shape = tuple(const(d) for d in tensor.shape)
         value = Value(unique, Type(tensor.dtype, shape), const=tensor)
-        taken[unique] = value
+        self.initializers[unique] = value
+        self._taken.add(unique)
+        self._counted = (len(self.inputs), len(self.initializers))
         return value
 
     def sort(self) -> None:
@@ -287,24 +314,39 @@ class Graph:
         self._nodes = ready
 
     def _dependencies(self, node: Node) -> list[Node]:
-        found = []
-        for v in (*node.inputs, *captured(node)):
-            if v is not None and v.producer is not None and v.producer in self._nodes:
-                found.append(v.producer)
-        return found
+        makers = (v.producer for v in (*node.inputs, *captured(node)) if v is not None)
+        return [maker for maker in makers if maker is not None and maker in self._nodes]
 
 
 class CycleError(ValueError):
     """The nodes do not form an acyclic graph."""
 
 
+_graph_fields: dict[type[Op], tuple[str, ...]] = {}
+
+
 def subgraphs(op: Op) -> list[Graph]:
     """The graphs among an op's attributes."""
+    kind = type(op)
+    names = _graph_fields.get(kind)
+    if names is None:
+        may = ("Graph", "Any")
+        names = tuple(f.name for f in fields(op) if any(m in str(f.type) for m in may))
+        _graph_fields[kind] = names
+    if not names:
+        return []
     found: list[Graph] = []
-    for value in op.attributes().values():
-        items = value if isinstance(value, tuple) else (value,)
-        found.extend(g for g in items if isinstance(g, Graph))
+    for name in names:
+        _collect(getattr(op, name), found)
     return found
+
+
+def _collect(value: Any, found: list[Graph]) -> None:
+    if isinstance(value, Graph):
+        found.append(value)
+    elif isinstance(value, tuple):
+        for item in value:
+            _collect(item, found)
 
 
 def captured(node: Node) -> dict[Value, int]:
@@ -322,21 +364,43 @@ def captured(node: Node) -> dict[Value, int]:
     return counts
 
 
-def _record(node: Node, step: int) -> None:
-    counts = captured(node)
-    for v in node.inputs:
+def _count(values: Iterable[Value | None], node: Node, step: int) -> None:
+    for v in values:
         if v is not None:
-            counts[v] = counts.get(v, 0) + 1
-    for v, n in counts.items():
-        total = v.uses.get(node, 0) + step * n
-        if total > 0:
-            v.uses[node] = total
-        else:
-            v.uses.pop(node, None)
+            _add(v, node, step)
+
+
+def _add(v: Value, node: Node, count: int) -> None:
+    total = v.uses.get(node, 0) + count
+    if total > 0:
+        v.uses[node] = total
+    else:
+        v.uses.pop(node, None)
+
+
+def _record(node: Node) -> None:
+    _count(node.inputs, node, 1)
+    if subgraphs(node.op):
+        node._captured = captured(node)
+        for v, count in node._captured.items():
+            _add(v, node, count)
+
+
+def _forget(node: Node) -> None:
+    _count(node.inputs, node, -1)
+    for v, count in node._captured.items():
+        _add(v, node, -count)
+    node._captured = {}
+
+
+def _release(body: Graph) -> None:
+    """Forgets what the nodes of a subgraph that goes away read from outside."""
+    for node in body.nodes:
+        _forget(node)
+        for inner in subgraphs(node.op):
+            _release(inner)
 
 
 def dims_of(values: Iterable[int | str | Expr]) -> tuple[Expr, ...]:
     """Dims from integers, symbol names and expressions."""
-    from sardonyx.core.expr import symbol
-
     return tuple(symbol(d) if isinstance(d, str) else const(d, INDEX) for d in values)

@@ -18,9 +18,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from sardonyx.core.expr import Expr, const, fresh, number
+from sardonyx.core.expr import Expr, const, fresh, minimum, number
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,15 +28,13 @@ if TYPE_CHECKING:
     from sardonyx.core.dtype import DType
     from sardonyx.graph.ir import Graph, Type
 
-Types = "Type | tuple[Type, ...]"
 
-
-class Index(tuple[Expr, ...]):
+class Index(tuple[Expr, ...]):  # noqa: SLOT001 - a tuple cannot have slots
     """The subscripts of one output element; `shape` is that output's shape."""
 
     shape: tuple[Expr, ...]
 
-    def __new__(cls, subscripts: Iterable[Expr | int], shape: Iterable[Expr | int]) -> Index:
+    def __new__(cls, subscripts: Iterable[Expr | int], shape: Iterable[Expr | int]) -> Self:
         self = super().__new__(cls, tuple(const(i) for i in subscripts))
         self.shape = tuple(const(d) for d in shape)
         return self
@@ -77,7 +75,8 @@ class Operand:
         """The element that numpy broadcasting pairs with output element `idx`."""
         tail = idx[len(idx) - self.rank :]
         shape = idx.shape[len(idx) - self.rank :]
-        return self[[_stretch(i, d, out) for i, d, out in zip(tail, self.shape, shape, strict=True)]]
+        axes = zip(tail, self.shape, shape, strict=True)
+        return self[[_stretch(i, dim, out) for i, dim, out in axes]]
 
 
 def _stretch(i: Expr, dim: Expr, out: Expr) -> Expr:
@@ -85,13 +84,7 @@ def _stretch(i: Expr, dim: Expr, out: Expr) -> Expr:
         return const(0)
     if dim is out or dim.is_const:
         return i
-    return i * _is_long(dim)
-
-
-def _is_long(dim: Expr) -> Expr:
-    from sardonyx.core.expr import minimum
-
-    return minimum(dim - 1, 1)
+    return i * minimum(dim - 1, 1)
 
 
 @dataclass(frozen=True)
@@ -123,8 +116,8 @@ class Op:
 
     Class variables: `domain` ("" is ai.onnx), `since` (first opset with this behaviour), `name`
     (defaults to the class name), `tolerance` (exact, rounding or reduction: how exactly two
-    implementations must agree), `random` (results differ from run to run),
-    `variadic_outputs` (the number of outputs is the node's choice, see `outputs`).
+    implementations must agree), `random` (results differ from run to run). `outputs` is how many
+    outputs the node has, which for some ops is the node's choice.
     """
 
     domain: ClassVar[str] = ""
@@ -238,8 +231,8 @@ def registered() -> dict[tuple[str, str], dict[int, type[Op]]]:
 
 
 def loop_index(shape: Sequence[Expr]) -> Index:
-    """Fresh loop variables over a shape."""
-    return Index([fresh(d) for d in shape], shape)
+    """Fresh loop variables over a shape; the subscript of a dim that is 1 is 0."""
+    return Index([const(0) if number(d) == 1 else fresh(d) for d in shape], shape)
 
 
 def as_arrays(result: Any) -> tuple[np.ndarray[Any, Any], ...]:

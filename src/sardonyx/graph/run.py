@@ -1,0 +1,247 @@
+"""A graph run node by node with numpy: the meaning of a model, and the reference provider's core.
+
+    outputs = run(graph, {"x": x})
+
+Every node is `op.reference` (or `op.control` with its subgraphs). A value is freed after its last
+reader. What a node will need is estimated from its inputs before it runs, so a model that asks for
+more memory, trips or time than `core.limits` allows is refused, not tried.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.errors import (
+    InvalidArgument,
+    RuntimeException,
+    SardonyxError,
+    Terminated,
+    UnsupportedOperator,
+)
+from sardonyx.core.expr import const
+from sardonyx.core.limits import Limits
+from sardonyx.graph.ir import Graph, Node, Type, Value, captured, subgraphs
+from sardonyx.graph.op import Op, Opaque, as_arrays
+
+SMALL = 1024
+
+Watch: TypeAlias = Callable[[Node, tuple[Any, ...]], None]
+
+
+def run(
+    graph: Graph,
+    feeds: Mapping[str, Any],
+    *,
+    limits: Limits | None = None,
+    abort: Callable[[], bool] | None = None,
+    watch: Watch | None = None,
+) -> dict[str, Any]:
+    """The outputs by name, from feeds by name (arrays of the dtypes declared; lists, None).
+
+    `abort()` is asked before every node: Terminated when it says yes. `watch(node, outputs)` sees
+    every result, subgraphs' included. InvalidArgument for a missing feed, UnsupportedOperator for
+    an op without a definition, LimitExceeded over a budget, RuntimeException where an op fails.
+    """
+    env: dict[Value, Any] = {}
+    for value in graph.inputs:
+        if value.name in feeds:
+            env[value] = feeds[value.name]
+        elif value.const is None:
+            raise InvalidArgument("E0201", "an input is missing", tensor=value.name)
+    walk = Walk(limits or Limits.current(), abort, watch)
+    with np.errstate(all="ignore"):
+        results = walk.body(graph, env)
+    return {v.name: result for v, result in zip(graph.outputs, results, strict=True)}
+
+
+def evaluate(op: Op, arrays: Sequence[Any]) -> tuple[Any, ...]:
+    """The outputs of one op (not a control-flow op) on arrays."""
+    with np.errstate(all="ignore"):
+        return tuple(_plain(r) for r in as_arrays(op.reference(*arrays)))
+
+
+def _plain(result: Any) -> Any:
+    return result if isinstance(result, np.ndarray | list | None) else np.asarray(result)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The nodes of one graph, each with the values that nobody reads after it."""
+
+    steps: tuple[tuple[Node, tuple[Value, ...]], ...]
+    captures: tuple[Value, ...]
+
+
+def _plan(graph: Graph) -> _Plan:
+    kept = set(graph.outputs)
+    last: dict[Value, Node] = {}
+    captures: dict[Value, None] = {}
+    own = set(graph.values())
+    for node in graph.nodes:
+        for v in (*node.inputs, *captured(node)):
+            if v is not None:
+                last[v] = node
+                if v not in own:
+                    captures[v] = None
+        last.update((v, node) for v in node.outputs if v is not None)
+    captures.update((v, None) for v in graph.outputs if v not in own)
+    dying: dict[Node, list[Value]] = {}
+    for v, node in last.items():
+        if v not in kept:
+            dying.setdefault(node, []).append(v)
+    steps = tuple((node, tuple(dying.get(node, ()))) for node in graph.nodes)
+    return _Plan(steps, tuple(captures))
+
+
+@dataclass
+class Walk:
+    """One run: its budgets, and the plans of the graphs it has entered."""
+
+    limits: Limits
+    abort: Callable[[], bool] | None = None
+    watch: Watch | None = None
+    trips: int = 0
+    live: int = 0
+    _plans: dict[int, _Plan] = field(default_factory=dict)
+    _started: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        self._allowed = self.limits.memory_allowed()
+
+    def plan(self, graph: Graph) -> _Plan:
+        """The plan of a graph, made once."""
+        found = self._plans.get(id(graph))
+        if found is None:
+            found = self._plans[id(graph)] = _plan(graph)
+        return found
+
+    def body(self, graph: Graph, env: dict[Value, Any]) -> list[Any]:
+        """The outputs of a graph whose inputs and captured values are in `env`."""
+        held = 0
+        for node, dying in self.plan(graph).steps:
+            self.permit(node.name)
+            arrays = [None if v is None else self._read(v, env) for v in node.inputs]
+            results = self.apply(node, arrays, env)
+            if self.watch is not None:
+                self.watch(node, results)
+            for v, result in zip(node.outputs, results, strict=False):
+                if v is not None:
+                    env[v] = result
+                    held += _size(result)
+                    self.live += _size(result)
+            for v in dying:
+                freed = _size(env.pop(v, None)) if v.producer is not None else 0
+                held -= freed
+                self.live -= freed
+        self.live -= held
+        return [self._read(v, env) for v in graph.outputs]
+
+    def permit(self, node: str | None = None) -> None:
+        """Raises Terminated when asked to stop, LimitExceeded when the run's time is over."""
+        if self.abort is not None and self.abort():
+            raise Terminated("E0509", "the run was asked to stop", node=node)
+        if self.limits.run_seconds is not None:
+            self.limits.check_run_seconds(time.monotonic() - self._started)
+
+    def _read(self, v: Value, env: dict[Value, Any]) -> Any:
+        if v in env:
+            return env[v]
+        if v.const is None:
+            raise RuntimeException("E0403", "a value is read before it is made", tensor=v.name)
+        return v.const.numpy()
+
+    def apply(self, node: Node, arrays: list[Any], env: dict[Value, Any]) -> tuple[Any, ...]:
+        """The outputs of one node on arrays; `env` has what its subgraphs capture."""
+        op = node.op
+        try:
+            if isinstance(op, Opaque):
+                raise _unsupported(op)
+            if op.has("control"):
+                return tuple(_plain(r) for r in as_arrays(self._control(node, arrays, env)))
+            self._foresee(op, arrays)
+            return tuple(_plain(r) for r in as_arrays(op.reference(*arrays)))
+        except SardonyxError as error:
+            raise error.locate(node=node.name, op=op.op_type) from error.__cause__
+        except NotImplementedError:
+            raise _unsupported(op).locate(node=node.name) from None
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as problem:
+            said = f"{op.op_type} failed: {problem}"
+            given = ", ".join(_brief(a) for a in arrays)
+            raise RuntimeException(
+                "E0403", said, node=node.name, op=op.op_type, given=given
+            ) from problem
+
+    def _control(self, node: Node, arrays: list[Any], env: dict[Value, Any]) -> Any:
+        def call(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
+            self.trips += 1
+            self.limits.check_trips(self.trips, node.name)
+            inner = {v: env[v] for v in self.plan(graph).captures if v in env}
+            inner.update(zip(graph.inputs, inputs, strict=True))
+            return self.body(graph, inner)
+
+        return node.op.control(call, *arrays)
+
+    def _foresee(self, op: Op, arrays: list[Any]) -> None:
+        types = [None if a is None else type_of(a) for a in arrays]
+        try:
+            made = op.infer(*types)
+        except NotImplementedError:
+            return
+        need = self.live
+        for t in made if isinstance(made, tuple) else (made,):
+            shape = None if t is None else t.static_shape
+            if t is not None and shape is not None and t.dtype is not None:
+                need += self.limits.check_tensor(t.dtype, shape) * t.dtype.numpy.itemsize
+        if need > self._allowed:
+            self.limits.check_memory(need)
+
+
+def _unsupported(op: Op) -> UnsupportedOperator:
+    return UnsupportedOperator(
+        "E0401",
+        f"nothing here can run the operator `{op.op_type}`",
+        op=op.op_type,
+        hint="`sardonyx ops` lists the operators; define it as a custom Op or inline it",
+    )
+
+
+def _size(result: Any) -> int:
+    return result.nbytes if isinstance(result, np.ndarray) else 0
+
+
+def _brief(a: Any) -> str:
+    return f"{a.dtype}{list(a.shape)}" if isinstance(a, np.ndarray) else type(a).__name__
+
+
+def type_of(a: Any) -> Type:
+    """The type of a run-time value, with the elements of a small tensor of integers or floats."""
+    if isinstance(a, list):
+        return Type(kind="sequence", elem=type_of(a[0]) if a else None)
+    dtype = DType.from_numpy(a.dtype)
+    return Type(dtype, tuple(const(d) for d in a.shape), elements(a, dtype))
+
+
+def elements(a: Any, dtype: DType, most: int = SMALL) -> tuple[Any, ...] | None:
+    """The elements of a small array as constant expressions; None for text, complex or large."""
+    if a.size > most or dtype.is_string or dtype.is_complex:
+        return None
+    return tuple(const(x, dtype) for x in a.reshape(-1).tolist())
+
+
+def bodies(graph: Graph) -> list[Graph]:
+    """The graph and every subgraph in it, outermost first."""
+    found, stack = [], [graph]
+    while stack:
+        top = stack.pop()
+        found.append(top)
+        for node in top.nodes:
+            stack.extend(subgraphs(node.op))
+    return found

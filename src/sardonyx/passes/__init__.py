@@ -1,0 +1,1 @@
+"""Graph to graph, meaning kept: inference, folding, simplification, fusion, layout, lowering."""
