@@ -1,1 +1,124 @@
-"""Model files to graphs and back: one module, one format."""
+"""Model files to graphs and back: one module, one format, each with `match`, `load`, `save`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from sardonyx.core.errors import InvalidArgument, NoSuchFile, SardonyxError
+from sardonyx.core.limits import Limits
+from sardonyx.formats import onnx as onnx_format
+from sardonyx.formats.files import read_model
+from sardonyx.graph.ir import Graph
+
+
+class Readable(Protocol):
+    """A binary file object."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """At most `size` bytes."""
+
+
+class Serializable(Protocol):
+    """An onnx.ModelProto, or whatever else gives its bytes in the same way."""
+
+    def SerializeToString(self) -> bytes:  # noqa: N802
+        """The encoded message."""
+
+
+Source: TypeAlias = (
+    "str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Serializable"
+)
+
+__all__ = ["load", "save", "to_bytes", "to_proto"]
+
+
+def load(
+    source: Source,
+    limits: Limits | None = None,
+    *,
+    base_dir: str | os.PathLike[str] | None = None,
+) -> Graph:
+    """The graph of a model: a path, bytes, a binary file object or an onnx.ModelProto.
+
+    External data are looked for beside the file, or in `base_dir`. Weights stay in the mapped file
+    until they are used. Errors as `formats.onnx.load`, and NoSuchFile for an unreadable path.
+    """
+    budget = limits or Limits.current()
+    if isinstance(source, str | os.PathLike):
+        return _load_path(Path(source), budget, base_dir)
+    data = _bytes_of(source, budget)
+    folder = Path(base_dir) if base_dir is not None else None
+    return _load_bytes(data, budget, folder, None)
+
+
+def _load_path(path: Path, limits: Limits, base_dir: str | os.PathLike[str] | None) -> Graph:
+    folder = Path(base_dir) if base_dir is not None else path.parent
+    try:
+        graph = _load_bytes(read_model(path, limits), limits, folder, path)
+    except SardonyxError as problem:
+        raise problem.locate(file=str(path)) from None
+    graph.source = str(path)
+    return graph
+
+
+def _load_bytes(
+    data: bytes | memoryview, limits: Limits, folder: Path | None, model: Path | None
+) -> Graph:
+    if not onnx_format.match(data[:16]):
+        raise onnx_format.explain_mismatch(data[:64])
+    return onnx_format.load(data, limits, folder=folder, model=model)
+
+
+def _bytes_of(source: Any, limits: Limits) -> bytes | memoryview:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source) if isinstance(source, bytearray) else source
+    if hasattr(source, "SerializeToString"):
+        data: bytes = source.SerializeToString()
+        return data
+    if hasattr(source, "read"):
+        most = -1 if limits.file_bytes is None else limits.file_bytes + 1
+        found = source.read(most)
+        if isinstance(found, bytes):
+            return found
+    raise InvalidArgument(
+        "E0104",
+        "a model cannot be loaded from this",
+        given=type(source).__name__,
+        wanted="a path, bytes, a binary file object or an onnx.ModelProto",
+    )
+
+
+def save(
+    graph: Graph,
+    path: str | os.PathLike[str],
+    *,
+    external_data: bool | int | None = None,
+) -> None:
+    """Write the model as ONNX to `path`; nothing half-written is ever seen there.
+
+    `external_data`: None leaves each tensor inside or outside as it came, True moves tensors of
+    1 KiB and more to `<path>.data`, a number those of that many bytes, False keeps all inside.
+    NoSuchFile (E0103) when the target cannot be written, LimitExceeded (E0105) beyond 2 GiB.
+    """
+    try:
+        onnx_format.save(graph, path, external_data)
+    except NoSuchFile as problem:
+        raise problem.locate(file=os.fspath(path)) from None
+
+
+def to_bytes(graph: Graph) -> bytes:
+    """The model as the bytes of an ONNX file with all data inside."""
+    return onnx_format.to_bytes(graph)
+
+
+def to_proto(graph: Graph) -> Any:
+    """The model as an onnx.ModelProto; InvalidArgument (E0106) where `onnx` is not installed."""
+    try:
+        import onnx
+    except ImportError:
+        raise InvalidArgument(
+            "E0106", "an onnx.ModelProto needs the package onnx", hint="pip install onnx"
+        ) from None
+    return onnx.ModelProto.FromString(to_bytes(graph))

@@ -11,7 +11,7 @@ the message where they stood.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, NamedTuple, Self, TypeAlias
@@ -48,11 +48,13 @@ class Message:
 
     Repeated fields are lists (a `Packed` where the table says packed), text is str with stray
     bytes as surrogates, `raw_data` a memoryview, other bytes are bytes. The list under the key
-    UNKNOWN holds the encoded fields that the table does not know.
+    UNKNOWN holds the encoded fields that the table does not know. `source` says where the data of
+    an external tensor lie.
     """
 
     kind: str
     fields: Fields = field(default_factory=dict)
+    source: Any = None
 
     def has(self, name: str) -> bool:
         """Whether the field was set."""
@@ -97,7 +99,7 @@ class Message:
 
     def copy(self) -> Message:
         """Another message with the same field values."""
-        return Message(self.kind, dict(self.fields))
+        return Message(self.kind, dict(self.fields), self.source)
 
 
 class Entry(NamedTuple):
@@ -409,3 +411,37 @@ def _skip_plain(view: memoryview, pos: int, end: int, wire: int) -> int:
     if wire not in (1, 5):
         raise InvalidProtobuf("E0102", f"there is no wire type {wire}")
     return pos + (8 if wire == 1 else 4)
+
+
+@cache
+def leads_to(kind: str, target: str) -> tuple[str, ...]:
+    """The message fields of `kind` in which a `target` may lie, at any depth."""
+    return tuple(
+        row.name for row in MESSAGES[kind] if row.kind == "message" and _reaches(row.target, target)
+    )
+
+
+def _reaches(kind: str, target: str) -> bool:
+    seen: set[str] = set()
+    pending = [kind]
+    while pending:
+        here = pending.pop()
+        if here == target:
+            return True
+        if here not in seen:
+            seen.add(here)
+            pending.extend(row.target for row in MESSAGES[here] if row.kind == "message")
+    return False
+
+
+def find_all(root: Message, target: str) -> Iterator[Message]:
+    """Every message of kind `target` in `root`, wherever the tables allow one."""
+    stack = [root]
+    while stack:
+        message = stack.pop()
+        if message.kind == target:
+            yield message
+        for name in leads_to(message.kind, target):
+            value = message.fields.get(name)
+            if value is not None:
+                stack.extend(reversed(value) if isinstance(value, list) else (value,))
