@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
 
+from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, cast, const, number, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts
 from sardonyx.ops.element import Array, lift, settle, widen
-from sardonyx.ops.matmul import accumulator
+from sardonyx.ops.matmul import Read, accumulator, plain
 from sardonyx.ops.nest import total
 from sardonyx.ops.shapes import common_dtype, need_rank, refuse, same_dim
 from sardonyx.ops.windows import Window, gather, slide
-
-Read: TypeAlias = Callable[[Expr], Expr]
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,7 @@ class Windowed(Op, abstract=True):
         return np.matmul(kernels, columns).reshape(len(x), w.shape[0], *trips)
 
     def element(
-        self, idx: Index, x: Operand, w: Operand, left: Read = lift, right: Read = lift,
-        zero: float = 0,
+        self, idx: Index, x: Operand, w: Operand, left: Read = plain, right: Read = plain,
     ) -> Expr:  # fmt: skip
         """One output element as a reduction over the taps and the channels of its group."""
         window = self.window(x.shape[2:], w.shape[2:])
@@ -82,15 +79,15 @@ class Windowed(Op, abstract=True):
 
         def term(k: Subscripts) -> Expr:
             at = window.source(idx[2:], k[:-1])
-            value = left(x[(idx[0], first + k[-1], *at)])
-            guarded = where(window.inside(at), value, zero)
-            return guarded * right(w[(idx[1], k[-1], *k[:-1])])
+            value = left(x, (idx[0], first + k[-1], *at))
+            guarded = where(window.inside(at), value, 0)
+            return guarded * right(w, (idx[1], k[-1], *k[:-1]))
 
         return total("add", (*window.size, inner), term)
 
     def product(
-        self, x: Operand, w: Operand, out: Type, left: Read, right: Read,
-        finish: Callable[[Expr, Index], Expr], zero: float = 0,
+        self, x: Operand, w: Operand, acc: DType, left: Read, right: Read,
+        finish: Callable[[Expr, Index], Expr],
     ) -> Contraction | None:  # fmt: skip
         """The convolution as a contraction: rows are (batch, trips), k is (taps, channels).
 
@@ -106,18 +103,17 @@ class Windowed(Op, abstract=True):
         def read(b: Subscripts, m: Subscripts, k: Subscripts) -> Expr:
             at = window.source(m[1:], k[:-1])
             channel = b[0] * inner + k[-1] if b else k[-1]
-            return where(window.inside(at), left(x[(m[0], channel, *at)]), zero)
+            return where(window.inside(at), left(x, (m[0], channel, *at)), 0)
 
         def kernel(b: Subscripts, k: Subscripts, n: Subscripts) -> Expr:
-            return right(w[(_filter(b, n, each), k[-1], *k[:-1])])
+            return right(w, (_filter(b, n, each), k[-1], *k[:-1]))
 
         def place(b: Subscripts, m: Subscripts, n: Subscripts) -> Subscripts:
             return (m[0], _filter(b, n, each), *m[1:])
 
-        assert out.dtype is not None
         return Contraction(
             batch=groups, m=(x.shape[0], *window.trips), n=(each,), k=(*window.size, inner),
-            left=read, right=kernel, place=place, finish=finish, acc=accumulator(out.dtype),
+            left=read, right=kernel, place=place, finish=finish, acc=acc,
         )  # fmt: skip
 
 
@@ -150,9 +146,9 @@ class Conv(Windowed):
     def contract(
         self, out: Type, x: Operand, w: Operand, b: Operand | None = None
     ) -> Contraction | None:
-        return self.product(
-            x, w, out, lift, lift, lambda acc, idx: _biased(acc, idx, x, b)
-        )  # fmt: skip
+        del out
+        kind = accumulator(x.dtype)
+        return self.product(x, w, kind, plain, plain, lambda e, idx: _biased(e, idx, x, b))
 
 
 def _biased(acc: Expr, idx: Index, x: Operand, b: Operand | None) -> Expr:

@@ -16,7 +16,12 @@ from sardonyx.ops.element import Array, is_narrow, lift, settle, widen
 from sardonyx.ops.nest import total
 from sardonyx.ops.shapes import broadcast, common_dtype, need_rank, same_dim
 
-Read: TypeAlias = Callable[[Expr], Expr]
+Read: TypeAlias = Callable[[Operand, Sequence[Expr]], Expr]
+
+
+def plain(x: Operand, at: Sequence[Expr]) -> Expr:
+    """The element of an operand as a factor."""
+    return lift(x[at])
 
 
 def accumulator(dtype: DType) -> DType:
@@ -86,8 +91,11 @@ def _repeat(
     return tuple(found[len(found) - rank :])
 
 
-def multiply(out: Type, a: Operand, b: Operand, read_left: Read, read_right: Read) -> Contraction:
-    """numpy's matmul of two operands as a contraction; a read turns an element into a factor."""
+def multiply(
+    out: Type, a: Operand, b: Operand, read_left: Read, read_right: Read,
+    finish: Callable[[Expr, Index], Expr], acc: DType,
+) -> Contraction:  # fmt: skip
+    """numpy's matmul of two operands as a contraction; a read gives the factor at a subscript."""
     lead_a, lead_b = a.shape[:-2], b.shape[:-2]
     count = max(len(lead_a), len(lead_b))
     batch = _Batch.of(lead_a, lead_b, out.dims[:count])
@@ -97,16 +105,14 @@ def multiply(out: Type, a: Operand, b: Operand, read_left: Read, read_right: Rea
 
     def left(at: Subscripts, m: Subscripts, k: Subscripts) -> Expr:
         lead = batch.join(at, m[:free])
-        return read_left(a[(*batch.of_left(lead, len(lead_a)), *m[free:], *k)])
+        return read_left(a, (*batch.of_left(lead, len(lead_a)), *m[free:], *k))
 
     def right(at: Subscripts, k: Subscripts, n: Subscripts) -> Expr:
-        return read_right(b[(*batch.of_right(at, len(lead_b)), *k, *n)])
+        return read_right(b, (*batch.of_right(at, len(lead_b)), *k, *n))
 
     def place(at: Subscripts, m: Subscripts, n: Subscripts) -> Subscripts:
         return (*batch.join(at, m[:free]), *m[free:], *n)
 
-    assert out.dtype is not None
-    dtype = out.dtype
     return Contraction(
         batch=tuple(batch.dims[i] for i in batch.shared),
         m=(*(batch.dims[i] for i in batch.rows), *rows),
@@ -115,8 +121,8 @@ def multiply(out: Type, a: Operand, b: Operand, read_left: Read, read_right: Rea
         left=left,
         right=right,
         place=place,
-        finish=lambda acc, _: cast(acc, dtype),
-        acc=accumulator(dtype),
+        finish=finish,
+        acc=acc,
     )
 
 
@@ -128,14 +134,14 @@ def multiply_at(idx: Index, a: Operand, b: Operand, left: Read, right: Read) -> 
     lead = tuple(rest[: len(rest) - len(rows)])
     shape = idx.shape[: len(lead)]
 
-    def pick(x: Operand, tail: Subscripts) -> Expr:
+    def pick(x: Operand, tail: Subscripts) -> Sequence[Expr]:
         count = max(0, x.rank - 2)
         dims = (const(1),) * (len(lead) - count) + x.shape[:count]
-        return x[(*_repeat(lead, dims, shape, count), *tail)]
+        return (*_repeat(lead, dims, shape, count), *tail)
 
     return total(
         "add", a.shape[-1:],
-        lambda k: left(pick(a, (*rows, *k))) * right(pick(b, (*k, *columns))),
+        lambda k: left(a, pick(a, (*rows, *k))) * right(b, pick(b, (*k, *columns))),
     )  # fmt: skip
 
 
@@ -153,10 +159,11 @@ class MatMul(Op):
         return settle(np.matmul(widen(a), widen(b)), a.dtype)
 
     def at(self, idx: Index, a: Operand, b: Operand) -> Expr:
-        return cast(multiply_at(idx, a, b, lift, lift), a.dtype)
+        return cast(multiply_at(idx, a, b, plain, plain), a.dtype)
 
     def contract(self, out: Type, a: Operand, b: Operand) -> Contraction:
-        return multiply(out, a, b, lift, lift)
+        acc = accumulator(a.dtype)
+        return multiply(out, a, b, plain, plain, lambda e, _: cast(e, a.dtype), acc)
 
 
 @dataclass(frozen=True)
