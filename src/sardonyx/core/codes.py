@@ -104,6 +104,78 @@ FILES = {
         "The data file that the model names does not exist beside it.",
         "Copy the data file into the model's folder under the name that the model uses.",
     ),
+    "E0130": Explanation(
+        "one name for two things",
+        "Two initializers of a graph, or two functions of a model, have the same name.",
+        "The exporter wrote a damaged model; rename one of the two.",
+    ),
+    "E0131": Explanation(
+        "attribute without a value",
+        "An attribute's type says which of its fields holds the value, and that field is unset.",
+        "The exporter wrote a damaged model; export it again.",
+    ),
+    "E0132": Explanation(
+        "value that ONNX cannot store",
+        "An attribute holds a Python value of a type that no ONNX attribute has.",
+        "Use numbers, text, tensors, graphs or types, or tuples of one of these.",
+    ),
+}
+
+OPERATORS = {
+    "E0210": Explanation(
+        "index out of range",
+        "An operator was given a subscript outside the dim that it counts, from either end.",
+        "Check the values fed; an index tensor often comes from a vocabulary of another size.",
+    ),
+    "E0211": Explanation(
+        "value that an operator cannot use",
+        "A shape, size, axis or other number computed while running does not fit the tensor that "
+        "it is applied to.",
+        "Check the values fed, and the shape arithmetic that leads to this node.",
+    ),
+    "E0212": Explanation(
+        "text that is no number",
+        "Cast was given text that cannot be read as a number of the wanted type.",
+        "Clean the text before it is fed.",
+    ),
+    "E0320": Explanation(
+        "wrong number of dims",
+        "An operator's input has a rank that the operator does not take.",
+        "The model contradicts the ONNX standard at this node; export it again, or report the "
+        "exporter.",
+    ),
+    "E0321": Explanation(
+        "axis out of range",
+        "An axis is not one of the tensor's axes, counted from either end.",
+        "The model contradicts the ONNX standard at this node; export it again, or report the "
+        "exporter.",
+    ),
+    "E0322": Explanation(
+        "dims do not fit",
+        "Two dims that must be equal, or 1 for broadcasting, are known to differ.",
+        "Look at where the two tensors come from: one of them has the wrong shape.",
+    ),
+    "E0323": Explanation(
+        "element types differ",
+        "Inputs that must have one element type have several.",
+        "Put a Cast before the node.",
+    ),
+    "E0324": Explanation(
+        "element type not allowed",
+        "The operator is not defined for this element type.",
+        "Put a Cast before the node.",
+    ),
+    "E0325": Explanation(
+        "bad attribute or constant input",
+        "An attribute, or an input whose value is known, is outside what the operator allows.",
+        "The model contradicts the ONNX standard at this node; export it again, or report the "
+        "exporter.",
+    ),
+    "E0326": Explanation(
+        "element counts differ",
+        "A Reshape asks for a shape with more or fewer elements than its input has.",
+        "Where the model was exported for one batch size, export it with dynamic dims.",
+    ),
 }
 
 LIMITS = {
@@ -239,4 +311,4 @@ COMMAND = {
     ),
 }
 
-CODES: dict[str, Explanation] = {**FILES, **LIMITS, **BENCH, **ENGINE, **COMMAND}
+CODES: dict[str, Explanation] = {**FILES, **OPERATORS, **LIMITS, **BENCH, **ENGINE, **COMMAND}

@@ -1,0 +1,381 @@
+"""Ops that cut from a tensor or put a border around it: Slice and Pad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.errors import InvalidArgument
+from sardonyx.core.expr import Expr, const, maximum, minimum, number, where
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.ops.element import Array, single
+from sardonyx.ops.nest import both
+from sardonyx.ops.shapes import (
+    axes_of,
+    check_size,
+    clamp,
+    known,
+    known_ints,
+    length_of,
+    place,
+    refuse,
+    text,
+    unknown_dim,
+)
+
+_END = (1 << 31) - 1
+
+
+class _Cut(NamedTuple):
+    """The elements first, first + step, … (`length` of them) of an axis."""
+
+    axis: int
+    first: Expr
+    step: int
+    length: Expr
+
+
+def _type(x: Operand | None) -> Type | None:
+    return None if x is None else x.type
+
+
+def _from_end(i: Expr, dim: Expr) -> Expr:
+    return where(i < 0, i + dim, i)
+
+
+def _cut(axis: int, dim: Expr, start: Expr, end: Expr, step: int) -> _Cut:
+    """The elements that start:end:step takes; a bound beyond 32 bits means the end of the axis."""
+    if step == 0:
+        raise refuse("E0325", "a slice with step 0", 0, "any other step")
+    if step > 0:
+        first = _bound(start, dim, const(0), dim)
+        last = _bound(end, dim, const(0), dim)
+        count = maximum(last - first + (step - 1), 0) // step
+    else:
+        first = _bound(start, dim, const(-1), dim - 1)
+        last = _bound(end, dim, const(-1), dim - 1)
+        count = maximum(first - last + (-step - 1), 0) // -step
+    return _Cut(axis, first, step, count)
+
+
+def _bound(i: Expr, dim: Expr, low: Expr, high: Expr) -> Expr:
+    at = number(i)
+    if at is not None and at >= _END:
+        return high
+    if at is not None and at <= -_END:
+        return low
+    return clamp(_from_end(i, dim), low, high)
+
+
+def _cuts(
+    dims: Sequence[Expr],
+    starts: Sequence[Expr],
+    ends: Sequence[Expr],
+    axes: Sequence[int] | None,
+    steps: Sequence[int] | None,
+) -> list[_Cut]:
+    axes = axes_of(range(len(starts)) if axes is None else axes, len(dims))
+    steps = [1] * len(starts) if steps is None else steps
+    if not len(starts) == len(ends) == len(axes) == len(steps):
+        lengths = [len(starts), len(ends), len(axes), len(steps)]
+        raise refuse("E0325", "starts, ends, axes and steps differ in length", lengths)
+    rows = zip(axes, starts, ends, steps, strict=True)
+    return [_cut(a, dims[a], s, e, step) for a, s, e, step in rows]
+
+
+def _sliced(idx: Index, x: Operand, cuts: Sequence[_Cut]) -> Expr:
+    inner = [c.first + idx[c.axis] * c.step for c in cuts]
+    return x[place(idx, [c.axis for c in cuts], inner)]
+
+
+def _numpy_slice(x: Array, rows: Sequence[tuple[int, int, int, int]]) -> Array:
+    at = [slice(None)] * x.ndim
+    for axis, start, end, step in rows:
+        if step == 0:
+            raise InvalidArgument("E0211", "a slice with step 0")
+        dim = x.shape[axis]
+        low, high = (0, dim) if step > 0 else (-1, dim - 1)
+        first, last = (min(max(i + dim if i < 0 else i, low), high) for i in (start, end))
+        at[axis] = slice(first, None if last < 0 else last, step)
+        if first < 0:
+            at[axis] = slice(0, 0)
+    return x[tuple(at)]
+
+
+class Slice(Op):
+    """x[start:end:step] along the axes given (the first ones by default)."""
+
+    since = 10
+    tolerance = "exact"
+
+    def infer(
+        self, x: Type, starts: Type, ends: Type, axes: Type | None = None, steps: Type | None = None
+    ) -> Type:
+        if x.shape is None:
+            return Type(x.dtype)
+        along = self._axes(starts, axes)
+        if along is None:
+            return x.with_shape(unknown_dim("slice") for _ in x.shape)
+        cuts = self._known_cuts(x, starts, ends, along, steps)
+        if cuts is None:
+            inner = [unknown_dim("slice") for _ in along]
+            return x.with_shape(place(x.shape, axes_of(along, len(x.shape)), inner))
+        return x.with_shape(place(x.shape, [c.axis for c in cuts], [c.length for c in cuts]))
+
+    def _axes(self, starts: Type, axes: Type | None) -> Sequence[int] | None:
+        if axes is not None:
+            return known_ints(axes)
+        count = length_of(starts)
+        return None if count is None else range(count)
+
+    def _known_cuts(
+        self, x: Type, starts: Type, ends: Type, axes: Sequence[int], steps: Type | None
+    ) -> list[_Cut] | None:
+        first, last = known(starts), known(ends)
+        step = known_ints(steps)
+        if first is None or last is None or (steps is not None and step is None):
+            return None
+        return _cuts(x.dims, first, last, axes, step)
+
+    def reference(
+        self,
+        x: Array,
+        starts: Array,
+        ends: Array,
+        axes: Array | None = None,
+        steps: Array | None = None,
+    ) -> Array:
+        first, last = ([int(i) for i in a.reshape(-1)] for a in (starts, ends))
+        along = range(len(first)) if axes is None else [int(a) for a in axes.reshape(-1)]
+        step = [1] * len(first) if steps is None else [int(i) for i in steps.reshape(-1)]
+        if not len(first) == len(last) == len(along) == len(step):
+            raise InvalidArgument("E0211", "starts, ends, axes and steps differ in length")
+        return _numpy_slice(x, list(zip(axes_of(along, x.ndim), first, last, step, strict=True)))
+
+    def at(
+        self,
+        idx: Index,
+        x: Operand,
+        starts: Operand,
+        ends: Operand,
+        axes: Operand | None = None,
+        steps: Operand | None = None,
+    ) -> Expr:
+        along = self._axes(starts.type, _type(axes))
+        if along is None:
+            raise NotImplementedError("the axes are not known before running")
+        cuts = self._known_cuts(x.type, starts.type, ends.type, along, _type(steps))
+        if cuts is None:
+            raise NotImplementedError("the bounds are not known before running")
+        return _sliced(idx, x, cuts)
+
+
+@dataclass(frozen=True)
+class SliceV1(Op):
+    """Slice of opsets 1 to 9, whose bounds are attributes."""
+
+    name = "Slice"
+    tolerance = "exact"
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    axes: tuple[int, ...] | None = None
+
+    def _cuts(self, dims: Sequence[Expr]) -> list[_Cut]:
+        starts, ends = ([const(i) for i in a] for a in (self.starts, self.ends))
+        return _cuts(dims, starts, ends, self.axes, None)
+
+    def infer(self, x: Type) -> Type:
+        if x.shape is None:
+            return Type(x.dtype)
+        cuts = self._cuts(x.shape)
+        return x.with_shape(place(x.shape, [c.axis for c in cuts], [c.length for c in cuts]))
+
+    def reference(self, x: Array) -> Array:
+        axes = axes_of(self.axes or range(len(self.starts)), x.ndim)
+        rows = zip(axes, self.starts, self.ends, (1,) * len(axes), strict=True)
+        return _numpy_slice(x, list(rows))
+
+    def at(self, idx: Index, x: Operand) -> Expr:
+        return _sliced(idx, x, self._cuts(x.shape))
+
+
+class Border(NamedTuple):
+    """Elements put before and after those of an axis; a negative number takes some away."""
+
+    axis: int
+    before: Expr
+    after: Expr
+
+
+MODES = ("constant", "edge", "reflect", "wrap")
+
+
+def _borders(pads: Sequence[Expr], axes: Sequence[int], rank: int) -> list[Border]:
+    along = axes_of(axes, rank)
+    if len(pads) != 2 * len(along):
+        raise refuse("E0325", "pads needs two numbers for each axis", len(pads), 2 * len(along))
+    return [Border(a, pads[n], pads[n + len(along)]) for n, a in enumerate(along)]
+
+
+def _padded(x: Type, borders: Sequence[Border], mode: str) -> Type:
+    if mode not in MODES:
+        raise refuse("E0325", "an unknown mode", mode, ", ".join(MODES))
+    dims = list(x.dims)
+    for b in borders:
+        dims[b.axis] = dims[b.axis] + b.before + b.after
+        if (number(dims[b.axis]) or 0) < 0:
+            raise refuse("E0325", f"the pads take more than dim {b.axis} has", text(x.shape))
+    return x.with_shape(dims)
+
+
+def _source(i: Expr, dim: Expr, mode: str) -> Expr:
+    """The subscript whose element stands at `i`, which may lie outside [0, dim)."""
+    if mode == "wrap":
+        return i % dim
+    if mode == "reflect":
+        period = maximum((dim - 1) * 2, 1)
+        j = i % period
+        return minimum(j, period - j) if number(dim) != 1 else const(0)
+    return clamp(i, 0, dim - 1)
+
+
+def _padded_at(idx: Index, x: Operand, borders: Sequence[Border], mode: str, value: Expr) -> Expr:
+    moved = [idx[b.axis] - b.before for b in borders]
+    sources = [_source(i, x.shape[b.axis], mode) for i, b in zip(moved, borders, strict=True)]
+    e = x[place(idx, [b.axis for b in borders], sources)]
+    if mode != "constant":
+        return e
+    inside = []
+    for i, b in zip(moved, borders, strict=True):
+        inside += [const(0) <= i, i < x.shape[b.axis]]
+    return where(both(inside), e, value)
+
+
+def pad(x: Array, borders: Sequence[tuple[int, int, int]], mode: str, value: object) -> Array:
+    """`x` with (axis, before, after) elements added."""
+    dims = list(x.shape)
+    for axis, before, after in borders:
+        dims[axis] += before + after
+    if min(dims, default=0) < 0:
+        raise InvalidArgument("E0211", "the pads take more than a dim has", given=list(x.shape))
+    check_size(DType.from_numpy(x.dtype), dims)
+    inside = np.ones(dims, bool)
+    for axis, before, _ in borders:
+        i = np.arange(dims[axis]) - before
+        beside = [1] * axis + [-1] + [1] * (x.ndim - axis - 1)
+        inside &= ((i >= 0) & (i < x.shape[axis])).reshape(beside)
+        x = _taken(x, i, axis, mode)
+    return np.where(inside, x, np.asarray(value, x.dtype)) if mode == "constant" else x
+
+
+def _taken(x: Array, i: Array, axis: int, mode: str) -> Array:
+    dim = x.shape[axis]
+    if dim == 0:
+        if mode != "constant" and i.size:
+            raise InvalidArgument("E0211", "an axis without elements has none to repeat")
+        return np.zeros((*x.shape[:axis], i.size, *x.shape[axis + 1 :]), x.dtype)
+    if mode == "wrap":
+        i = i % dim
+    elif mode == "reflect":
+        period = max(2 * (dim - 1), 1)
+        i = np.minimum(i % period, period - i % period) if dim > 1 else i * 0
+    return np.take(x, np.clip(i, 0, dim - 1), axis)
+
+
+@dataclass(frozen=True)
+class Pad(Op):
+    """`x` with elements added before and after those of each axis, as `mode` says.
+
+    Negative pads take elements away.
+    """
+
+    since = 11
+    tolerance = "exact"
+    mode: str = "constant"
+
+    def infer(
+        self, x: Type, pads: Type, value: Type | None = None, axes: Type | None = None
+    ) -> Type:
+        del value
+        if x.shape is None:
+            return Type(x.dtype)
+        borders = self._borders(x, pads, axes)
+        if borders is None:
+            return x.with_shape(unknown_dim("pad") for _ in x.shape)
+        return _padded(x, borders, self.mode)
+
+    def _borders(self, x: Type, pads: Type, axes: Type | None) -> list[Border] | None:
+        wanted = known(pads)
+        along = range(len(x.dims)) if axes is None else known_ints(axes)
+        if wanted is None or along is None:
+            return None
+        return _borders(wanted, along, len(x.dims))
+
+    def reference(
+        self, x: Array, pads: Array, value: Array | None = None, axes: Array | None = None
+    ) -> Array:
+        along = range(x.ndim) if axes is None else [int(a) for a in axes.reshape(-1)]
+        wanted = [const(int(n)) for n in pads.reshape(-1)]
+        borders = [
+            (b.axis, number(b.before) or 0, number(b.after) or 0)
+            for b in _borders(wanted, along, x.ndim)
+        ]
+        fill = value.reshape(-1)[0] if value is not None and value.size else _zero(x.dtype)
+        return pad(x, borders, self.mode, fill)
+
+    def at(
+        self,
+        idx: Index,
+        x: Operand,
+        pads: Operand,
+        value: Operand | None = None,
+        axes: Operand | None = None,
+    ) -> Expr:
+        borders = self._borders(x.type, pads.type, _type(axes))
+        if borders is None:
+            raise NotImplementedError("the pads are not known before running")
+        fill = const(0, x.dtype) if value is None else value[(const(0),) * value.rank]
+        return _padded_at(idx, x, borders, self.mode, fill)
+
+
+def _zero(dtype: np.dtype[np.generic]) -> object:
+    return "" if dtype.kind == "O" else np.zeros((), dtype)[()]
+
+
+@dataclass(frozen=True)
+class PadV2(Op):
+    """Pad of opsets 2 to 10, whose pads are an attribute."""
+
+    name = "Pad"
+    since = 2
+    tolerance = "exact"
+    pads: tuple[int, ...]
+    mode: str = "constant"
+    value: float = 0.0
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        """The pads as given."""
+        return self.pads
+
+    def _borders(self, rank: int) -> list[Border]:
+        return _borders([const(n) for n in self.wanted], range(rank), rank)
+
+    def infer(self, x: Type) -> Type:
+        if x.shape is None:
+            return Type(x.dtype)
+        return _padded(x, self._borders(len(x.shape)), self.mode)
+
+    def reference(self, x: Array) -> Array:
+        n = len(self.wanted) // 2
+        rows = zip(range(n), self.wanted[:n], self.wanted[n:], strict=True)
+        return pad(x, list(rows), self.mode, single(self.value))
+
+    def at(self, idx: Index, x: Operand) -> Expr:
+        fill = const(single(self.value), x.dtype)
+        return _padded_at(idx, x, self._borders(x.rank), self.mode, fill)
