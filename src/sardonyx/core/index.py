@@ -308,6 +308,9 @@ def _choose(op: str, a: Expr, b: Expr) -> Expr:
         return a if op == "min" else b
     if nonnegative(_sub(a, b)):
         return b if op == "min" else a
+    for x, y in ((a, b), (b, a)):
+        if y.op in ("min", "max") and x in y.args:
+            return y if y.op == op else x
     first, second = sorted((a, b), key=lambda x: x.key)
     return make(op, (first, second), None, INDEX)
 
