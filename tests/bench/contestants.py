@@ -32,6 +32,9 @@ class Sleeper:
 
         return run
 
+    def arrays(self, result: list[NDArray[Any]]) -> Sequence[NDArray[Any]]:
+        return result
+
 
 def sleeper(*, seconds: float = 0.0005, wrong: float = 0.0, threads: int = 1) -> Sleeper:
     """A contender that is busy for the given time."""

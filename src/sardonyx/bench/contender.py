@@ -10,10 +10,14 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from sardonyx.core.errors import NotFound
+from sardonyx.core.dtype import DType
+from sardonyx.core.errors import InvalidArgument, NotFound
+
+NATIVE = "CPUExecutionProvider"
+OURS = "sardonyx.bench.ours:session"
 
 Arrays = dict[str, NDArray[Any]]
-Run = Callable[[], Sequence[NDArray[Any]]]
+Run = Callable[[], Any]
 
 
 class Prepared(Protocol):
@@ -26,6 +30,10 @@ class Prepared(Protocol):
         """A run of these feeds without arguments, as a caller in a loop would write it."""
         ...
 
+    def arrays(self, result: Any) -> Sequence[NDArray[Any]]:
+        """The outputs in what such a run returned."""
+        ...
+
 
 @dataclass(frozen=True)
 class Contender:
@@ -33,13 +41,15 @@ class Contender:
 
     `factory` is `module:function`; in a fresh process the function is called with the keyword
     arguments of `options` and `threads`, and returns a `Prepared`. Its import is not timed, its
-    call is. `environment` is set before anything is imported.
+    call is; `imports` are further modules to import before the clock starts. `environment` is set
+    before anything is imported.
     """
 
     label: str
     factory: str
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    imports: Sequence[str] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The contender as JSON-ready data."""
@@ -48,13 +58,38 @@ class Contender:
             "factory": self.factory,
             "options": dict(self.options),
             "environment": dict(self.environment),
+            "imports": list(self.imports),
         }
 
 
-def find_factory(place: str) -> Callable[..., Prepared]:
+PEERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
+    "onnxruntime": ("onnxruntime", {}, ("onnxruntime",)),
+    "onnxruntime-iobinding": ("onnxruntime", {"binding": True}, ("onnxruntime",)),
+    "openvino": ("openvino", {}, ("openvino",)),
+    "openvino-bf16": ("openvino", {"precision": "bf16"}, ("openvino",)),
+}
+ALIASES = {"OnnxRuntimeExecutionProvider": "onnxruntime", "OpenVINOExecutionProvider": "openvino"}
+
+
+def contender(name: str, model: str, label: str | None = None) -> Contender:
+    """The contender that a name means: a peer of `PEERS`, or any provider through our session."""
+    known = ALIASES.get(name, name)
+    if known in PEERS:
+        function, extra, imports = PEERS[known]
+        factory = f"sardonyx.bench.peers:{function}"
+        return Contender(label or known, factory, {"model": model, **extra}, imports=imports)
+    if not name:
+        raise InvalidArgument("E0748", "a contender needs a name", wanted=", ".join(PEERS))
+    options = {"model": model, "provider": name}
+    return Contender(label or name, OURS, options)
+
+
+def find_factory(place: str, imports: Sequence[str] = ()) -> Callable[..., Prepared]:
     """The function that `module:function` names; NotFound where there is none."""
     module, _, name = place.partition(":")
     try:
+        for other in imports:
+            importlib.import_module(other)
         return cast("Callable[..., Prepared]", getattr(importlib.import_module(module), name))
     except (ImportError, AttributeError) as problem:
         raise NotFound(
@@ -62,18 +97,34 @@ def find_factory(place: str) -> Callable[..., Prepared]:
         ) from problem
 
 
-def load_pool(path: str) -> list[Arrays]:
-    """The input sets of a pool file with keys `in|0|name`."""
+def load_pool(path: str, kind: str = "in") -> list[Arrays]:
+    """The sets of a pool file with keys `in|0|name`: inputs, or with kind `out` outputs."""
     sets: dict[int, Arrays] = {}
     with np.load(path, allow_pickle=False) as stored:
         for key in stored.files:
-            kind, index, name = key.split("|", 2)
-            if kind == "in":
-                sets.setdefault(int(index), {})[name] = stored[key]
+            sort, index, name = key.split("|", 2)
+            side, _, dtype = sort.partition(":")
+            if side == kind:
+                array = stored[key]
+                plain = array.view(DType.parse(dtype).numpy) if dtype else array
+                sets.setdefault(int(index), {})[name] = plain
     return [sets[index] for index in sorted(sets)]
 
 
 def save_pool(path: str, sets: Sequence[Mapping[str, NDArray[Any]]], kind: str = "in") -> None:
     """Write input sets (or output sets, with kind `out`) in the form that `load_pool` reads."""
-    rows = {f"{kind}|{i}|{name}": a for i, row in enumerate(sets) for name, a in row.items()}
+    rows: Arrays = {}
+    for index, one in enumerate(sets):
+        for name, array in one.items():
+            mark, plain = _storable(np.asarray(array))
+            rows[f"{kind}{mark}|{index}|{name}"] = plain
     np.savez(path, allow_pickle=False, **rows)
+
+
+def _storable(array: NDArray[Any]) -> tuple[str, NDArray[Any]]:
+    """An array that numpy's format can hold, and the mark of the type that it lost."""
+    if array.dtype == object:
+        return "", array.astype(str)
+    if array.dtype.kind != "V":
+        return "", array
+    return f":{DType.from_numpy(array.dtype)}", array.view(f"u{array.dtype.itemsize}")

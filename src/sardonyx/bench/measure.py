@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from sardonyx.bench.contender import Arrays, Contender
+from sardonyx.bench.contender import Arrays, Contender, load_pool
 from sardonyx.bench.process import Process
 from sardonyx.bench.statistics import Pair, keep_steady
 
@@ -90,16 +88,7 @@ class _Seat:
         self.record.own_bytes = max(self.record.own_bytes, own)
         if place is not None:
             self.process.ask("outputs", path=str(place))
-            self.record.outputs = _read_outputs(place)
-
-
-def _read_outputs(place: Path) -> list[Arrays]:
-    rows: dict[int, Arrays] = {}
-    with np.load(place, allow_pickle=False) as stored:
-        for key in stored.files:
-            _, index, name = key.split("|", 2)
-            rows.setdefault(int(index), {})[name] = stored[key]
-    return [rows[index] for index in sorted(rows)]
+            self.record.outputs = load_pool(str(place), "out")
 
 
 def _pairs(

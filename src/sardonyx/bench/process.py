@@ -17,13 +17,8 @@ from typing import Any, Self
 
 from sardonyx.bench.contender import Contender
 from sardonyx.core.errors import EPFail
+from sardonyx.core.knobs import QUIET
 
-QUIET = {
-    "ORT_DISABLE_TELEMETRY": "1",
-    "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HF_HUB_OFFLINE": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-}
 TAIL = 2000
 
 
@@ -73,6 +68,7 @@ class Process:
         return self.ask(
             "create",
             factory=self.contender.factory,
+            imports=list(self.contender.imports),
             options=dict(self.contender.options),
             environment={**QUIET, **environment, **self.contender.environment},
             threads=threads,

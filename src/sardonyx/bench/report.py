@@ -161,7 +161,7 @@ TITLES = (
     "threads",
     "contender",
     "latency",
-    "times slower [95 %]",
+    "ratio [95 %]",
     "cold start",
     "second start",
     "memory",

@@ -13,13 +13,67 @@ import numpy as np
 
 from sardonyx.bench import machine
 from sardonyx.bench.accuracy import precision_class, worst_error
-from sardonyx.bench.contender import Arrays, Contender, save_pool
+from sardonyx.bench.contender import NATIVE, Arrays, Contender, contender, save_pool
 from sardonyx.bench.measure import Outcome, Plan, Progress, Record, measure
 from sardonyx.bench.report import BenchReport, Figures, Row
 from sardonyx.bench.statistics import Ratio, summarise
 from sardonyx.core.errors import Fail, InvalidArgument
+from sardonyx.formats import load, save
+from sardonyx.graph.ir import Graph
+from sardonyx.graph.sample import free_symbols, sample_feeds
 
 FLOAT64 = "float64 outputs"
+SETS = 4
+
+
+def bench(
+    model: Any,
+    against: Sequence[str | Contender] = ("onnxruntime",),
+    *,
+    subject: str | Contender = NATIVE,
+    threads: Sequence[int] = (1,),
+    feeds: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
+    dims: Mapping[str, int] | None = None,
+    wanted: Sequence[Mapping[str, Any]] | None = None,
+    plan: Plan | None = None,
+    progress: Progress = lambda _: None,
+) -> BenchReport:
+    """Measure how fast a model runs here, in turns with other providers, and how exactly.
+
+    `model` is a Graph or whatever `load` accepts. `against` and `subject` are peers
+    (`onnxruntime`, `onnxruntime-iobinding`, `openvino`, `openvino-bf16`), names of providers for
+    our sessions, or `Contender`s. `feeds` is one input set or several to rotate through; without
+    it, four seeded sets are made, every symbol of the inputs being 1 unless `dims` binds it. For
+    the rest, and for what is raised, see `race`.
+    """
+    graph = model if isinstance(model, Graph) else load(model)
+    if feeds is None:
+        sizes = {name: (dims or {}).get(name, 1) for name in free_symbols(graph)} | dict(dims or {})
+        sets: Sequence[Mapping[str, Any]] = [sample_feeds(graph, sizes, s) for s in range(SETS)]
+    else:
+        sizes, sets = dict(dims or {}), [feeds] if isinstance(feeds, Mapping) else feeds
+    with tempfile.TemporaryDirectory(prefix="sardonyx-bench-") as place:
+        path = Path(place) / "model.onnx"
+        if isinstance(model, str | Path):
+            path = Path(model).resolve()
+        else:
+            save(graph, path)
+        sides = [_side(one, str(path)) for one in (subject, *against)]
+        return race(
+            sides[0],
+            sides[1:],
+            sets,
+            model=path.stem if isinstance(model, str | Path) else graph.name or "model",
+            dims=sizes,
+            threads=threads,
+            wanted=wanted,
+            plan=plan,
+            progress=progress,
+        )
+
+
+def _side(one: str | Contender, path: str) -> Contender:
+    return contender(one, path) if isinstance(one, str) else one
 
 
 def race(

@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import gc
 import json
+import math
 import os
 import signal
 import sys
@@ -20,8 +21,6 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TextIO
-
-import numpy as np
 
 from sardonyx.bench.contender import Arrays, Prepared, Run, find_factory, load_pool, save_pool
 from sardonyx.core.errors import SardonyxError
@@ -45,13 +44,14 @@ class Worker:
     def __init__(self) -> None:
         self.runs: list[Run] = []
         self.feeds: list[Arrays] = []
-        self.names: list[str] = []
+        self.prepared: Prepared | None = None
         self.base = 0
         self.turn = 0
 
     def create(
         self,
         factory: str,
+        imports: list[str],
         options: Mapping[str, Any],
         environment: Mapping[str, str],
         threads: int,
@@ -61,7 +61,7 @@ class Worker:
         os.environ.update(environment)
         self.feeds = load_pool(pool)
         start = time.perf_counter()
-        make = find_factory(factory)
+        make = find_factory(factory, imports)
         imported = time.perf_counter()
         self.base = resident("VmRSS")
         created_from = time.perf_counter()
@@ -71,7 +71,7 @@ class Worker:
         first = time.perf_counter()
         self.runs[0]()
         done = time.perf_counter()
-        self.names = list(prepared.names)
+        self.prepared = prepared
         return {
             "import_s": imported - start,
             "create_s": created - created_from,
@@ -87,7 +87,7 @@ class Worker:
             if spent >= seconds / 2 or runs >= MOST_RUNS:
                 break
             runs = max(2 * runs, min(16 * runs, int(runs * seconds / max(spent, 1e-9))))
-        return {"runs": max(1, min(MOST_RUNS, int(np.ceil(runs * seconds / spent))))}
+        return {"runs": max(1, min(MOST_RUNS, math.ceil(runs * seconds / spent)))}
 
     def block(self, runs: int) -> dict[str, Any]:
         """The seconds of `runs` runs, rotating through the inputs, after one that is not timed."""
@@ -113,9 +113,11 @@ class Worker:
 
     def outputs(self, path: str) -> dict[str, Any]:
         """Write the outputs of every input set to an .npz file."""
-        rows = [dict(zip(self.names, map(np.asarray, run()), strict=True)) for run in self.runs]
+        made = self.prepared
+        assert made is not None
+        rows = [dict(zip(made.names, made.arrays(run()), strict=True)) for run in self.runs]
         save_pool(path, rows, "out")
-        return {"names": self.names}
+        return {"names": list(made.names)}
 
     def memory(self) -> dict[str, Any]:
         """Peak resident bytes so far, and those resident before the contender was created."""

@@ -178,6 +178,24 @@ OPERATORS = {
     ),
 }
 
+FEEDS = {
+    "E0230": Explanation(
+        "no such symbol",
+        "A size was given for a symbol that no input of the model has.",
+        "Use one of the symbols that the message lists; `sardonyx show` prints them.",
+    ),
+    "E0231": Explanation(
+        "input that cannot be made up",
+        "Random inputs can be made for tensors of known rank and type only.",
+        "Feed this input yourself.",
+    ),
+    "E0232": Explanation(
+        "negative dim",
+        "The sizes given for the symbols would make a dim of an input negative.",
+        "Give larger sizes.",
+    ),
+}
+
 LIMITS = {
     "E0501": Explanation(
         "file too large",
@@ -263,6 +281,11 @@ BENCH = {
         "Every pair of times strayed too far from its neighbours to be counted.",
         "Let nothing else run on the machine, and measure again.",
     ),
+    "E0748": Explanation(
+        "contender without a name",
+        "A contender is the name of a peer or of a provider.",
+        "Name one of those that the message lists.",
+    ),
 }
 
 ENGINE = {
@@ -311,4 +334,4 @@ COMMAND = {
     ),
 }
 
-CODES: dict[str, Explanation] = {**FILES, **OPERATORS, **LIMITS, **BENCH, **ENGINE, **COMMAND}
+CODES: dict[str, Explanation] = {**FILES, **FEEDS, **OPERATORS, **LIMITS, **BENCH, **ENGINE, **COMMAND}
