@@ -23,7 +23,7 @@ from sardonyx.core.errors import ExternalDataError, InvalidProtobuf, NoSuchFile
 from sardonyx.core.limits import Limits
 
 MAPPED_FROM = 1 << 20
-_MOST_MAPS = 256
+_MOST_HELD = 256
 _OPENAT2 = 437
 _BENEATH_WITHOUT_LINKS = 0x08 | 0x04 | 0x02
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -94,7 +94,7 @@ class Folder:
         self._model = model
         self._limits = limits
         self._known: dict[str, os.stat_result] = {}
-        self._maps: dict[str, memoryview] = {}
+        self._held: dict[str, memoryview] = {}
         self._total = 0
 
     def size(self, location: str) -> int:
@@ -122,35 +122,29 @@ class Folder:
                 given=f"offset {offset}, length {length}",
                 wanted=f"within {size} bytes",
             )
-        whole = self._maps.get(location)
-        if whole is None and (length == 0 or size < MAPPED_FROM or len(self._maps) >= _MOST_MAPS):
-            return memoryview(self._read(location, offset, length))
+        whole = self._held.get(location)
+        if whole is None and len(self._held) < _MOST_HELD:
+            whole = self._held[location] = memoryview(self._read(location, 0, size))
         if whole is None:
-            whole = self._maps[location] = self._map(location)
+            return memoryview(self._read(location, offset, length))
         return whole[offset : offset + length]
 
-    def _read(self, location: str, offset: int, length: int) -> bytes:
+    def _read(self, location: str, offset: int, length: int) -> bytes | memoryview:
         descriptor = self._reopen(location)
         try:
-            data = _read_at(descriptor, offset, length)
+            whole = length == self._known[location].st_size
+            data = _contents(descriptor, length) if whole else _read_at(descriptor, offset, length)
         finally:
             os.close(descriptor)
         if len(data) != length:
             raise _refused(location, "E0123", "the file became shorter while it was read")
         return data
 
-    def _map(self, location: str) -> memoryview:
-        descriptor = self._reopen(location)
-        try:
-            size = self._known[location].st_size
-            return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))
-        finally:
-            os.close(descriptor)
-
     def _reopen(self, location: str) -> int:
         descriptor = self._open(location)
         now, known = os.fstat(descriptor), self._known[location]
-        if _identity(now) != _identity(known) or now.st_size != known.st_size:
+        same = _identity(now) == _identity(known) and now.st_mtime_ns == known.st_mtime_ns
+        if not same or now.st_size != known.st_size:
             os.close(descriptor)
             raise _refused(location, "E0121", "the file changed since the model was loaded")
         return descriptor
@@ -165,7 +159,10 @@ class Folder:
             raise _missing(location, problem) from None
 
     def _open_linked(self, location: str, parts: tuple[str, ...]) -> int:
-        real = Path(os.path.realpath(self.path.joinpath(*parts)))
+        try:
+            real = Path(os.path.realpath(self.path.joinpath(*parts)))
+        except OSError as problem:
+            raise _missing(location, problem) from None
         homes = [Path(os.path.realpath(self.path))]
         if self._model is not None:
             homes.append(Path(os.path.realpath(self._model)).parent)

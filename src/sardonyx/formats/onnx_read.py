@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import sardonyx.ops  # noqa: F401 - importing it is what makes the operators known
 from sardonyx.core.errors import InvalidGraph, InvalidProtobuf
 from sardonyx.core.expr import const
 from sardonyx.core.limits import Limits
