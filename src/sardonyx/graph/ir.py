@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sardonyx.core.dtype import DType
@@ -185,8 +186,15 @@ class Graph:
         """The nodes in order; a snapshot, so the graph may change while iterating."""
         return tuple(self._nodes)
 
+    def since(self, count: int) -> list[Node]:
+        """The nodes appended since there were `count` of them; linear in their number."""
+        return list(islice(reversed(self._nodes), len(self._nodes) - count))[::-1]
+
     def __iter__(self) -> Iterator[Node]:
         return iter(self.nodes)
+
+    def __contains__(self, node: object) -> bool:
+        return node in self._nodes
 
     def __len__(self) -> int:
         return len(self._nodes)

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import TypeAlias
 
 from sardonyx.core.errors import InternalError
@@ -157,7 +156,7 @@ class _Driver:
         while self.queue:
             node = self.queue.popleft()
             self.queued.discard(node)
-            if node in self.graph._nodes:
+            if node in self.graph:
                 changed = self.visit(node) or changed
         if changed:
             self.graph.sort()
@@ -189,7 +188,7 @@ class _Driver:
 
     def adopt(self, node: Node, found: tuple[Value | None, ...], before: int) -> None:
         """Puts the found values in place of the node's outputs."""
-        fresh = list(islice(reversed(self.graph._nodes), len(self.graph) - before))[::-1]
+        fresh = self.graph.since(before)
         for i, made in enumerate(fresh):
             made.meta = made.meta or dict(node.meta)
             made.name = made.name or (node.name if i == len(fresh) - 1 else f"{node.name}.{i}")
@@ -208,7 +207,7 @@ class _Driver:
 
     def push(self, node: Node) -> None:
         """Has a node looked at again."""
-        if node not in self.queued and node in self.graph._nodes:
+        if node not in self.queued and node in self.graph:
             self.queued.add(node)
             self.queue.append(node)
 
@@ -236,7 +235,7 @@ def substitute(graph: Graph, old: Value, new: Value, outputs: Counter[Value]) ->
     if old not in outputs:
         graph.replace(old, new, outputs=False)
         return
-    if new.producer in graph._nodes and new not in outputs:
+    if new.producer in graph and new not in outputs:
         old.name, new.name = new.name, old.name
         graph.replace(old, new)
         outputs[new] = outputs.pop(old)
@@ -246,7 +245,7 @@ def substitute(graph: Graph, old: Value, new: Value, outputs: Counter[Value]) ->
     if identity is None:
         raise InternalError("E0340", "there is no Identity operator", tensor=old.name)
     maker = old.producer
-    if maker is not None and maker in graph._nodes:
+    if maker is not None and maker in graph:
         swap = tuple(None if v is old else v for v in maker.outputs)
         maker.outputs = swap
     graph.append(identity(), [new], [old], meta=maker.meta if maker else None)

@@ -1,0 +1,31 @@
+"""Writes operators that have no code of their own in terms of simpler ones, before the engine."""
+
+from __future__ import annotations
+
+from sardonyx.graph.ir import Graph, Node
+from sardonyx.graph.op import Opaque
+from sardonyx.graph.rewrite import Log, Pass, Replacement, Rule, apply
+from sardonyx.passes.infer import infer_node
+
+
+def _expand(node: Node, graph: Graph) -> Replacement | str | None:
+    op = node.op
+    if isinstance(op, Opaque) or not op.has("expand"):
+        return None
+    before = len(graph)
+    made = op.expand(graph, *node.inputs)
+    if made is None:
+        return "it keeps its own code for these operands"
+    for new in graph.since(before):
+        infer_node(new)
+    return made if isinstance(made, tuple) else (made,)
+
+
+EXPAND = Rule("expand", _expand)
+
+
+def _run(graph: Graph, log: Log) -> None:
+    apply([EXPAND], graph, log)
+
+
+LOWER = Pass("lower", _run)

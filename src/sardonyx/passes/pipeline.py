@@ -1,0 +1,83 @@
+"""The order in which passes run: what any machine gains from, then what this engine needs.
+
+optimize(graph, level)   portable: the result is saved as standard ONNX
+prepare(graph)           machine-bound: integer kernels, memory layout, simpler operators
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sardonyx.core.errors import UsageError
+from sardonyx.graph.clone import clone
+from sardonyx.graph.ir import Graph
+from sardonyx.graph.rewrite import Log, Pass, Pipeline
+from sardonyx.passes.cse import CSE
+from sardonyx.passes.dead import DEAD
+from sardonyx.passes.fold import FOLD
+from sardonyx.passes.infer import infer
+from sardonyx.passes.inline import INLINE
+from sardonyx.passes.layout import LAYOUT
+from sardonyx.passes.lower import LOWER
+from sardonyx.passes.simplify import SIMPLIFY
+
+Dump = Callable[[str, Graph], None]
+
+
+def _infer(graph: Graph, log: Log) -> None:
+    del log
+    infer(graph)
+
+
+INFER = Pass("infer", _infer)
+
+BASIC = (INLINE, INFER, INLINE, DEAD, INFER, FOLD, CSE, SIMPLIFY, FOLD, DEAD)
+EXTENDED = (*BASIC,)
+PREPARE = (LOWER, DEAD, INFER, LAYOUT)
+
+LEVELS: dict[str, tuple[Pass, ...]] = {
+    "off": (INLINE, INFER),
+    "basic": BASIC,
+    "extended": EXTENDED,
+    "all": EXTENDED,
+}
+
+
+@dataclass(frozen=True)
+class Optimized:
+    """A changed copy of a graph, and what was changed."""
+
+    graph: Graph
+    log: Log
+
+
+def optimize(
+    graph: Graph, level: str = "all", *, dump: Dump | None = None, verify: Dump | None = None
+) -> Optimized:
+    """An equal graph that runs faster anywhere; `graph` stays as it is.
+
+    `level` is off (functions inlined and types inferred only), basic (exact changes), extended
+    or all (changes within rounding too); UsageError for another. `dump` and `verify` see the
+    graph after every pass, named `pass:NAME`.
+    """
+    if level not in LEVELS:
+        raise UsageError("E0902", f"no level is called `{level}`", wanted=", ".join(LEVELS))
+    return _run(clone(graph), LEVELS[level], dump, verify)
+
+
+def prepare(graph: Graph, *, dump: Dump | None = None, verify: Dump | None = None) -> Graph:
+    """A copy that the engine compiles: types inferred, operators lowered, memory order chosen."""
+    return _run(clone(graph), (INLINE, INFER, *PREPARE), dump, verify).graph
+
+
+def _run(
+    graph: Graph, passes: tuple[Pass, ...], dump: Dump | None, verify: Dump | None
+) -> Optimized:
+    def see(name: str, at: Graph) -> None:
+        for look in (verify, dump):
+            if look is not None:
+                look(name, at)
+
+    log = Pipeline(passes).run(graph, dump=see)
+    return Optimized(graph, log)
