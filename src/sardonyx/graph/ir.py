@@ -10,74 +10,20 @@ use is recorded on the value like any other. Text in, text out: `graph.text`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import INDEX, Expr, const, number, product, show, symbol
+from sardonyx.core.expr import INDEX, Expr, const, symbol
+from sardonyx.graph.type import Type as Type
+from sardonyx.graph.type import tensor_type as tensor_type
 
 if TYPE_CHECKING:
     from sardonyx.core.tensor import SparseTensor, Tensor
     from sardonyx.graph.op import Op
 
 Dim = Expr
-
-
-@dataclass(frozen=True, slots=True)
-class Type:
-    """What is known of a value before running.
-
-    `shape` is a tuple of int64 Expr, or None where not even the rank is known. `value` holds the
-    elements of a small tensor, row-major, as Expr, where they are known or are arithmetic on
-    dims. `kind` is tensor, sparse, sequence, optional or map; `elem` is the contained type.
-    """
-
-    dtype: DType | None = None
-    shape: tuple[Expr, ...] | None = None
-    value: tuple[Expr, ...] | None = None
-    kind: str = "tensor"
-    elem: Type | None = None
-
-    @property
-    def rank(self) -> int | None:
-        """The number of dims, or None when unknown."""
-        return None if self.shape is None else len(self.shape)
-
-    @property
-    def dims(self) -> tuple[Expr, ...]:
-        """The shape of a value whose rank is known."""
-        if self.shape is None:
-            raise ValueError("the rank is not known")
-        return self.shape
-
-    @property
-    def count(self) -> Expr:
-        """The number of elements."""
-        return product(self.dims)
-
-    @property
-    def static_shape(self) -> tuple[int, ...] | None:
-        """The shape as integers, or None when some dim is symbolic."""
-        if self.shape is None:
-            return None
-        dims = [number(d) for d in self.shape]
-        return None if None in dims else tuple(d for d in dims if d is not None)
-
-    def __str__(self) -> str:
-        if self.kind != "tensor":
-            return f"{self.kind}({self.elem or '?'})"
-        dims = "?" if self.shape is None else ",".join(show(d) for d in self.shape)
-        return f"{self.dtype or '?'}[{dims}]"
-
-    def with_shape(self, shape: Iterable[Expr | int]) -> Type:
-        """This type with another shape and no known value."""
-        return replace(self, shape=tuple(const(d) for d in shape), value=None)
-
-
-def tensor_type(dtype: DType, shape: Iterable[Expr | int] | None) -> Type:
-    """The type of a tensor; integers in the shape become constant dims."""
-    return Type(dtype, None if shape is None else tuple(const(d) for d in shape))
 
 
 @dataclass(eq=False, slots=True)

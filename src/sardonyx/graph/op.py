@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from sardonyx.core.dtype import DType
-    from sardonyx.graph.ir import Graph, Type
+    from sardonyx.graph.type import Type
 
 
 class Index(tuple[Expr, ...]):  # noqa: SLOT001 - a tuple cannot have slots
@@ -178,7 +178,7 @@ class Op:
         del out, inputs
         return None
 
-    def expand(self, graph: Graph, *inputs: Any) -> Any:
+    def expand(self, graph: Any, *inputs: Any) -> Any:
         """Appends nodes of simpler ops to `graph`; returns the output value(s), None to decline."""
         raise NotImplementedError
 
