@@ -1,0 +1,65 @@
+"""How a loop is cut into vectors: the width, what is left over, and whether masks are cheap."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import INDEX, Expr, nonnegative, number, polynomial, sub, walk
+from sardonyx.engine.llvm_memory import Memory
+from sardonyx.engine.llvm_types import HALVES
+from sardonyx.loops.ir import Fold, Let, Stmt, Store, statements
+
+
+class Strips(Memory):
+    """Decides the form of vector loops for one kernel and target."""
+
+    def trips(self, extent: Expr) -> bool:
+        """Whether a loop provably has a trip."""
+        return nonnegative(sub(extent, 1))
+
+    def split(self, extent: Expr, width: int) -> tuple[str, str | None]:
+        """How many trips whole vectors make, and how many are left (None: surely none)."""
+        known = number(extent)
+        if known is not None:
+            left = known % width
+            return str(known - left), str(left) if left else None
+        count = self.expr(extent)
+        if all(c % width == 0 for c in polynomial(extent).values()):
+            return count, None
+        full = self.let(f"and i64 {count}, {-width}")
+        return full, self.let(f"sub i64 {count}, {full}")
+
+    def masks(self, body: Sequence[Stmt]) -> bool:
+        """Whether the target reads and writes lanes under a mask in one instruction."""
+        if self.target.has("avx512bw"):
+            return True
+        if not self.target.has("avx2"):
+            return False
+        return all(dtype.bits >= 32 for dtype in self.touched(body))
+
+    def touched(self, body: Sequence[Stmt]) -> set[DType]:
+        """The types of memory that statements touch, apart from subscripts."""
+        out: set[DType] = set()
+        for stmt in statements(tuple(body)):
+            for e in _values(stmt):
+                out.update(x.dtype for x in walk(e) if x.op == "load")
+            if isinstance(stmt, Store):
+                out.add(self.buffers[stmt.buffer].dtype)
+        return out
+
+    def width(self, body: Sequence[Stmt]) -> int:
+        """Lanes of a vector loop: a register of the widest type that its body computes with."""
+        types = self.touched(body)
+        for stmt in statements(tuple(body)):
+            for e in _values(stmt):
+                types.update(x.dtype for x in walk(e) if x.dtype is not INDEX)
+        types.discard(DType.BOOL)
+        widest = max((d.bits for d in types), default=8)
+        if any(d in HALVES for d in types):
+            widest = max(widest, 32)
+        return max(1, self.target.vector_bits // widest)
+
+
+def _values(stmt: Stmt) -> tuple[Expr, ...]:
+    return (stmt.value,) if isinstance(stmt, Let | Fold | Store) else ()

@@ -1,0 +1,289 @@
+"""Formulas over floating-point vectors, written as instructions.
+
+A `Math` writes the operations of one float type at one width; the functions of `vmath_single` and
+`vmath_double` are formulas in its terms. Scalar and vector lanes run the same operations, so what
+is computed for an element does not depend on its position. Operands are texts; Python numbers
+become constants. Fused multiply-add is used where the target has it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sardonyx.core.dtype import DType
+from sardonyx.engine.llvm_types import constant, splat, vector
+from sardonyx.engine.llvm_writer import Writer
+
+Operand = str | float
+_INT = {DType.FLOAT32: "i32", DType.FLOAT64: "i64"}
+_SUFFIX = {DType.FLOAT32: "f32", DType.FLOAT64: "f64"}
+_INT_SUFFIX = {DType.FLOAT32: "i32", DType.FLOAT64: "i64"}
+
+
+class Math:
+    """Writes float operations of `dtype` (FLOAT32 or FLOAT64) in `lanes` (None: scalar)."""
+
+    def __init__(self, writer: Writer, dtype: DType, lanes: int | None) -> None:
+        self.w, self.dtype, self.lanes = writer, dtype, lanes
+        self.float = vector("float" if dtype is DType.FLOAT32 else "double", lanes)
+        self.int = vector(_INT[dtype], lanes)
+        self.bool = vector("i1", lanes)
+        self.single = dtype is DType.FLOAT32
+        self.mantissa = 23 if self.single else 52
+        self.bias = 127 if self.single else 1023
+        width = "" if lanes is None else f"v{lanes}"
+        self._name = width + _SUFFIX[dtype]
+        self._int_name = width + _INT_SUFFIX[dtype]
+        self.fused = writer.target.has("fma") or writer.target.level == "neon"
+        self.rounds = writer.target.has("avx") or writer.target.level == "neon"
+
+    def k(self, value: Operand) -> str:
+        """A float operand: the text itself, or the constant of a number."""
+        return value if isinstance(value, str) else constant(self.dtype, value, self.lanes)
+
+    def i(self, value: str | int) -> str:
+        """An integer operand of the float's width."""
+        return value if isinstance(value, str) else splat(_INT[self.dtype], str(value), self.lanes)
+
+    def _float(self, op: str, *args: Operand) -> str:
+        return self.w.let(f"{op} {self.float} {', '.join(self.k(a) for a in args)}")
+
+    def _int(self, op: str, a: str | int, b: str | int) -> str:
+        return self.w.let(f"{op} {self.int} {self.i(a)}, {self.i(b)}")
+
+    def _intrinsic(self, name: str, *args: Operand) -> str:
+        pairs = [(self.float, self.k(a)) for a in args]
+        return self.w.call(f"llvm.{name}.{self._name}", self.float, *pairs)
+
+    def add(self, a: Operand, b: Operand) -> str:
+        """a + b."""
+        return self._float("fadd", a, b)
+
+    def sub(self, a: Operand, b: Operand) -> str:
+        """a - b."""
+        return self._float("fsub", a, b)
+
+    def mul(self, a: Operand, b: Operand) -> str:
+        """a * b."""
+        return self._float("fmul", a, b)
+
+    def div(self, a: Operand, b: Operand) -> str:
+        """a / b."""
+        return self._float("fdiv", a, b)
+
+    def neg(self, a: Operand) -> str:
+        """-a, of zero and NaN too."""
+        return self._float("fneg", a)
+
+    def fma(self, a: Operand, b: Operand, c: Operand) -> str:
+        """a * b + c, rounded once where the target can."""
+        if self.fused:
+            return self._intrinsic("fma", a, b, c)
+        return self.add(self.mul(a, b), c)
+
+    def sqrt(self, a: Operand) -> str:
+        """The square root, correctly rounded."""
+        return self._intrinsic("sqrt", a)
+
+    def abs(self, a: Operand) -> str:
+        """|a|."""
+        return self._intrinsic("fabs", a)
+
+    def copysign(self, a: Operand, sign: Operand) -> str:
+        """|a| with the sign bit of `sign`."""
+        return self._intrinsic("copysign", a, sign)
+
+    def rint(self, a: Operand) -> str:
+        """The nearest integer, halves to even."""
+        return self._intrinsic("roundeven", a) if self.rounds else self._rint(a)
+
+    def _rint(self, a: Operand) -> str:
+        """Adding and taking away 2**mantissa leaves an integer, without SSE4.1's instruction."""
+        magic = self.copysign(float(2**self.mantissa), a)
+        near = self.copysign(self.sub(self.add(a, magic), magic), a)
+        return self.pick(self.lt(self.abs(a), float(2**self.mantissa)), near, a)
+
+    def floor(self, a: Operand) -> str:
+        """The largest integer not above a."""
+        if self.rounds:
+            return self._intrinsic("floor", a)
+        near = self._rint(a)
+        return self.copysign(self.pick(self.gt(near, a), self.sub(near, 1.0), near), a)
+
+    def ceil(self, a: Operand) -> str:
+        """The smallest integer not below a."""
+        if self.rounds:
+            return self._intrinsic("ceil", a)
+        near = self._rint(a)
+        return self.copysign(self.pick(self.lt(near, a), self.add(near, 1.0), near), a)
+
+    def trunc(self, a: Operand) -> str:
+        """The integer part."""
+        if self.rounds:
+            return self._intrinsic("trunc", a)
+        return self.copysign(self.floor(self.abs(a)), a)
+
+    def lt(self, a: Operand, b: Operand) -> str:
+        """a < b, false for NaN."""
+        return self._float("fcmp olt", a, b)
+
+    def gt(self, a: Operand, b: Operand) -> str:
+        """a > b, false for NaN."""
+        return self._float("fcmp ogt", a, b)
+
+    def eq(self, a: Operand, b: Operand) -> str:
+        """a == b, false for NaN."""
+        return self._float("fcmp oeq", a, b)
+
+    def nan(self, a: Operand) -> str:
+        """Whether a is NaN."""
+        return self._float("fcmp uno", a, a)
+
+    def pick(self, mask: str, a: Operand, b: Operand) -> str:
+        """a where the mask holds, else b."""
+        return self.w.let(
+            f"select {self.bool} {mask}, {self.float} {self.k(a)}, {self.float} {self.k(b)}"
+        )
+
+    def pick_int(self, mask: str, a: str | int, b: str | int) -> str:
+        """Of integers, a where the mask holds, else b."""
+        return self.w.let(
+            f"select {self.bool} {mask}, {self.int} {self.i(a)}, {self.int} {self.i(b)}"
+        )
+
+    def both(self, a: str, b: str) -> str:
+        """Where both masks hold."""
+        return self.w.let(f"and {self.bool} {a}, {b}")
+
+    def either(self, a: str, b: str) -> str:
+        """Where a mask holds."""
+        return self.w.let(f"or {self.bool} {a}, {b}")
+
+    def max(self, a: Operand, b: Operand) -> str:
+        """a > b ? a : b; b where either is NaN."""
+        return self.pick(self.gt(a, b), a, b)
+
+    def min(self, a: Operand, b: Operand) -> str:
+        """a < b ? a : b; b where either is NaN."""
+        return self.pick(self.lt(a, b), a, b)
+
+    def bits(self, a: Operand) -> str:
+        """The bits of a float as an integer."""
+        return self.w.let(f"bitcast {self.float} {self.k(a)} to {self.int}")
+
+    def of_bits(self, a: str) -> str:
+        """The float of these bits."""
+        return self.w.let(f"bitcast {self.int} {a} to {self.float}")
+
+    def to_int(self, a: Operand) -> str:
+        """An integer-valued float of the integer's range as an integer."""
+        if self.single or self.w.target.has("avx512dq") or self.lanes is None:
+            return self.w.let(f"fptosi {self.float} {self.k(a)} to {self.int}")
+        # Without an instruction for it: |a| < 2**51, whose mantissa holds the integer.
+        magic = float(3 << 51)
+        return self.isub(self.bits(self.add(a, magic)), self.bits(magic))
+
+    def to_float(self, a: str) -> str:
+        """A signed integer (of at most 2**51 for FLOAT64) as a float."""
+        if self.single or self.w.target.has("avx512dq") or self.lanes is None:
+            return self.w.let(f"sitofp {self.int} {a} to {self.float}")
+        magic = float(3 << 51)
+        return self.sub(self.of_bits(self.iadd(a, self.bits(magic))), magic)
+
+    def iadd(self, a: str | int, b: str | int) -> str:
+        """Integer a + b."""
+        return self._int("add", a, b)
+
+    def isub(self, a: str | int, b: str | int) -> str:
+        """Integer a - b."""
+        return self._int("sub", a, b)
+
+    def iand(self, a: str | int, b: str | int) -> str:
+        """Bitwise and."""
+        return self._int("and", a, b)
+
+    def ior(self, a: str | int, b: str | int) -> str:
+        """Bitwise or."""
+        return self._int("or", a, b)
+
+    def ixor(self, a: str | int, b: str | int) -> str:
+        """Bitwise exclusive or."""
+        return self._int("xor", a, b)
+
+    def shl(self, a: str, by: int) -> str:
+        """Bits moved up."""
+        return self._int("shl", a, by)
+
+    def shr(self, a: str, by: int) -> str:
+        """Bits moved down, zeros entering."""
+        return self._int("lshr", a, by)
+
+    def sar(self, a: str, by: int) -> str:
+        """Bits moved down, the sign entering."""
+        if self.single or self.w.target.has("avx512f") or self.lanes is None:
+            return self._int("ashr", a, by)
+        # AVX2 shifts no 64-bit lane arithmetically.
+        top = 1 << (63 - by)
+        return self.isub(self.ixor(self.shr(a, by), top), top)
+
+    def int_eq(self, a: str, b: str | int) -> str:
+        """Integer a == b."""
+        return self._int("icmp eq", a, b)
+
+    def int_lt(self, a: str, b: str | int) -> str:
+        """Signed a < b."""
+        return self._int("icmp slt", a, b)
+
+    def poly(self, x: str, coefficients: Sequence[float]) -> str:
+        """The polynomial with these coefficients, lowest first, by Horner's rule."""
+        out = self.k(coefficients[-1])
+        for c in reversed(coefficients[:-1]):
+            out = self.fma(out, x, c)
+        return out
+
+    def power_of_two(self, n: str) -> str:
+        """2**n of an integer n in the normal range."""
+        return self.of_bits(self.shl(self.iadd(n, self.bias), self.mantissa))
+
+    def scale(self, a: str, n: str) -> str:
+        """a * 2**n for an integer-valued float n, rounded once, subnormal results too.
+
+        |n| stays below twice the exponent range.
+        """
+        if self._scalef():
+            kind = f"v{self.lanes}i32"
+            power = self.w.let(f"fptosi {self.float} {n} to {vector('i32', self.lanes)}")
+            name = f"llvm.ldexp.{self._name}.{kind}"
+            return self.w.call(
+                name, self.float, (self.float, a), (vector("i32", self.lanes), power)
+            )
+        whole = self.to_int(n)
+        half = self.sar(whole, 1)
+        first = self.mul(a, self.power_of_two(half))
+        return self.mul(first, self.power_of_two(self.isub(whole, half)))
+
+    def _scalef(self) -> bool:
+        wide = 16 if self.single else 8
+        return self.w.target.has("avx512f") and (self.lanes or 0) % wide == 0 and self.lanes != 0
+
+    def any(self, mask: str) -> str:
+        """Whether the mask holds in any lane, as a scalar i1."""
+        if self.lanes is None:
+            return mask
+        whole = f"i{self.lanes}"
+        packed = self.w.let(f"bitcast {self.bool} {mask} to {whole}")
+        return self.w.let(f"icmp ne {whole} {packed}, 0")
+
+    def each(self, function: str, *args: str) -> str:
+        """The C library's scalar `function`, called lane by lane."""
+        kind = "float" if self.single else "double"
+        if self.lanes is None:
+            return self.w.call(function, kind, *((kind, a) for a in args))
+        out = "poison"
+        for lane in range(self.lanes):
+            scalars = [
+                (kind, self.w.let(f"extractelement {self.float} {a}, i32 {lane}")) for a in args
+            ]
+            one = self.w.call(function, kind, *scalars)
+            out = self.w.let(f"insertelement {self.float} {out}, {kind} {one}, i32 {lane}")
+        return out
