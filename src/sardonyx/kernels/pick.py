@@ -8,6 +8,7 @@ from dataclasses import replace
 from sardonyx.kernels.depthwise import depthwise
 from sardonyx.kernels.gemm import gemm
 from sardonyx.kernels.nest import nest
+from sardonyx.kernels.recurrent import recurrent
 from sardonyx.kernels.scheduled import Scheduled
 from sardonyx.loops.ir import Contract, Fold, For, Kernel, Stmt, statements
 from sardonyx.loops.target import Target
@@ -22,10 +23,10 @@ def _nest(kernel: Kernel, target: Target) -> Scheduled | str:
 
 def _as_built(kernel: Kernel, target: Target) -> Scheduled | str:
     del target
-    return Scheduled(kernel, "as built")
+    return Scheduled(spelled_out(kernel), "as built")
 
 
-STRATEGIES: tuple[Strategy, ...] = (gemm, depthwise, _nest, _as_built)
+STRATEGIES: tuple[Strategy, ...] = (gemm, depthwise, recurrent, _nest, _as_built)
 
 
 def schedule(kernel: Kernel, target: Target) -> Scheduled:
@@ -48,8 +49,13 @@ def spelled_out(kernel: Kernel) -> Kernel:
     """A kernel whose contractions are plain loops and folds."""
     if not any(isinstance(s, Contract) for s in statements(kernel.body)):
         return kernel
-    body = tuple(_loops(s) if isinstance(s, Contract) else s for s in kernel.body)
-    return replace(kernel, body=body)
+    return replace(kernel, body=tuple(map(_spelled_out, kernel.body)))
+
+
+def _spelled_out(s: Stmt) -> Stmt:
+    if isinstance(s, Contract):
+        return _loops(s)
+    return replace(s, body=tuple(map(_spelled_out, s.body))) if isinstance(s, For) else s
 
 
 def _loops(c: Contract) -> Stmt:

@@ -18,7 +18,7 @@ from sardonyx.ops.shapes import like, need_rank, refuse, same_dim
 
 
 @dataclass(frozen=True)
-class BatchNormalization9(Op):
+class BatchNormalizationV9(Op):
     """(x - mean) / sqrt(variance + epsilon) * scale + B, by channel, with given statistics."""
 
     since = 9
@@ -104,7 +104,7 @@ def _column(values: Array, rank: int) -> Array:
 
 
 @dataclass(frozen=True)
-class BatchNormalization(BatchNormalization9):
+class BatchNormalization(BatchNormalizationV9):
     """Batch normalization whose `training_mode` says whether the batch gives the statistics."""
 
     since = 14
@@ -116,7 +116,7 @@ class BatchNormalization(BatchNormalization9):
 
 
 @dataclass(frozen=True)
-class BatchNormalization7(BatchNormalization9):
+class BatchNormalizationV7(BatchNormalizationV9):
     """BatchNormalization of opsets 7 and 8; with spatial=0 every element has its statistics."""
 
     since = 7
@@ -132,7 +132,7 @@ class BatchNormalization7(BatchNormalization9):
 
 
 @dataclass(frozen=True)
-class BatchNormalization6(BatchNormalization7):
+class BatchNormalizationV6(BatchNormalizationV7):
     """BatchNormalization of opset 6, which trains unless `is_test` is set."""
 
     since = 6
@@ -145,7 +145,7 @@ class BatchNormalization6(BatchNormalization7):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BatchNormalization1(BatchNormalization6):
+class BatchNormalizationV1(BatchNormalizationV6):
     """BatchNormalization of opset 1, which told which inputs might be overwritten."""
 
     since = 1

@@ -251,7 +251,7 @@ def _scale(e: Expr, factor: float) -> Expr:
 
 
 @dataclass(frozen=True)
-class Gemm1(Gemm):
+class GemmV1(Gemm):
     """Gemm of opsets 1 to 6, where `broadcast` allowed C to be smaller."""
 
     since = 1

@@ -186,7 +186,7 @@ class InstanceNormalization(Op):
 
 
 @dataclass(frozen=True)
-class InstanceNormalization1(InstanceNormalization):
+class InstanceNormalizationV1(InstanceNormalization):
     """InstanceNormalization of opset 1, which told which inputs might be overwritten."""
 
     since = 1
@@ -202,7 +202,7 @@ def _per_channel(x: Type, *extras: Type) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupNormalization18(Op):
+class GroupNormalizationV18(Op):
     """Standardises groups of channels, then scales and shifts by group."""
 
     since = 18
@@ -249,7 +249,7 @@ class GroupNormalization18(Op):
 
 
 @dataclass(frozen=True, kw_only=True)
-class GroupNormalization(GroupNormalization18):
+class GroupNormalization(GroupNormalizationV18):
     """Standardises groups of channels, then scales and shifts by channel."""
 
     since = 21

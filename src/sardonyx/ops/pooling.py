@@ -61,7 +61,7 @@ class _Pool(Op, abstract=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxPool1(_Pool):
+class MaxPoolV1(_Pool):
     """The largest element of each window."""
 
     since = 1
@@ -122,7 +122,7 @@ class MaxPool1(_Pool):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxPool8(MaxPool1):
+class MaxPoolV8(MaxPoolV1):
     """MaxPool with the position of each maximum as a second output."""
 
     since = 8
@@ -131,7 +131,7 @@ class MaxPool8(MaxPool1):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MaxPool(MaxPool8):
+class MaxPool(MaxPoolV8):
     """MaxPool with dilations and with windows that may leave the padded input at the end."""
 
     since = 10
@@ -140,7 +140,7 @@ class MaxPool(MaxPool8):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AveragePool1(_Pool):
+class AveragePoolV1(_Pool):
     """The mean of each window, padding not counted."""
 
     since = 1
@@ -192,7 +192,7 @@ def _taps(window: Window, axis: int, trip: Expr, padding: bool) -> Expr:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AveragePool7(AveragePool1):
+class AveragePoolV7(AveragePoolV1):
     """AveragePool that may count padding."""
 
     since = 7
@@ -201,7 +201,7 @@ class AveragePool7(AveragePool1):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AveragePool10(AveragePool7):
+class AveragePoolV10(AveragePoolV7):
     """AveragePool with windows that may leave the padded input at the end."""
 
     since = 10
@@ -210,7 +210,7 @@ class AveragePool10(AveragePool7):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AveragePool(AveragePool10):
+class AveragePool(AveragePoolV10):
     """AveragePool with dilations."""
 
     since = 19
@@ -237,7 +237,7 @@ class _LpWindow(_Pool, abstract=True):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LpPool1(_LpWindow):
+class LpPoolV1(_LpWindow):
     """LpPool of opset 1, whose p is a float and whose kernel may be left to the runtime."""
 
     since = 1
@@ -247,7 +247,7 @@ class LpPool1(_LpWindow):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LpPool2(_LpWindow):
+class LpPoolV2(_LpWindow):
     """The p-norm of each window."""
 
     since = 2
@@ -256,7 +256,7 @@ class LpPool2(_LpWindow):
 
 
 @dataclass(frozen=True, kw_only=True)
-class LpPool(LpPool2):
+class LpPool(LpPoolV2):
     """LpPool with dilations and with windows that may leave the padded input at the end."""
 
     since = 18
@@ -319,7 +319,7 @@ class _GlobalLp(_Global, abstract=True):
 
 
 @dataclass(frozen=True)
-class GlobalLpPool1(_GlobalLp):
+class GlobalLpPoolV1(_GlobalLp):
     """GlobalLpPool of opset 1, whose p is a float."""
 
     since = 1

@@ -111,7 +111,7 @@ class _Linear(Op, abstract=True):
 
 
 @dataclass(frozen=True)
-class QuantizeLinear10(_Linear):
+class QuantizeLinearV10(_Linear):
     """saturate(round(x / scale) + zero point), rounding half to even."""
 
     since = 13
@@ -167,7 +167,7 @@ class QuantizeLinear10(_Linear):
 
 
 @dataclass(frozen=True)
-class QuantizeLinear13(QuantizeLinear10):
+class QuantizeLinearV13(QuantizeLinearV10):
     """QuantizeLinear with a scale for every index of an axis."""
 
     since = 13
@@ -176,7 +176,7 @@ class QuantizeLinear13(QuantizeLinear10):
 
 
 @dataclass(frozen=True)
-class QuantizeLinear19(QuantizeLinear13):
+class QuantizeLinearV19(QuantizeLinearV13):
     """QuantizeLinear to 8-bit floats too, which saturate or not."""
 
     since = 19
@@ -185,7 +185,7 @@ class QuantizeLinear19(QuantizeLinear13):
 
 
 @dataclass(frozen=True)
-class QuantizeLinear21(QuantizeLinear19):
+class QuantizeLinearV21(QuantizeLinearV19):
     """QuantizeLinear with blocks and with a named output type."""
 
     since = 21
@@ -195,7 +195,7 @@ class QuantizeLinear21(QuantizeLinear19):
 
 
 @dataclass(frozen=True)
-class QuantizeLinear(QuantizeLinear21):
+class QuantizeLinear(QuantizeLinearV21):
     """QuantizeLinear with a named precision of the division."""
 
     since = 23
@@ -203,7 +203,7 @@ class QuantizeLinear(QuantizeLinear21):
 
 
 @dataclass(frozen=True)
-class DequantizeLinear10(_Linear):
+class DequantizeLinearV10(_Linear):
     """(x - zero point) * scale."""
 
     since = 10
@@ -239,7 +239,7 @@ class DequantizeLinear10(_Linear):
 
 
 @dataclass(frozen=True)
-class DequantizeLinear13(DequantizeLinear10):
+class DequantizeLinearV13(DequantizeLinearV10):
     """DequantizeLinear with a scale for every index of an axis."""
 
     since = 13
@@ -248,7 +248,7 @@ class DequantizeLinear13(DequantizeLinear10):
 
 
 @dataclass(frozen=True)
-class DequantizeLinear21(DequantizeLinear13):
+class DequantizeLinearV21(DequantizeLinearV13):
     """DequantizeLinear with blocks."""
 
     since = 21
@@ -257,7 +257,7 @@ class DequantizeLinear21(DequantizeLinear13):
 
 
 @dataclass(frozen=True)
-class DequantizeLinear(DequantizeLinear21):
+class DequantizeLinear(DequantizeLinearV21):
     """DequantizeLinear with a named output type."""
 
     since = 23
