@@ -1,0 +1,123 @@
+"""Sizes of register tiles and cache blocks, chosen for a target.
+
+    rows of the output      tiles of `height` rows, `tails` for the remainder
+    columns                 panels of `width`, cut into `column_blocks`
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import Expr, const, maximum, minimum, number
+from sardonyx.kernels.linear import ceiling, least
+from sardonyx.loops.target import Target
+
+_MOST_TILES = 16
+_LANES_PER_PANEL = 2
+_PANELS_PER_BLOCK = 4
+_LINE = 64
+
+
+@dataclass(frozen=True)
+class Blocking:
+    """How one contraction is cut up.
+
+    `height` and `width` are the register tile. `tails` are the row counts, largest first, that
+    the last M % height rows are made of. `tiles`, `panels`: how many of each there are. A task is
+    one of `batch * row_blocks * column_blocks`; a block has at most `most_tiles` tiles.
+    """
+
+    height: int
+    width: int
+    tails: tuple[int, ...]
+    tiles: Expr
+    panels: Expr
+    row_blocks: Expr
+    column_blocks: Expr
+    most_tiles: int
+
+
+def tile_shape(target: Target, dtype: DType, columns: int | None) -> tuple[int, int]:
+    """(rows, columns) of the register tile: as many accumulators as registers allow."""
+    lanes = target.lanes(dtype)
+    vectors = 1 if columns is not None and columns <= lanes else _LANES_PER_PANEL
+    free = target.registers - vectors - 1
+    height = max(1, min(14 if target.registers == 32 else 6, free // vectors))
+    if target.registers == 16 and not target.has("fma"):
+        height = 4
+    return height, vectors * lanes
+
+
+def choose(
+    target: Target, dtype: DType, sizes: tuple[Expr, Expr, Expr], row_bytes: int, most_panels: int
+) -> Blocking:
+    """The blocking of sizes (batch, rows, columns); a row of the left operand has `row_bytes`.
+
+    A task has at most `most_panels` panels, 0: any number.
+    """
+    batch, rows, columns = sizes
+    height, width = tile_shape(target, dtype, number(columns))
+    height = _height(height, number(rows))
+    tiles, panels = ceiling(rows, height), ceiling(columns, width)
+    most = max(1, min(_MOST_TILES, target.l2 // 2 // max(1, height * row_bytes)))
+    across = const(_column_blocks(target, batch, tiles, panels))
+    if most_panels:
+        across = maximum(across, ceiling(panels, most_panels))
+    share = target.cores // math.gcd(target.cores, (least(batch) or 1) * (number(across) or 1))
+    down = ceiling(ceiling(tiles, most), share) * share
+    down = maximum(const(1), minimum(down, tiles))
+    return Blocking(
+        height, width, _tails(height, rows), tiles, panels, down, across, most
+    )
+
+
+def _height(most: int, rows: int | None) -> int:
+    """The tile height with the least work; few rows cost as much as four, each tile half a row."""
+    if rows is None or rows <= most:
+        return most if rows is None else max(1, rows)
+
+    def cost(height: int) -> float:
+        left = rows % height
+        return rows // height * (max(height, 4) + 0.5) + (max(left, 4) + 0.5 if left else 0)
+
+    return min(range(most, most // 2, -1), key=cost)
+
+
+def _tails(height: int, rows: Expr) -> tuple[int, ...]:
+    left = number(rows % height)
+    if left is not None:
+        return (left,) if left else ()
+    return tuple(s for s in (8, 4, 2, 1) if s < height)
+
+
+def _column_blocks(target: Target, batch: Expr, tiles: Expr, panels: Expr) -> int:
+    """Into how many tasks the columns are cut: one, unless the rows are too few to share."""
+    known = number(panels)
+    if (least(tiles) or 0) * (least(batch) or 1) >= 4 * target.cores:
+        return 1
+    if known is None:
+        return 1
+    blocks = min(known // _PANELS_PER_BLOCK, 4 * target.cores)
+    if blocks < target.cores:
+        blocks = target.cores if known >= target.cores * 2 else 1
+    return max(1, blocks - blocks % target.cores) if blocks > 1 else 1
+
+
+def odd_lines(elements: int, dtype: DType) -> int:
+    """`elements` padded to an odd number of cache lines, so that rows do not share cache sets."""
+    per_line = _LINE * 8 // dtype.bits
+    lines = -(-max(1, elements) // per_line)
+    return (lines | 1) * per_line
+
+
+def shares_sets(stride: int, dtype: DType, rows: int, target: Target) -> bool:
+    """Whether `rows` rows at this stride fall on too few sets of the first-level cache."""
+    step = stride * dtype.bits // 8
+    if step % _LINE:
+        return False
+    ways = 8
+    sets = max(1, target.l1 // (_LINE * ways))
+    period = sets // math.gcd(sets, step // _LINE)
+    return period * ways < 2 * rows

@@ -1,0 +1,115 @@
+"""Contractions as packed panels and register tiles.
+
+    gemm(kernel, target) -> Scheduled | str        kernel: one Contract; str: why it is not taken
+
+    pack     right -> panels [batch][ceil(N / width)][K][width]        a kernel of its own
+    main     parallel task of (batch, column block, row block):
+                 scratch rows = left                                   unless read where it lies
+                 for panel: for tile: Tile(rows, panel) { body }
+
+All m axes are one row number. A row count that is no multiple of the tile height ends in smaller
+tiles, so that no row is computed twice and none in vain. Where K is not constant and `left` must
+be copied, K is cut and the sums wait in scratch (kernels.tiles).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import Expr, const, number, substitute
+from sardonyx.kernels.blocking import choose, shares_sets
+from sardonyx.kernels.linear import count, pitch
+from sardonyx.kernels.pack import Form, memory_order, panels, renumber_buffers, used_buffers
+from sardonyx.kernels.quantized import column_sums, of_bytes
+from sardonyx.kernels.scheduled import Packed, Scheduled
+from sardonyx.kernels.tiles import SLICE, SLICE_PANELS, Lies, Task, sliced, whole
+from sardonyx.loops.build import map_statement
+from sardonyx.loops.ir import Buffer, Contract, For, Kernel, Stmt, Store, Tile, statements
+from sardonyx.loops.target import Target
+
+_DEEPEST = 16384
+_DTYPES = frozenset({DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64, DType.UINT32})
+
+
+def gemm(kernel: Kernel, target: Target) -> Scheduled | str:
+    """Schedules a kernel that is one Contract; the reason where it cannot."""
+    if len(kernel.body) != 1 or not isinstance(kernel.body[0], Contract):
+        return "the kernel is not one contraction"
+    c = kernel.body[0]
+    k = memory_order(c.k, c.left)
+    reason = _refusal(c, k)
+    if reason:
+        return reason
+    integer = of_bytes(c, target)
+    c = c if integer is None else integer.contract
+    form = Form(c.left.dtype, c.right.dtype) if integer is None else integer.form
+    deep = number(count(k))
+    lies = _in_place(c, k, form, target)
+    cut_depth = lies is None and (deep is None or deep > _DEEPEST)
+    if cut_depth and integer is not None and integer.right_zero is not None:
+        return "the zero point of the right operand needs K in one piece"
+    row_bytes = (SLICE if cut_depth or deep is None else deep) * form.a.bits // 8
+    sizes = (count(c.batch), count(c.m), count(c.n))
+    cut = choose(target, c.acc.dtype, sizes, row_bytes, SLICE_PANELS if cut_depth else 0)
+    packed = [panels(kernel, c, k, cut.width, form)]
+    if integer is not None and integer.left_zero is not None:
+        packed.append(column_sums(kernel, c))
+    first = len(kernel.params)
+    numbers = (first, first + 1, first + len(packed))
+    task = Task(c, k, cut, lies, numbers, form, integer)
+    body = sliced(task) if cut_depth else whole(task)
+    params = [*kernel.params, *(Buffer(first + n, p.dtype, p.count) for n, p in enumerate(packed))]
+    loop = For(task.var, (*task.lets, *body), "parallel")
+    main = replace(kernel, params=tuple(params), body=(loop,), scratch=tuple(task.scratch))
+    return trimmed(main, tuple(packed), f"gemm {cut.height}x{cut.width} {form.a}")
+
+
+def _refusal(c: Contract, k: tuple[Expr, ...]) -> str:
+    if c.acc.dtype not in _DTYPES:
+        return f"sums of {c.acc.dtype} have no register tile"
+    if c.left.dtype is not c.acc.dtype or c.right.dtype is not c.acc.dtype:
+        return "the operands are not of the sum's type"
+    if not all(isinstance(s, Store) for s in c.body):
+        return "the body holds more than stores"
+    if number(count(k)) is None and len([v for v in k if number(v.args[0]) != 1]) > 1:
+        return "K has several axes and no constant size"
+    return ""
+
+
+def _in_place(c: Contract, k: tuple[Expr, ...], form: Form, target: Target) -> Lies | None:
+    """How to read `left` where it lies, if it lies in rows and copying it would gain nothing."""
+    if c.left.op != "load" or number(count(k) % form.group) != 0:
+        return None
+    index = c.left.args[0]
+    along, down = pitch(index, k), pitch(index, c.m)
+    if down is None or along is None or number(along) != 1:
+        return None
+    stride, rows = number(down), number(count(c.m))
+    height = min(target.registers // 2, rows if rows is not None else target.registers)
+    if stride is not None and shares_sets(stride, form.a, height, target):
+        return None
+    at = substitute(index, {v: const(0) for v in (*k, *c.m)})
+    return Lies(c.left.arg, at, down)
+
+
+def trimmed(main: Kernel, packed: tuple[Packed, ...], strategy: str) -> Scheduled:
+    """The schedule without the parameters that only the packing reads."""
+    written = {s.buffer for s in statements(main.body) if isinstance(s, Store)}
+    direct = {n for s in statements(main.body) if isinstance(s, Tile) for n in (s.a, s.b)}
+    used = written | direct | set(used_buffers(main.body))
+    kept = tuple(b for b in main.params if b.number in used or b.role == "out")
+    everything = (*kept, *main.scratch)
+    numbers = {b.number: new for new, b in enumerate(everything)}
+    body = tuple(_moved(s, numbers) for s in main.body)
+    renamed = [replace(b, number=numbers[b.number]) for b in everything]
+    params, scratch = tuple(renamed[: len(kept)]), tuple(renamed[len(kept) :])
+    made = replace(main, params=params, scratch=scratch, body=body)
+    return Scheduled(made, strategy, packed, tuple(b.number for b in kept))
+
+
+def _moved(stmt: Stmt, numbers: dict[int, int]) -> Stmt:
+    return map_statement(
+        stmt, lambda e: renumber_buffers(e, numbers), lambda n: numbers.get(n, n)
+    )
+

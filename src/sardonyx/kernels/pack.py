@@ -1,0 +1,296 @@
+"""Copies that lay the operands of a contraction out for the register tile.
+
+    left    for each row: row[k] = left(row, k)       k in lanes, guards lifted out of the copy
+    right   for each panel: panel[k][j] = right(k, panel * width + j), 0 past the last column
+
+Both run over the k axes in the order in which the memory of `left` is contiguous.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import (
+    Expr,
+    binary,
+    const,
+    load,
+    number,
+    scalar,
+    substitute,
+    transform,
+    var,
+    where,
+)
+from sardonyx.kernels.linear import count, loads, parts, position, renumber, slope
+from sardonyx.kernels.scheduled import Packed
+from sardonyx.loops.build import map_statement
+from sardonyx.loops.ir import (
+    Buffer,
+    Contract,
+    For,
+    If,
+    Kernel,
+    Let,
+    Stmt,
+    Store,
+    expressions,
+    statements,
+)
+
+_FAR = 1 << 62
+
+
+@dataclass(frozen=True)
+class Form:
+    """Element types of the laid out operands, and how many k one step of a tile takes.
+
+    A[i, k] is a[i * stride + k]; B[k, j] is b[(k // group) * stride + j * group + k % group].
+    """
+
+    a: DType
+    b: DType
+    group: int = 1
+
+    def steps(self, depth: Expr) -> Expr:
+        """The steps that cover `depth` values of k."""
+        return (depth + (self.group - 1)) // self.group
+
+
+def memory_order(k: Sequence[Expr], value: Expr) -> tuple[Expr, ...]:
+    """The k axes, the one along which the largest load of `value` is contiguous innermost."""
+    found = max(loads(value), key=lambda x: sum(v in x.free for v in k), default=None)
+    if found is None:
+        return tuple(k)
+
+    def step(v: Expr) -> int:
+        s = slope(found.args[0], v)
+        known = number(s) if s is not None else None
+        return -_FAR if known is None else -abs(known) if known else -_FAR
+
+    return tuple(sorted(k, key=step))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Copying rows of a `left` operand: `buffer[row * stride + k] = value(row, k)`.
+
+    `m` are the row axes of `value`, `first` the number of the first row, `rows` how many; `k` are
+    its k axes, outermost first.
+    """
+
+    buffer: int
+    stride: int
+    m: tuple[Expr, ...]
+    k: tuple[Expr, ...]
+    first: Expr
+    rows: Expr
+    value: Expr
+
+    def statements(self) -> tuple[Stmt, ...]:
+        """The loop over rows."""
+        row = var("pack_row", self.rows)
+        number_ = RowNumber(self.m, self.first + row, "pack")
+        value = number_.value(self.value)
+        copy = self._copy(value, row * self.stride, self.k)
+        return (For(row, (*number_.lets(), *copy)),)
+
+    def _copy(self, value: Expr, at: Expr, axes: tuple[Expr, ...]) -> tuple[Stmt, ...]:
+        value, tests, other = _unguarded(value)
+        run = _run(value, axes)
+        outer = axes[: len(axes) - len(run)]
+        return self._level(value, tests, other, at, outer, run)
+
+    def _level(
+        self, value: Expr, tests: list[Expr], other: Expr | None, at: Expr,
+        outer: tuple[Expr, ...], run: tuple[Expr, ...],
+    ) -> tuple[Stmt, ...]:  # fmt: skip
+        """What remains to be done once the loops before `outer` run: tests, loops, the copy."""
+        inner = {*outer, *run}
+        ready = [t for t in tests if not t.free & inner]
+        if ready:
+            rest = [t for t in tests if t not in ready]
+            then = self._level(value, rest, other, at, outer, run)
+            assert other is not None
+            return (If(_all(ready), then, self._fill(other, at, (*outer, *run))),)
+        if outer:
+            v, left = outer[0], (*outer[1:], *run)
+            body = self._level(value, tests, other, at + v * count(left), outer[1:], run)
+            return (For(v, body),)
+        if tests and len(run) > 1:
+            return self._split(value, tests, other, at, run)
+        if tests:
+            assert other is not None
+            value = where(_all(tests), value, other)
+        return self._lanes(value, at, run)
+
+    def _split(
+        self, value: Expr, tests: list[Expr], other: Expr | None, at: Expr, run: tuple[Expr, ...]
+    ) -> tuple[Stmt, ...]:
+        """A run whose tests may change inside: in one piece where they hold at its corners."""
+        pieces = self._level(value, tests, other, at, run[:-1], run[-1:])
+        if not all(_is_linear(t, run) for t in tests):
+            return pieces
+        ends = [(const(0), v.args[0] - 1) for v in run]
+        corners = [dict(zip(run, c, strict=True)) for c in itertools.product(*ends)]
+        inside = _all([substitute(t, c) for t in tests for c in corners])
+        return (If(inside, self._lanes(value, at, run), pieces),)
+
+    def _lanes(self, value: Expr, at: Expr, run: tuple[Expr, ...]) -> tuple[Stmt, ...]:
+        lane = var(f"pack_lane{len(run)}", count(run))
+        value = renumber(value, run, lane, parts(run, lane))
+        return (For(lane, (Store(self.buffer, at + lane, value),), "vector"),)
+
+    def _fill(self, other: Expr, at: Expr, axes: tuple[Expr, ...]) -> tuple[Stmt, ...]:
+        lane = var(f"pack_fill{len(axes)}", count(axes))
+        return (For(lane, (Store(self.buffer, at + lane, other),), "vector"),)
+
+
+class RowNumber:
+    """Row number `flat` of the axes `m`: rewrites what depends on the axes, and names what it used.
+
+    `lets` are the names that the expressions made so far need, to be defined once for the row.
+    """
+
+    def __init__(self, m: tuple[Expr, ...], flat: Expr, prefix: str) -> None:
+        self.m, self.flat = m, flat
+        self.whole = scalar(f"{prefix}_row", flat.dtype)
+        self.parts = parts(m, self.whole)
+        self.names = {v: scalar(f"{prefix}_m{n}", v.dtype) for n, v in enumerate(m)}
+        known = {v: e for v, e in self.parts.items() if e is self.whole or e.is_const}
+        self.at = {**self.names, **known}
+        self.used: set[Expr] = set()
+
+    def value(self, e: Expr) -> Expr:
+        """An element expression at this row."""
+        return self._noted(renumber(e, self.m, self.whole, self.at))
+
+    def index(self, e: Expr) -> Expr:
+        """A flat subscript at this row."""
+        return self._noted(position(e, self.m, self.whole, self.at))
+
+    def _noted(self, e: Expr) -> Expr:
+        self.used |= e.free
+        return e
+
+    def lets(self) -> tuple[Let, ...]:
+        """The definitions of the names used."""
+        found = [Let(self.names[v], e) for v, e in self.parts.items() if self.names[v] in self.used]
+        needed = self.whole in self.used or any(self.whole in s.value.free for s in found)
+        return (Let(self.whole, self.flat), *found) if needed else tuple(found)
+
+
+def _unguarded(value: Expr) -> tuple[Expr, list[Expr], Expr | None]:
+    """(v, tests, other) of where(all tests, v, other) when other is a constant."""
+    tests: list[Expr] = []
+    other: Expr | None = None
+    while value.op == "where" and value.args[2].is_const and other in (None, value.args[2]):
+        other = value.args[2]
+        tests += _conjuncts(value.args[0])
+        value = value.args[1]
+    return value, tests, other
+
+
+def _conjuncts(e: Expr) -> list[Expr]:
+    if e.op != "and":
+        return [e]
+    return [t for a in e.args for t in _conjuncts(a)]
+
+
+def _all(tests: Sequence[Expr]) -> Expr:
+    found, *rest = dict.fromkeys(tests)
+    for t in rest:
+        found = binary("and", found, t)
+    return found
+
+
+def _is_linear(test: Expr, axes: Sequence[Expr]) -> bool:
+    if test.op not in ("lt", "le") or test.args[0].dtype is not axes[0].dtype:
+        return False
+    return all(slope(a, v) is not None for a in test.args for v in axes)
+
+
+def _run(value: Expr, axes: tuple[Expr, ...]) -> tuple[Expr, ...]:
+    """The innermost axes along which every load is contiguous, or does not move at all."""
+    run: tuple[Expr, ...] = axes[-1:]
+    steps = [slope(x.args[0], v) for x in loads(value) for v in run]
+    if any(s is None or number(s) not in (0, 1) for s in steps) or _computes_with(value, run):
+        return run
+    for v in reversed(axes[:-1]):
+        expected = [s * count(run) for s in steps if s is not None]
+        found = [slope(x.args[0], v) for x in loads(value)]
+        if any(a is not b for a, b in zip(found, expected, strict=True)) or _computes_with(
+            value, (v,)
+        ):
+            break
+        run = (v, *run)
+    return run
+
+
+def _computes_with(value: Expr, axes: Sequence[Expr]) -> bool:
+    """Whether `value` uses the axes elsewhere than in the subscripts of loads."""
+    bare = substitute(value, {x: const(0, x.dtype) for x in loads(value)})
+    return any(v in bare.free for v in axes)
+
+
+def panels(
+    kernel: Kernel, c: Contract, k: tuple[Expr, ...], width: int, form: Form
+) -> Packed:
+    """The kernel that lays `right` out as [batch][ceil(N / width)][steps][width][group]."""
+    group, columns = form.group, count(c.n)
+    across = (columns + (width - 1)) // width
+    block = form.steps(count(k)) * (width * group)
+    task = var("pack_task", count(c.batch) * across)
+    lane = var("pack_column", const(width))
+    column = (task % across) * width + lane
+    value = substitute(c.right, parts(c.batch, task // across))
+    value = renumber(value, c.n, column, parts(c.n, column))
+    value = where(binary("lt", column, columns), value, const(0, value.dtype))
+    step = const(0)
+    for v in k:
+        step = step * v.args[0] + v
+    at = task * block + step // group * (width * group) + lane * group + step % group
+    body: tuple[Stmt, ...] = (For(lane, (Store(0, at, value),), "vector"),)
+    for v in reversed(k):
+        body = (For(v, body),)
+    if group > 1 and number(count(k) % group) != 0:
+        body = (_last_step(task * block + block - width * group, width * group, form), *body)
+    size = count(c.batch) * across * block
+    return closed(kernel, (For(task, body, "parallel"),), size, form.b)
+
+
+def _last_step(at: Expr, length: int, form: Form) -> Stmt:
+    lane = var("pack_last", length)
+    return For(lane, (Store(0, at + lane, const(0, form.b)),), "vector")
+
+
+def closed(kernel: Kernel, body: tuple[Stmt, ...], size: Expr, dtype: DType) -> Packed:
+    """A kernel writing parameter 0 whose loads are numbered as in the raw kernel."""
+    sources = used_buffers(body)
+    numbers = {old: new + 1 for new, old in enumerate(sources)}
+    params = [Buffer(0, dtype, size, "out")]
+    for old in sources:
+        b = kernel.buffers[old]
+        params.append(Buffer(numbers[old], b.dtype, b.size))
+    done = tuple(map_statement(s, lambda e: renumber_buffers(e, numbers)) for s in body)
+    return Packed(size, dtype, Kernel(tuple(params), kernel.symbols, done, size * 8), sources)
+
+
+def used_buffers(body: tuple[Stmt, ...]) -> tuple[int, ...]:
+    """The numbers of the buffers that statements load from, sorted."""
+    read = {x.arg for s in statements(body) for e in expressions(s) for x in loads(e)}
+    return tuple(sorted(read))
+
+
+def renumber_buffers(e: Expr, numbers: Mapping[int, int]) -> Expr:
+    """An expression whose loads name buffers by new numbers."""
+
+    def visit(x: Expr) -> Expr | None:
+        if x.op != "load":
+            return None
+        return load(numbers[x.arg], [renumber_buffers(i, numbers) for i in x.args], x.dtype)
+
+    return transform(e, visit)
