@@ -101,7 +101,7 @@ def _largest(to: DType) -> float:
 def _to_tiny(x: Array, to: DType) -> Array:
     real = _wide(x, DType.from_numpy(x.dtype)).astype(np.float32)
     top = _largest(to)
-    return np.clip(np.where(np.isnan(real), top, real), -top, top).astype(to.numpy)
+    return np.clip(real, -top, top).astype(to.numpy)
 
 
 def _to_power(x: Array, round_mode: str, saturate: bool) -> Array:
@@ -294,4 +294,4 @@ class BitCast(Op):
         to = DType.from_onnx(self.to)
         if to.is_string or DType.from_numpy(x.dtype).bits != to.bits:
             raise refuse("E0324", "the types differ in width", x.dtype, to)
-        return np.ascontiguousarray(x).view(to.numpy)
+        return np.ascontiguousarray(x).view(to.numpy).reshape(x.shape)

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.errors import InvalidArgument
-from sardonyx.core.expr import Expr, const, minimum, number, where
+from sardonyx.core.expr import Expr, const, number, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array
 from sardonyx.ops.shapes import (
     assume,
     axis_of,
+    clamp,
     common_dtype,
     known,
     place,
@@ -185,7 +186,7 @@ class SplitV13(Pieces):
 class Split(SplitV13):
     """The parts of the input along `axis`, of the sizes in `split`, or `num_outputs` equal ones.
 
-    Where the whole cannot be divided evenly, the last part is smaller.
+    Where the whole cannot be divided evenly, the last parts are smaller.
     """
 
     since = 18
@@ -198,10 +199,9 @@ class Split(SplitV13):
         if count != self.outputs:
             raise refuse("E0325", "num_outputs does not fit the outputs", count, self.outputs)
         chunk = (total + (count - 1)) // count
-        last = total - chunk * (count - 1)
-        if (number(last) or 0) < 0:
-            raise refuse("E0325", f"{number(total)} cannot make that many parts", count)
-        return [chunk] * (count - 1) + [minimum(chunk, last)]
+        if total.is_const:
+            return [clamp(total - chunk * n, 0, chunk) for n in range(count)]
+        return [chunk] * (count - 1) + [total - chunk * (count - 1)]
 
 
 @dataclass(frozen=True)
