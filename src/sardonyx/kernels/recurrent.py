@@ -24,7 +24,7 @@ from sardonyx.core.expr import (
     var,
 )
 from sardonyx.kernels.linear import slope
-from sardonyx.kernels.pack import panels, renumber_buffers, used_buffers
+from sardonyx.kernels.pack import Form, panels, renumber_buffers, used_buffers
 from sardonyx.kernels.scheduled import Packed, Scheduled
 from sardonyx.loops.build import map_statement
 from sardonyx.loops.ir import (
@@ -143,7 +143,7 @@ def _product(kernel: Kernel, c: Contract, place: int, target: Target) -> _Produc
     matrix = var("matrix", many)
     right = load(c.right.arg, [matrix * (period or 0) + rest], c.right.dtype)
     whole = replace(c, batch=(matrix,), right=right)
-    packed = panels(kernel, whole, (k,), width, c.acc.dtype)
+    packed = panels(kernel, whole, (k,), width, Form(c.acc.dtype, c.acc.dtype))
     return _Product(c, packed, place, width, height, most, which)
 
 
