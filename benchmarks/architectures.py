@@ -187,9 +187,7 @@ def _sentences(dims: Dims, seed: int) -> Feeds:
 
 
 _IMAGE = {"pixel_values": {0: "N"}}
-_TOKENS = {
-    name: {0: "N", 1: "S"} for name in ("input_ids", "attention_mask", "token_type_ids")
-}
+_TOKENS = {name: {0: "N", 1: "S"} for name in ("input_ids", "attention_mask", "token_type_ids")}
 
 REFERENCES = {
     reference.name: reference

@@ -1,6 +1,6 @@
 """Builds the reference models: ONNX files, seeded inputs and float64 outputs, in a cache folder.
 
-    python benchmarks/models.py [NAME ...] [--cache DIR] [--ops] [--verify]
+python benchmarks/models.py [NAME ...] [--cache DIR] [--ops] [--verify]
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Measures the reference models side by side and writes docs/benchmarks.md.
 
-    python benchmarks/run.py [NAME ...] [--threads 1,2] [--quick] [--json FILE] [--no-page]
+python benchmarks/run.py [NAME ...] [--threads 1,2] [--quick] [--json FILE] [--no-page]
 """
 
 import argparse
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import models
 from page import write_page
-from sardonyx.bench import NATIVE, BenchReport, Contender, Plan, contender, race
+from sardonyx.bench import NATIVE, BenchReport, Contender, Plan, race
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -46,7 +46,7 @@ def measure(
 
 
 def _side(name: str, path: str) -> Contender:
-    return contender(name, path, "sardonyx" if name == NATIVE else None)
+    return Contender.named(name, path, "sardonyx" if name == NATIVE else None)
 
 
 def _dims(name: str) -> dict[str, int]:

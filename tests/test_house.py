@@ -37,3 +37,8 @@ def test_runtime_dependencies_are_the_agreed_five() -> None:
 
 def test_package_says_that_it_is_typed() -> None:
     assert (ROOT / "src" / "sardonyx" / "py.typed").exists()
+
+
+def test_package_is_pure_python() -> None:
+    kinds = {path.suffix for path in (ROOT / "src").rglob("*") if path.is_file()}
+    assert not kinds & {".so", ".c", ".cc", ".cpp", ".pyx", ".pyd", ".o", ".a"}

@@ -74,9 +74,13 @@ def measure(path: Path) -> Measures | None:
     )
 
 
+def _short(path: Path) -> Path:
+    return path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+
+
 def faults(found: Measures) -> Iterator[str]:
     """One line per limit that this file breaks."""
-    name = str(found.path.relative_to(ROOT)) if found.path.is_relative_to(ROOT) else found.path
+    name = _short(found.path)
     if found.lines > FILE_HARD:
         yield f"{name}: {found.lines} lines, the limit is {FILE_HARD}"
     if found.tokens_per_line > TOKENS_PER_LINE:
@@ -101,7 +105,7 @@ def check(files: list[Path]) -> tuple[list[str], list[str]]:
     if p90 > FUNCTION_P90:
         broken.append(f"one function in ten has over {p90} lines, the limit is {FUNCTION_P90}")
     notices = [
-        f"{m.path.relative_to(ROOT)}: {m.lines} lines, {FILE_SOFT} is where to think of splitting"
+        f"{_short(m.path)}: {m.lines} lines, {FILE_SOFT} is where to think of splitting"
         for m in found
         if FILE_SOFT < m.lines <= FILE_HARD
     ]

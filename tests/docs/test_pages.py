@@ -17,8 +17,9 @@ FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 def _documents() -> list[Path]:
-    beside = [*ROOT.glob("*.md"), ROOT / "benchmarks" / "README.md"]
-    return sorted([*beside, *DOCS.rglob("*.md")])
+    beside = list(ROOT.glob("*.md"))
+    inside = list(DOCS.rglob("*.md"))
+    return sorted([*beside, *inside, ROOT / "benchmarks" / "README.md"])
 
 
 DOCUMENTS = _documents()
@@ -41,7 +42,8 @@ def _anchor(heading: str) -> str:
 
 
 def _anchors(path: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", _prose(path), re.MULTILINE)
+    prose = _prose(path)
+    headings = re.findall(r"^#+ (.*)$", prose, re.MULTILINE)
     return {_anchor(heading) for heading in headings}
 
 
@@ -70,7 +72,8 @@ def test_every_page_can_be_reached_from_the_index() -> None:
         if page in seen:
             continue
         seen.add(page)
-        targets = (page.parent / link.partition("#")[0] for link in _links(page))
+        places = [link.partition("#")[0] for link in _links(page)]
+        targets = [page.parent / place for place in places]
         waiting += [t.resolve() for t in targets if t.suffix == ".md"]
     missing = set(DOCS.rglob("*.md")) - seen
     assert not missing

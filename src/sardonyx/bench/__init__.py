@@ -1,10 +1,17 @@
-"""Honest paired measurement: every contender in its own process, taking turns."""
+"""Honest paired measurement: every contender in its own process, taking turns.
 
-from sardonyx.bench.contender import NATIVE, Contender, contender
-from sardonyx.bench.measure import Plan
-from sardonyx.bench.report import BenchReport, Figures, Row
-from sardonyx.bench.run import bench, race
-from sardonyx.bench.statistics import Ratio
+Names are imported when they are first used: a worker process loads nothing but its own contender.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sardonyx.bench.contender import NATIVE, Contender
+    from sardonyx.bench.measure import Plan
+    from sardonyx.bench.report import BenchReport, Figures, Row
+    from sardonyx.bench.run import bench, race
+    from sardonyx.bench.statistics import Ratio
 
 __all__ = [
     "NATIVE",
@@ -15,6 +22,20 @@ __all__ = [
     "Ratio",
     "Row",
     "bench",
-    "contender",
     "race",
 ]
+
+_PLACES = {
+    "contender": ("NATIVE", "Contender"),
+    "measure": ("Plan",),
+    "report": ("BenchReport", "Figures", "Row"),
+    "run": ("bench", "race"),
+    "statistics": ("Ratio",),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"sardonyx.bench.{module}"), name)
+    raise AttributeError(f"module `sardonyx.bench` has no attribute `{name}`")

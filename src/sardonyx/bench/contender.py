@@ -51,6 +51,18 @@ class Contender:
     environment: Mapping[str, str] = field(default_factory=dict)
     imports: Sequence[str] = ()
 
+    @classmethod
+    def named(cls, name: str, model: str, label: str | None = None) -> Contender:
+        """The contender that a name means: a peer of `PEERS`, or a provider for our session."""
+        known = ALIASES.get(name, name)
+        if known in PEERS:
+            function, extra, imports = PEERS[known]
+            factory = f"sardonyx.bench.peers:{function}"
+            return cls(label or known, factory, {"model": model, **extra}, imports=imports)
+        if not name:
+            raise InvalidArgument("E0748", "a contender needs a name", wanted=", ".join(PEERS))
+        return cls(label or name, OURS, {"model": model, "provider": name})
+
     def to_dict(self) -> dict[str, Any]:
         """The contender as JSON-ready data."""
         return {
@@ -69,19 +81,6 @@ PEERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "openvino-bf16": ("openvino", {"precision": "bf16"}, ("openvino",)),
 }
 ALIASES = {"OnnxRuntimeExecutionProvider": "onnxruntime", "OpenVINOExecutionProvider": "openvino"}
-
-
-def contender(name: str, model: str, label: str | None = None) -> Contender:
-    """The contender that a name means: a peer of `PEERS`, or any provider through our session."""
-    known = ALIASES.get(name, name)
-    if known in PEERS:
-        function, extra, imports = PEERS[known]
-        factory = f"sardonyx.bench.peers:{function}"
-        return Contender(label or known, factory, {"model": model, **extra}, imports=imports)
-    if not name:
-        raise InvalidArgument("E0748", "a contender needs a name", wanted=", ".join(PEERS))
-    options = {"model": model, "provider": name}
-    return Contender(label or name, OURS, options)
 
 
 def find_factory(place: str, imports: Sequence[str] = ()) -> Callable[..., Prepared]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from sardonyx.bench import machine
 from sardonyx.bench.accuracy import precision_class, worst_error
-from sardonyx.bench.contender import NATIVE, Arrays, Contender, contender, save_pool
+from sardonyx.bench.contender import NATIVE, Arrays, Contender, save_pool
 from sardonyx.bench.measure import Outcome, Plan, Progress, Record, measure
 from sardonyx.bench.report import BenchReport, Figures, Row
 from sardonyx.bench.statistics import Ratio, summarise
@@ -73,7 +73,7 @@ def bench(
 
 
 def _side(one: str | Contender, path: str) -> Contender:
-    return contender(one, path) if isinstance(one, str) else one
+    return Contender.named(one, path) if isinstance(one, str) else one
 
 
 def race(
@@ -164,9 +164,7 @@ def _row(
     plan: Plan,
 ) -> Row:
     errors, float32 = _errors(outcome, wanted, yardstick)
-    figures = [
-        _figures(label, outcome.records[label], errors[label], float32) for label in labels
-    ]
+    figures = [_figures(label, outcome.records[label], errors[label], float32) for label in labels]
     return Row(
         model=model,
         threads=count,

@@ -1,10 +1,10 @@
 """One contender in a process of its own, told what to do by JSON lines on its standard input.
 
-    create     bring the contender to life             → import_s, create_s, first_s, settings
-    calibrate  how many runs fill `seconds`            → runs
-    block      one untimed run, then `runs` timed ones → seconds
-    outputs    write the outputs of every input set    → names
-    memory     resident memory                         → peak_bytes, base_bytes
+create     bring the contender to life             → import_s, create_s, first_s, settings
+calibrate  how many runs fill `seconds`            → runs
+block      one untimed run, then `runs` timed ones → seconds
+outputs    write the outputs of every input set    → names
+memory     resident memory                         → peak_bytes, base_bytes
 """
 
 from __future__ import annotations
