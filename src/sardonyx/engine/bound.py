@@ -8,12 +8,13 @@ native call. Values whose size is known only when a host step has run are alloca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
+from sardonyx.core.errors import Terminated
 from sardonyx.core.expr import evaluate
 from sardonyx.core.limits import Limits
 from sardonyx.engine.fuse import Host
@@ -132,8 +133,8 @@ class Bound:
         if isinstance(array, np.ndarray) and v in self.owner.index:
             self.table[self.owner.index[v]] = address(array)
 
-    def launch(self, segment: Segment) -> None:
-        """Runs a segment natively."""
+    def launch(self, segment: Segment, abort: Callable[[], bool] | None = None) -> None:
+        """Runs a segment natively; `abort()` is asked now and then."""
         late = segment.records is None
         if late:
             for step in segment.launches:
@@ -143,7 +144,10 @@ class Bound:
             self._prepare(segment)
         records = segment.records
         assert records is not None
-        self.owner.pool.run(address(records), len(records), address(self.table), segment.threads)
+        self.owner.pool.run(
+            address(records), len(records), address(self.table), threads=segment.threads,
+            poll=None if abort is None else _raising(abort),
+        )  # fmt: skip
         if late:
             segment.records = None
 
@@ -188,6 +192,14 @@ class Bound:
         self._values.clear()
         self._given = {}
         return found
+
+
+def _raising(abort: Callable[[], bool]) -> Callable[[], None]:
+    def poll() -> None:
+        if abort():
+            raise Terminated("E0509", "the run was asked to stop")
+
+    return poll
 
 
 def parallel(kernel: Kernel) -> bool:

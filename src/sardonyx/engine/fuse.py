@@ -21,6 +21,8 @@ from sardonyx.loops.build import Closed, Sizes, Unplaceable, close, contraction,
 from sardonyx.loops.ir import Contract, Kernel, Store
 
 _CHEAP = 2
+_OPERAND = 4
+_JOIN = 16
 _REREAD = 12
 _LARGEST = 200
 _BUFFERS = 14
@@ -55,16 +57,17 @@ Step = Computed | Host
 class _Plan:
     probes: dict[Value, Probe] = field(default_factory=dict)
     contractions: set[Value] = field(default_factory=set)
-    carries: dict[Value, bool] = field(default_factory=dict)
+    carries: dict[Value, Value] = field(default_factory=dict)
     stored: set[Value] = field(default_factory=set)
     totals: dict[Value, int] = field(default_factory=dict)
     host: dict[Node, str] = field(default_factory=dict)
     builds: set[Node] = field(default_factory=set)
+    order: dict[Node, int] = field(default_factory=dict)
 
 
 def fuse(graph: Graph) -> list[Step]:
     """The steps of a prepared graph (types inferred, sorted), in execution order."""
-    plan = _Plan()
+    plan = _Plan(order={node: n for n, node in enumerate(graph.nodes)})
     for node in graph.nodes:
         _classify(node, plan)
     for node in graph.nodes:
@@ -74,7 +77,22 @@ def fuse(graph: Graph) -> list[Step]:
     steps: list[Step] = []
     for node in graph.nodes:
         steps.extend(_emit(node, plan))
-    return steps
+    return _needed(steps, graph)
+
+
+def _needed(steps: list[Step], graph: Graph) -> list[Step]:
+    """The steps that some output depends on: arithmetic on dims has been read already."""
+    needed = set(graph.outputs)
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if isinstance(step, Host):
+            made, read = step.node.outputs, (*step.node.inputs, *captured(step.node))
+        else:
+            made, read = step.params[: step.outs], step.params[step.outs :]
+        if any(v in needed for v in made):
+            needed.update(v for v in read if v is not None)
+            kept.append(step)
+    return kept[::-1]
 
 
 def _classify(node: Node, plan: _Plan) -> None:
@@ -104,16 +122,27 @@ def _classify(node: Node, plan: _Plan) -> None:
 
 def _decide(v: Value, node: Node, graph: Graph, plan: _Plan) -> None:
     """Stores `v` or lets its readers compute it."""
-    inlined = [x for x in node.inputs if x is not None and x not in plan.stored]
-    carrying = [x for x in inlined if plan.carries.get(x)]
-    for extra in carrying[:-1]:
-        plan.stored.add(extra)
+    inlined = [x for x in _operands(v, node, plan) if x not in plan.stored]
+    anchors = {plan.carries[x]: x for x in inlined if x in plan.carries}
+    for extra in list(anchors)[:-1]:
+        plan.stored.update((extra, anchors.pop(extra)))
     facts = plan.probes.get(v)
-    anchored = v in plan.contractions or (facts is not None and facts.reduces)
-    plan.carries[v] = anchored or bool(carrying)
+    if v in plan.contractions or (facts is not None and facts.reduces):
+        plan.carries[v] = v
+    elif anchors:
+        plan.carries[v] = next(iter(anchors))
     plan.totals[v] = (facts.cost if facts else 0) + sum(plan.totals.get(x, 0) for x in inlined)
     if not _readable_through(v, node, graph, plan):
         plan.stored.add(v)
+
+
+def _operands(v: Value, node: Node, plan: _Plan) -> list[Value]:
+    """The inputs whose elements computing `v` reads."""
+    facts = plan.probes.get(v)
+    return [
+        x for n, x in enumerate(node.inputs)
+        if x is not None and (facts is None or n in facts.reads)
+    ]  # fmt: skip
 
 
 def _readable_through(v: Value, node: Node, graph: Graph, plan: _Plan) -> bool:
@@ -124,17 +153,42 @@ def _readable_through(v: Value, node: Node, graph: Graph, plan: _Plan) -> bool:
         return False
     if plan.totals[v] > _LARGEST or len(_sources(v, plan)) > _BUFFERS:
         return False
-    if plan.carries[v]:
-        return len(users) == 1 and _reads_identity(v, users[0], plan)
+    if v in plan.carries:
+        return _joins(v, plan)
     facts = plan.probes[v]
     if facts.moves and plan.totals[v] == 0:
         return True
     if any(_contracts(u, plan) for u in users):
-        return len(users) == 1 and plan.totals[v] <= _CHEAP
+        return len(users) == 1 and plan.totals[v] <= _OPERAND
     if len(users) > 1:
         return plan.totals[v] <= _CHEAP
     repeats = max(_repeats(v, users[0], plan), 1)
     return repeats == 1 or plan.totals[v] * repeats <= _REREAD
+
+
+def _joins(v: Value, plan: _Plan) -> bool:
+    """Whether all readers of an anchored value end in one elementwise value, element by element.
+
+    So do x and sigmoid(x) in x * sigmoid(x), and all of a Gelu written out in parts.
+    """
+    waiting, seen = list(v.uses), {v: set(v.uses)}
+    inside: set[Node] = set()
+    while waiting:
+        node = min(waiting, key=plan.order.__getitem__)
+        waiting.remove(node)
+        if node in inside:
+            continue
+        inside.add(node)
+        read = [x for x in node.inputs if x in seen]
+        outs = [o for o in node.outputs if o is not None]
+        whole = len(outs) == 1 and all(_reads_identity(x, node, plan) for x in set(read) if x)
+        if not whole or len(inside) > _JOIN:
+            return False
+        if set().union(*seen.values()) <= inside:
+            return True
+        seen[outs[0]] = set(outs[0].uses)
+        waiting.extend(outs[0].uses)
+    return False
 
 
 def _sources(v: Value, plan: _Plan) -> set[Value]:

@@ -53,7 +53,7 @@ class Program:
         self._jit = Jit(self.target)
         addresses = self._jit.functions([s.kernel for s in natives])
         self.functions = dict(zip(map(id, natives), addresses, strict=True))
-        self.pool = Pool(threads, self.target, self.scratch_bytes)
+        self.pool = Pool(threads, self.scratch_bytes)
         self._lock = threading.Lock()
         self._bound: OrderedDict[tuple[tuple[int, ...], ...], Bound] = OrderedDict()
         self._memory = aligned(0)
@@ -114,7 +114,7 @@ class Program:
                 if isinstance(segment, Host):
                     bound.run_host(segment, walk)
                 else:
-                    bound.launch(segment)
+                    bound.launch(segment, abort)
             return bound.results()
 
     def _bind(self, feeds: Sequence[Array]) -> Bound:

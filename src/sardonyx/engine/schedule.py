@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sardonyx.core.expr import Expr, substitute
 from sardonyx.engine.fuse import Computed, Host, Step
 from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.kernels.pick import schedule
-from sardonyx.loops.ir import Kernel
+from sardonyx.loops.ir import Kernel, expressions, statements
 from sardonyx.loops.target import Target
 
 
@@ -68,9 +68,8 @@ def _scheduled(step: Computed, target: Target, constant: set[Value]) -> list[Lau
         count = in_model(packed.count, packed.kernel.symbols, step.symbols)
         value = Value(f"{step.params[0].name}.packed", Type(packed.dtype, (count,)))
         sources = tuple(step.params[n] for n in packed.sources)
-        found.append(
-            _launch(packed.kernel, (value, *sources), step.symbols, 1, step.nodes, "pack", constant)
-        )
+        kernel, symbols = _trimmed(packed.kernel, step.symbols)
+        found.append(_launch(kernel, (value, *sources), symbols, 1, step.nodes, "pack", constant))
         params.append(value)
     kept = tuple(params[n] for n in done.params) if done.params is not None else tuple(params)
     found.append(
@@ -79,11 +78,20 @@ def _scheduled(step: Computed, target: Target, constant: set[Value]) -> list[Lau
     return found
 
 
+def _trimmed(kernel: Kernel, model: tuple[Expr, ...]) -> tuple[Kernel, tuple[Expr, ...]]:
+    """The kernel without the symbols that it does not mention."""
+    used = {s for stmt in statements(kernel.body) for e in expressions(stmt) for s in e.free}
+    used.update(s for b in kernel.params for s in b.size.free)
+    used.update(kernel.work.free)
+    kept = [(own, m) for own, m in zip(kernel.symbols, model, strict=True) if own in used]
+    return replace(kernel, symbols=tuple(own for own, _ in kept)), tuple(m for _, m in kept)
+
+
 def _launch(
     kernel: Kernel, params: tuple[Value, ...], symbols: tuple[Expr, ...], outs: int,
     nodes: tuple[Node, ...], strategy: str, constant: set[Value],
 ) -> Launch:  # fmt: skip
-    once = all(v.const is not None or v in constant for v in params[outs:])
+    once = not symbols and all(v.const is not None or v in constant for v in params[outs:])
     if once:
         constant.update(params[:outs])
     return Launch(kernel, params, symbols, outs, nodes, once, strategy)
