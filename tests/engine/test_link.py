@@ -95,7 +95,8 @@ def test_linkers_come_and_go() -> None:
 
 def test_worker_survives_the_death_of_the_compiler() -> None:
     good = "define i32 @f() {\n  ret i32 5\n}"
-    tiles = "declare void @llvm.x86.tilezero(i8 immarg)\n" + (
+    tiles = (
+        "declare void @llvm.x86.tilezero(i8 immarg)\n"
         "define void @f() {\n  call void @llvm.x86.tilezero(i8 0)\n  ret void\n}"
     )
     haswell = target.make("avx2")

@@ -25,7 +25,11 @@ _MATH = (
     "log1p pow sqrt cbrt erf erfc fmod remainder atan2 hypot floor ceil trunc round rint "
     "nearbyint fmin fmax fma ldexp"
 )
-_MEMORY = "memcpy memmove memset memcmp bcmp"
+_SYSTEM = "memcpy memmove memset memcmp bcmp syscall usleep clock_gettime"
+_PYTHON = (
+    "PyEval_SaveThread PyEval_RestoreThread PyErr_CheckSignals PyErr_Occurred "
+    "PyObject_CallNoArgs Py_DecRef Py_IncRef PyCapsule_GetPointer"
+)
 _SOURCES = ("core", "loops", "engine", "kernels", "kernels/micro")
 _serial = itertools.count()
 
@@ -132,12 +136,14 @@ def version() -> str:
 
 @functools.lru_cache
 def runtime_symbols() -> dict[str, int]:
-    """Addresses of what code may call outside itself: memory and math functions, `syscall`."""
-    names = [*_MEMORY.split(), "syscall"]
+    """Addresses of what code may call outside itself: memory, math, the system, Python."""
+    names = _SYSTEM.split()
     names += [f"{name}{suffix}" for name in _MATH.split() for suffix in ("", "f")]
     process = ctypes.CDLL(None)
+    found = [(name, process) for name in names]
+    found += [(name, ctypes.pythonapi) for name in _PYTHON.split()]
     return {
-        name: ctypes.cast(getattr(process, name), ctypes.c_void_p).value or 0
-        for name in names
-        if hasattr(process, name)
+        name: ctypes.cast(getattr(library, name), ctypes.c_void_p).value or 0
+        for name, library in found
+        if hasattr(library, name)
     }
