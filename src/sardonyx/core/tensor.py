@@ -19,6 +19,7 @@ from sardonyx.core.errors import InvalidProtobuf
 from sardonyx.core.limits import Limits
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
+_ADDRESSABLE = 1 << 59
 Buffer: TypeAlias = "bytes | memoryview"
 
 
@@ -171,36 +172,46 @@ class SparseTensor:
         count = _count(self.dims, self.name)
         (limits or Limits.current()).check_memory(count * self.dtype.numpy.itemsize, self.name)
         values, at = self.values.numpy(), self.indices.numpy().astype(np.int64, copy=False)
-        if at.ndim == 2 and at.shape[1] == len(self.dims):
-            inside = bool(np.all((at >= 0) & (at < np.array(self.dims, np.int64))))
-            flat = np.ravel_multi_index(tuple(at.T), self.dims) if inside and at.size else at[:, :0]
-        else:
-            inside = bool(np.all((at >= 0) & (at < count)))
-            flat = at
-        if not inside or values.ndim != 1 or flat.shape[:1] != values.shape or at.ndim > 2:
+        by_axis = at.ndim == 2 and at.shape[1] == len(self.dims)
+        ends = np.array(self.dims if by_axis else [count], np.int64)
+        fits = (by_axis or at.ndim == 1) and values.shape == at.shape[:1]
+        if not fits or not bool(np.all((at >= 0) & (at < ends))):
             raise InvalidProtobuf(
                 "E0111", "the indices of the sparse tensor do not fit its dims", tensor=self.name
             )
+        if by_axis:
+            at = at @ np.array(_strides(self.dims), np.int64)
         dense = np.zeros(count, values.dtype)
         if self.dtype.is_string:
             dense[:] = ""
-        dense[flat.reshape(-1)] = values
+        dense[at] = values
         return dense.reshape(self.dims)
 
 
 def _count(shape: Sequence[int], name: str) -> int:
-    count = 1
+    """The element count; refused where the dims, even beside a 0, cannot be addressed."""
+    count = extent = 1
     for dim in shape:
         if dim < 0:
             raise InvalidProtobuf(
                 "E0110", f"a tensor has the negative dim {dim}", tensor=name, given=list(shape)
             )
         count *= dim
-    if count >= 1 << 62:
+        extent *= max(dim, 1)
+    if extent >= _ADDRESSABLE:
         raise InvalidProtobuf(
             "E0110", "a tensor has too many elements", tensor=name, given=list(shape)
         )
     return count
+
+
+def _strides(dims: tuple[int, ...]) -> list[int]:
+    steps: list[int] = []
+    step = 1
+    for dim in reversed(dims):
+        steps.append(step)
+        step *= dim
+    return steps[::-1]
 
 
 def _converted(array: Array, dtype: DType) -> Array:

@@ -298,8 +298,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     folder, last = Path(name).absolute().parent, Path(name).absolute().name
     beside = f".{last[:100]}.{secrets.token_hex(8)}.part"
     try:
+        if "\0" in name:
+            raise OSError(errno.EINVAL, "a null character in the name")
         base = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except (OSError, ValueError) as problem:
+    except OSError as problem:
         raise _unwritable(name, problem) from None
     try:
         _refuse_special(base, last, name)
@@ -333,6 +335,5 @@ def _refuse_special(base: int, last: str, name: str) -> None:
         raise NoSuchFile("E0103", "what stands there is not a regular file", file=name)
 
 
-def _unwritable(name: str, problem: Exception) -> NoSuchFile:
-    why = problem.strerror if isinstance(problem, OSError) else str(problem)
-    return NoSuchFile("E0103", f"the file cannot be written: {why}", file=name)
+def _unwritable(name: str, problem: OSError) -> NoSuchFile:
+    return NoSuchFile("E0103", f"the file cannot be written: {problem.strerror}", file=name)

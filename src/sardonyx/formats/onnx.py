@@ -123,16 +123,14 @@ def save(graph: Graph, path: str | os.PathLike[str], external: bool | int | None
     """
     message = write_model(graph)
     name = Path(path).name + _SUFFIX
-    outside = [t for t in find_all(message, "TensorProto") if _goes_out(t, external)]
-    moved = {id(tensor) for tensor in outside}
-    if not moved:
-        _write(path, _bounded(chunks(_inlined(message))))
-        return
-    layout, placed = _lay_out(outside, name)
-    message = _rewritten(message, placed)
-    encoded = _bounded(chunks(message))
-    with replacing(Path(path).with_name(name)) as file:
-        _write_data(file, layout)
+    tensors = list(find_all(message, "TensorProto"))
+    outside = {id(t): t for t in tensors if _goes_out(t, external)}
+    inside = {id(t): _stored_inside(t) for t in tensors if _is_external(t) and id(t) not in outside}
+    layout, placed = _lay_out(list(outside.values()), name)
+    encoded = _bounded(chunks(_rewritten(message, {**inside, **placed})))
+    if layout:
+        with replacing(Path(path).with_name(name)) as file:
+            _write_data(file, layout)
     _write(path, encoded)
 
 

@@ -166,14 +166,13 @@ class Reader:
             graph.inputs.append(value)
         self._read_initializers(message, graph, scope)
         self._read_nodes(message, graph, scope)
-        self._declare(message, scope, extra)
+        self._declare(message, graph, extra)
         for declared in message.children("output"):
             value = scope.find(declared.text("name"))
             if value.type == Type():
                 value.type = self._declared(declared).type
             extra.outputs.append((value, Info(declared, value.type)))
             graph.outputs.append(value)
-        extra.names = dict(scope.own)
         return graph
 
     def function(self, message: Message, model_opsets: Mapping[str, int]) -> Function:
@@ -187,9 +186,8 @@ class Reader:
         scope = Scope()
         body.inputs = [scope.own.setdefault(n, Value(n)) for n in message.texts("input")]
         self._read_nodes(message, body, scope)
-        self._declare(message, scope, extra)
+        self._declare(message, body, extra)
         body.outputs = [scope.find(n) for n in message.texts("output")]
-        extra.names = dict(scope.own)
         defaults = {
             a.text("name"): self.attribute(a, scope, opsets)
             for a in message.children("attribute_proto")
@@ -297,11 +295,13 @@ class Reader:
         }
         return converters[kind]
 
-    def _declare(self, message: Message, scope: Scope, extra: GraphExtra) -> None:
-        """Give values the types that `value_info` declares for them."""
+    def _declare(self, message: Message, graph: Graph, extra: GraphExtra) -> None:
+        """Give the graph's own values the types that `value_info` declares for them."""
+        for known in graph.values():
+            extra.names.setdefault(known.name, known)
         for declared in message.children("value_info"):
             name = declared.text("name")
-            value = scope.own.get(name)
+            value = extra.names.get(name)
             if value is None or name in extra.inner:
                 continue
             if value.type == Type():

@@ -34,7 +34,7 @@ def write_model(graph: Graph) -> Message:
         model.put("metadata_props", write_pairs(graph.meta))
     model.put("functions", [_write_function(f) for f in graph.functions.values()])
     needed = _needed_ir(graph, extra)
-    if needed > model.number("ir_version"):
+    if needed and needed > model.number("ir_version"):
         model.put("ir_version", needed)
     return model
 
