@@ -6,6 +6,7 @@ answered with no raises `LimitExceeded`, which names the limit and says how to r
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -180,8 +181,9 @@ class Limits:
         )
 
 
+@functools.cache
 def machine_memory() -> int:
-    """Bytes of memory of this machine, or of its control group where that is less."""
+    """Bytes of memory of this machine, or of its control group where that is less; read once."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in _CGROUPS:
         try:
