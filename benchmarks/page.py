@@ -1,6 +1,6 @@
 """The page docs/benchmarks.md, from a report."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sardonyx.bench import BenchReport, Figures, Row
@@ -18,18 +18,19 @@ later process. Memory is the peak over the bare interpreter's. The error is rela
 NO_FIGURE = "–"
 
 
-def write_page(report: BenchReport, path: Path) -> None:
-    """Write the whole page beside its place, then rename."""
+def write_page(report: BenchReport, path: Path, failed: Mapping[str, str]) -> None:
+    """Write the page beside its place, then rename; `failed` tells why a model has no rows."""
     beside = path.with_suffix(".partial")
-    beside.write_text("\n".join(_page(report)) + "\n", encoding="utf-8")
+    beside.write_text("\n".join(_page(report, failed)) + "\n", encoding="utf-8")
     beside.replace(path)
 
 
-def _page(report: BenchReport) -> Iterator[str]:
+def _page(report: BenchReport, failed: Mapping[str, str]) -> Iterator[str]:
     yield from (HEAD, "# Benchmarks", "", INTRODUCTION, "", "## Latency", "")
     yield from _latency(report)
     yield ""
     yield from (f"- {line}" for line in report.lines())
+    yield from (f"- {name} could not be measured: {why}" for name, why in failed.items())
     yield from ("", "## Start, memory, error", "", LEGEND, "")
     yield from _figures(report)
     yield from ("", "## Machine, versions, settings", "")

@@ -12,6 +12,7 @@ from pathlib import Path
 import models
 from page import write_page
 from sardonyx.bench import NATIVE, BenchReport, Contender, Plan, race
+from sardonyx.core.errors import SardonyxError
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "benchmarks.md"
@@ -78,18 +79,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     threads = [int(count) for count in options.threads.split(",")]
     against = [name for name in options.against.split(",") if name]
     report: BenchReport | None = None
+    failed: dict[str, str] = {}
     for name in options.names or NAMES:
-        part = measure(name, threads, options.subject, against, plan)
+        try:
+            part = measure(name, threads, options.subject, against, plan)
+        except SardonyxError as problem:
+            failed[name] = f"{problem.code}: {problem.message}"
+            print(problem.render(), file=sys.stderr)
+            continue
         report = part if report is None else report + part
-    assert report is not None
+    if report is None:
+        return 1
     Console(width=None if sys.stdout.isatty() else 160).print(report)
     if options.json:
         options.json.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
     whole = not options.names and not options.quick and options.subject == NATIVE
     if whole and not options.no_page:
-        write_page(report, PAGE)
+        write_page(report, PAGE, failed)
         print(PAGE)
-    return 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

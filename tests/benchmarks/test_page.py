@@ -27,15 +27,16 @@ def _report() -> BenchReport:
 
 def test_page_tells_everything(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
-    page.write_page(_report(), path)
+    page.write_page(_report(), path, {"lstm": "E0743: no"})
     text = path.read_text(encoding="utf-8")
     assert "| mlp (N=1) | 2 | 1.5 ms | 3 ms | 2.00 [1.90, 2.10] | 21 (2) |" in text
     assert "| mlp | 2 | x | 500 ms | 200 ms | 2 MiB | 2.0e-07 | highest |" in text
     assert "against ort: 2.00×" in text
+    assert "- lstm could not be measured: E0743: no" in text
     for circumstance in ("Some CPU", "avx2", "numpy 2", "pairs 21", "2025-01-01", "`call=run`"):
         assert circumstance in text
 
 
 def test_nothing_half_written_is_left(tmp_path: Path) -> None:
-    page.write_page(_report(), tmp_path / "page.md")
+    page.write_page(_report(), tmp_path / "page.md", {})
     assert [path.name for path in tmp_path.iterdir()] == ["page.md"]
