@@ -17,6 +17,7 @@ import numpy as np
 from sardonyx.core.errors import Terminated
 from sardonyx.core.expr import evaluate
 from sardonyx.core.limits import Limits
+from sardonyx.engine.entry import Argument, Entry
 from sardonyx.engine.fuse import Host
 from sardonyx.engine.memory import Weights, address, view
 from sardonyx.engine.plan import Arena
@@ -31,6 +32,7 @@ Array = np.ndarray[Any, Any]
 RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
 SERIAL, BARRIER = 1, 2
 _WAKE = 150_000
+_LONG = 200_000
 
 
 class Owner(Protocol):
@@ -69,8 +71,9 @@ class Bound:
         self.table = np.zeros(max(len(owner.index), 1), np.uint64)
         self.offsets, self.size = owner.arena.offsets(env)
         owner.limits.check_memory(self.size)
-        self._base = -1
-        self._outs: list[Array] = []
+        self.base = -1
+        self.entry: Entry | None = None
+        self._fresh: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
         self._values: dict[Value, Any] = {}
         self._given: dict[Value, Array] = {}
         self.segments = _segments(owner.running)
@@ -104,10 +107,11 @@ class Bound:
         owner = self.owner
         memory = owner.memory(self.size)
         base = address(memory)
-        if base != self._base:
+        if base != self.base:
             for v, slot in owner.arena.place.items():
                 self.table[owner.index[v]] = base + self.offsets[slot]
-            self._base = base
+            self.base = base
+            self.entry = None
         self._given = {}
         for v, array in zip(owner.graph.inputs, feeds, strict=True):
             self._given[v] = array
@@ -150,6 +154,39 @@ class Bound:
         )  # fmt: skip
         if late:
             segment.records = None
+
+    def arm(self) -> None:
+        """Makes the quick way (`quick`) ready where one native segment is all there is to a run."""
+        owner = self.owner
+        given = set(owner.graph.inputs)
+        plain = len(self.segments) == 1 and isinstance(self.segments[0], Segment)
+        made = all(v not in given and not owner.weights.has(v) for v in owner.graph.outputs)
+        segment = self.segments[0] if plain else None
+        if not isinstance(segment, Segment) or segment.records is None or not made:
+            return
+        if len(set(owner.graph.outputs)) != len(owner.graph.outputs):
+            return
+        arguments = [self._argument(v, False) for v in owner.graph.inputs]
+        outs = [self._argument(v, True) for v in owner.graph.outputs]
+        self._fresh = [(a.shape, a.dtype) for a in outs]
+        work = sum(evaluate(s.work, self.env) for s in segment.launches)
+        where = address(segment.records), len(segment.records), address(self.table)
+        self.entry = Entry(
+            owner.pool, *where, (*arguments, *outs), threads=segment.threads, release=work > _LONG
+        )
+
+    def _argument(self, v: Value, out: bool) -> Argument:
+        assert v.type.dtype is not None
+        shape = tuple(evaluate(e, self.env) for e in v.type.dims)
+        return Argument(shape, v.type.dtype.numpy, self.owner.index[v], out)
+
+    def quick(self, feeds: Sequence[Any]) -> list[Any] | None:
+        """The outputs, where the feeds are arrays just as bound; None asks for the long way."""
+        entry = self.entry
+        if entry is None:
+            return None
+        outs: list[Any] = [np.empty(shape, dtype) for shape, dtype in self._fresh]
+        return outs if entry.call(*feeds, *outs) is None else None
 
     def run_host(self, step: Host, walk: Walk) -> None:
         """Runs a node in numpy between two segments."""

@@ -46,6 +46,11 @@ class OnnxRuntimeRunnable:
         except Exception as problem:
             raise EPFail("E0252", f"ONNX Runtime failed: {problem}") from problem
 
+    def quick(self, feeds: Mapping[str, Any]) -> list[Any] | None:
+        """Always None: feeds are checked."""
+        del feeds
+        return None
+
 
 class OnnxRuntimeProvider(Provider):
     """The CPU provider of ONNX Runtime, all its optimisations on."""

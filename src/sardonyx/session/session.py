@@ -75,6 +75,7 @@ class InferenceSession:
         infer(self.graph, limits=self._limits)
         self._lock = threading.Lock()
         self._runnable: Runnable = self._provider.prepare(self.graph, self._prepared(model, extra))
+        self._quick = self._runnable.quick
         self._feeds = {v.name: v for v in self.graph.inputs if v.const is None}
         self._outputs = [v.name for v in self.graph.outputs]
 
@@ -96,6 +97,10 @@ class InferenceSession:
         OrtValue. Raises InvalidArgument for missing, unknown or wrongly typed inputs, ShapeMismatch
         for wrong shapes, Terminated when `run_options.terminate` is set during the run.
         """
+        if output_names is None and run_options is None:
+            found = self._quick(input_feed)
+            if found is not None:
+                return found
         feeds = check_feeds(self.graph, self._feeds, input_feed)
         abort = None if run_options is None else (lambda: run_options.terminate)
         found = self._runnable.run(feeds, abort)
