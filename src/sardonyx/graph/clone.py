@@ -68,6 +68,10 @@ class _Copy:
             known = self.known.get(v)
             made.initializers[name] = known if known is not None else self.value(v)
         for node in graph.nodes:
+            for out in node.outputs:
+                if out is not None:
+                    self.value(out)
+        for node in graph.nodes:
             self.node(node, made, node.name)
         made.outputs = [self.known.get(v) or v for v in graph.outputs]
         copied = getattr(graph.extra, "copied", None)
@@ -81,7 +85,7 @@ class _Copy:
         op = self.op(node.op)
         if self.change is not None:
             op = self.change(op)
-        outputs = [None if v is None else self.value(v) for v in node.outputs]
+        outputs = [None if v is None else self.known.get(v) or self.value(v) for v in node.outputs]
         made = into.append(op, inputs, outputs, name, node.doc, node.meta)
         made.extra = node.extra
         return made

@@ -256,7 +256,7 @@ class Graph:
                     stack.pop()
                     continue
                 state[node] = 1
-                before = [p for p in self._dependencies(node) if state.get(p) != 2]
+                before = [p for p in self.dependencies(node) if state.get(p) != 2]
                 if any(state.get(p) == 1 for p in before):
                     raise CycleError(node.name)
                 if before:
@@ -267,7 +267,8 @@ class Graph:
                 stack.pop()
         self._nodes = ready
 
-    def _dependencies(self, node: Node) -> list[Node]:
+    def dependencies(self, node: Node) -> list[Node]:
+        """The nodes of this graph that make what a node or its subgraphs read."""
         makers = (v.producer for v in (*node.inputs, *captured(node)) if v is not None)
         return [maker for maker in makers if maker is not None and maker in self._nodes]
 
