@@ -105,7 +105,7 @@ def evaluate(e: Expr, env: Mapping[Expr, Any], arrays: Sequence[Array]) -> Any:
     """An expression over broadcast numpy arrays of its variables; both sides of a choice run."""
     memo: dict[Expr, Any] = dict(env)
     for x in walk(e):
-        if x not in memo:
+        if x not in memo and x.op != "var":
             memo[x] = _one(x, [memo[a] for a in x.args], arrays)
     return memo[e]
 

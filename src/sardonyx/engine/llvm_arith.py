@@ -21,9 +21,7 @@ _INT_ARITH = {
 }  # fmt: skip
 _FLOAT_COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
 _INT_COMPARE = {"lt": "lt", "le": "le", "eq": "eq", "ne": "ne"}
-_BY_DOUBLE = frozenset(
-    {"tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"}
-)
+_BY_DOUBLE = frozenset({"tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"})
 _FORMULAS = _BY_DOUBLE | {"exp", "log", "erf", "tanh", "sin", "cos"}
 EXPENSIVE = _FORMULAS | {"sqrt", "rsqrt", "pow", "fmod", "mod", "floordiv", "truncdiv", "div"}
 

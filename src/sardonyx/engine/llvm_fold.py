@@ -216,4 +216,3 @@ class _Lanes(_Each):
     def _half(self, kind: str, a: str, first: int, count: int) -> str:
         order = ", ".join(f"i32 {first + k}" for k in range(count))
         return self.code.let(f"shufflevector {kind} {a}, {kind} poison, <{count} x i32> <{order}>")
-

@@ -125,9 +125,7 @@ class Values(Writer):
         return value
 
     @contextmanager
-    def lanes(
-        self, var_: Expr, base: str, width: int, mask: str | None = None
-    ) -> Iterator[None]:
+    def lanes(self, var_: Expr, base: str, width: int, mask: str | None = None) -> Iterator[None]:
         """Inside, lane k of the loop variable is base + k; lanes off in the mask are dead."""
         saved = self.lane, self.predicate
         first = var(f"{name_of(var_)}.0", var_.args[0] if var_.args else 1)

@@ -165,5 +165,3 @@ def power(m: Math, x: str, y: str) -> str:
     """x^y with C's special cases, 0.51 ulp, through float64."""
     wide = Math(m.w, DType.FLOAT64, m.lanes)
     return narrow(m, double.power_short(wide, widen(m, x), widen(m, y)))
-
-
