@@ -5,7 +5,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from engine.native import Steps, table
+from engine.steps import Steps, table
 from sardonyx.engine import entry
 from sardonyx.engine.entry import Argument, Entry
 from sardonyx.engine.executor import BARRIER, SERIAL
@@ -20,7 +20,7 @@ def made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tup
     monkeypatch.setattr(entry, "layout_holds", lambda: request.param == "native")
     steps, pointers = Steps(), np.zeros(3, np.uint64)
     for _ in range(3):
-        steps.add("count", [0], [], BARRIER | SERIAL)
+        steps.add("tally", [0], [], BARRIER | SERIAL)
     arguments = [
         Argument((4, 8), X, 0),
         Argument((3,), Y, 2, out=True),
@@ -111,7 +111,7 @@ def test_scalars_and_empty_arrays_fit() -> None:
 def test_wants_workers_first(release: bool) -> None:
     threads = crew().alive + 1
     steps, counts = Steps(), np.zeros(threads, np.int64)
-    steps.add("count", [0], [], BARRIER)
+    steps.add("tally", [0], [], BARRIER)
     pointers = table(counts)
     pool = Pool(threads)
     where = *steps.where, address(pointers)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.native import Array, Steps, table
+from engine.steps import Array, Steps, table
 from sardonyx.core.errors import Terminated
 from sardonyx.engine.executor import BARRIER, SERIAL
 from sardonyx.engine.memory import address
@@ -17,10 +17,10 @@ from sardonyx.engine.threads import Pool, crew
 TESTS = Path(__file__).parent.parent
 
 
-def counting(count: int, flags: int = BARRIER) -> Steps:
+def counting(count: int, flags: int = BARRIER, name: str = "tally") -> Steps:
     steps = Steps()
     for _ in range(count):
-        steps.add("count", [0], [], flags)
+        steps.add(name, [0], [], flags)
     return steps
 
 
@@ -50,8 +50,8 @@ def test_serial_steps_run_once_and_scratch_is_private() -> None:
     pool = Pool(3, scratch=100)
     assert pool.job.stride == 128
     counts = np.zeros(3, np.int64)
-    run(pool, counting(10, SERIAL | BARRIER), counts)
-    run(pool, counting(5), counts)
+    run(pool, counting(10, SERIAL | BARRIER, "count"), counts)
+    run(pool, counting(5, name="count"), counts)
     assert counts.tolist() == [15, 5, 5]
     scratch = pool._memory.view(np.int64).reshape(3, -1)
     assert scratch[:, 0].tolist() == [15, 5, 5]
@@ -163,7 +163,7 @@ def test_the_question_ends_a_run_by_raising() -> None:
 def script(body: str, interrupt_after: float | None = None) -> subprocess.CompletedProcess[str]:
     head = (
         "import os, signal, sys, threading, time; import numpy as np\n"
-        "from engine.native import Steps, table\n"
+        "from engine.steps import Steps, table\n"
         "from engine.test_threads import counting, napping, run\n"
         "from sardonyx.engine.threads import Pool, crew\n"
     )

@@ -314,6 +314,11 @@ ENGINE = {
         "A text of the loop language breaks its grammar at the line that is shown.",
         "Compare with what `sardonyx dump --stage loops` prints.",
     ),
+    "E0806": Explanation(
+        "element outside a buffer",
+        "A loop program touched an element that its buffer does not have; the interpreter saw it.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
 }
 
 COMMAND = {

@@ -64,6 +64,15 @@ def expression(e: Expr) -> str:
     return "; ".join([*before, last])
 
 
+def excerpt(s: Stmt, most: int = 8) -> str:
+    """The first lines of a statement, for a message; its fields where it has no text."""
+    try:
+        lines = list(_Printer().statement(s))
+    except EngineError:
+        return repr(s)
+    return "\n".join(lines[:most] + ["..."] * (len(lines) > most))
+
+
 def _name(v: Expr) -> str:
     name = name_of(v)
     plain = _IDENTIFIER.match(name) and name not in RESERVED

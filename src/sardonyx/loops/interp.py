@@ -1,0 +1,220 @@
+"""The meaning of the loop language: a kernel run one element at a time.
+
+Every access is checked against the buffer's size. Scratch starts as rubbish. Slow by design; what
+elements mean is `loops.scalar`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.errors import EngineError
+from sardonyx.core.expr import INDEX, Expr, name_of
+from sardonyx.loops import scalar
+from sardonyx.loops.ir import Contract, Fold, For, If, Kernel, Let, Stmt, Store, Tile
+
+Array = np.ndarray[Any, Any]
+_RUBBISH = 0xFB
+
+
+def interpret(
+    kernel: Kernel,
+    arrays: Sequence[Array],
+    symbols: Mapping[Expr, int] | Sequence[int] = (),
+    threads: int = 1,
+) -> None:
+    """Run a kernel on flat arrays in the order of its params, writing its outputs in place.
+
+    `symbols` are the values of `kernel.symbols`, in order or by Expr. `threads` threads run one
+    after another, each its share of the parallel loop. EngineError E0806 where an element outside
+    a buffer is touched.
+    """
+    if not isinstance(symbols, Mapping):
+        symbols = dict(zip(kernel.symbols, symbols, strict=True))
+    env = {s: int(value) for s, value in symbols.items()}
+    with np.errstate(all="ignore"):
+        for tid in range(threads):
+            _Run(kernel, arrays, env, (tid, threads)).block(kernel.body)
+
+
+class _Run:
+    def __init__(
+        self,
+        kernel: Kernel,
+        arrays: Sequence[Array],
+        symbols: Mapping[Expr, int],
+        share: tuple[int, int],
+    ) -> None:
+        self.kernel, self.share = kernel, share
+        self.env: dict[Expr, Any] = dict(symbols)
+        numbers = [b.number for b in kernel.params]
+        self.buffers = dict(zip(numbers, arrays, strict=True))
+        for b in kernel.scratch:
+            kind = b.dtype.numpy
+            size = self.value(b.size) * kind.itemsize
+            rubbish = np.full(size, _RUBBISH, np.uint8)
+            self.buffers[b.number] = rubbish.view(kind)
+
+    # Expressions.
+
+    def value(self, root: Expr) -> Any:
+        """The value of an expression; of a `where`, only the chosen side is looked at."""
+        memo: dict[Expr, Any] = {}
+        stack = [root]
+        while stack:
+            x = stack[-1]
+            wanted = self._unknown(x, memo)
+            if wanted:
+                stack.extend(wanted)
+                continue
+            if x not in memo:
+                memo[x] = self._node(x, memo)
+            stack.pop()
+        return memo[root]
+
+    def _unknown(self, x: Expr, memo: dict[Expr, Any]) -> list[Expr]:
+        if x.op == "var" or x in memo:
+            return []
+        if x.op == "where" and x.args[0] in memo:
+            chosen = x.args[1] if memo[x.args[0]] else x.args[2]
+            return [] if chosen in memo else [chosen]
+        wanted = x.args[:1] if x.op == "where" else x.args
+        return [a for a in wanted if a not in memo]
+
+    def _node(self, x: Expr, memo: dict[Expr, Any]) -> Any:
+        args: list[Any] = [memo.get(a) for a in x.args]
+        if x.op == "const":
+            return scalar.of(x.arg, x.dtype)
+        if x.op == "var":
+            return self._variable(x)
+        if x.op == "load":
+            return scalar.of(self.buffers[x.arg][self.place(x.arg, args[0])], x.dtype)
+        if x.op == "where":
+            return args[1] if args[0] else args[2]
+        source = x.args[0].dtype
+        if x.op == "cast":
+            return scalar.cast(args[0], source, x.dtype)
+        if len(args) == 1:
+            return scalar.unary(x.op, args[0], source)
+        out = args[0]
+        for a in args[1:]:
+            out = scalar.binary(x.op, out, a, source)
+        return out
+
+    def _variable(self, x: Expr) -> Any:
+        if x not in self.env:
+            raise EngineError("E0801", f"the kernel uses `{name_of(x)}`, which nothing binds")
+        return self.env[x]
+
+    def place(self, number: int, index: int) -> int:
+        """`index` where it is an element of that buffer."""
+        size = len(self.buffers[number])
+        if not 0 <= index < size:
+            whole = (v for v in self.env if v.dtype is INDEX)
+            at = {name_of(v): self.env[v] for v in whole}
+            said = f"element {index} of b{number} is touched"
+            raise EngineError("E0806", said, given=at, wanted=f"< {size}")
+        return index
+
+    # Statements.
+
+    def block(self, body: Sequence[Stmt]) -> None:
+        """Runs statements in order."""
+        for s in body:
+            self.statement(s)
+
+    def statement(self, s: Stmt) -> None:
+        """Runs one statement."""
+        match s:
+            case For():
+                for _ in self._trips((s.var,), s.kind == "parallel"):
+                    self.block(s.body)
+            case Let():
+                self.env[s.var] = self.value(s.value)
+            case Fold():
+                self.env[s.var] = self._fold(s)
+            case Store():
+                place = self.place(s.buffer, self.value(s.index))
+                self.buffers[s.buffer][place] = self.value(s.value)
+            case If():
+                self.block(s.then if self.value(s.condition) else s.other)
+            case Contract():
+                self._contract(s)
+            case Tile():
+                self._tile(s)
+
+    def _trips(self, loops: Sequence[Expr], shared: bool = False) -> Iterator[None]:
+        """Binds nested loop variables to every combination, the last one fastest."""
+        if not loops:
+            yield
+            return
+        v = loops[0]
+        first, last = 0, self.value(v.args[0])
+        if shared:
+            tid, threads = self.share
+            first, last = last * tid // threads, last * (tid + 1) // threads
+        for k in range(first, last):
+            self.env[v] = k
+            yield from self._trips(loops[1:])
+        self.env.pop(v, None)
+
+    def _fold(self, s: Fold) -> Any:
+        total = scalar.identity(s.op, s.var.dtype)
+        for _ in self._trips(s.vars):
+            total = scalar.binary(s.op, total, self.value(s.value), s.var.dtype)
+        return total
+
+    def _contract(self, s: Contract) -> None:
+        dtype = s.acc.dtype
+        for _ in self._trips((*s.batch, *s.m, *s.n)):
+            total = scalar.of(0, dtype)
+            for _ in self._trips(s.k):
+                left, right = self._as(s.left, dtype), self._as(s.right, dtype)
+                product = scalar.binary("mul", left, right, dtype)
+                total = scalar.binary("add", total, product, dtype)
+            self.env[s.acc] = total
+            self.block(s.body)
+
+    def _as(self, e: Expr, dtype: DType) -> Any:
+        return scalar.cast(self.value(e), e.dtype, dtype)
+
+    def _tile(self, s: Tile) -> None:
+        sums = self._start(s)
+        self._multiply(s, sums)
+        rows = range(min(self.value(s.valid_rows), s.rows))
+        cols = range(min(self.value(s.valid_cols), s.cols))
+        for i, j in itertools.product(rows, cols):
+            self.env[s.row], self.env[s.col] = i, j
+            self.env[s.acc] = scalar.of(sums[i, j], s.acc.dtype)
+            self.block(s.body)
+
+    def _start(self, s: Tile) -> Array:
+        first = np.zeros((s.rows, s.cols), s.acc.dtype.numpy)
+        if s.start is not None:
+            for i, j in itertools.product(range(s.rows), range(s.cols)):
+                self.env[s.row], self.env[s.col] = i, j
+                first[i, j] = self.value(s.start)
+        return first
+
+    def _multiply(self, s: Tile, sums: Array) -> None:
+        """Adds the products; a step takes as many narrow integers as fill the sum's width."""
+        dtype = s.acc.dtype
+        group = dtype.bits // self.kernel.buffers[s.a].dtype.bits
+        row = self.value(s.a_at) + self.value(s.a_stride) * np.arange(s.rows)
+        column = self.value(s.b_at) + group * np.arange(s.cols)
+        stride = self.value(s.b_stride)
+        steps = range(self.value(s.depth))
+        for k, g in itertools.product(steps, range(group)):
+            a = self._gather(s.a, row + (k * group + g), dtype)
+            b = self._gather(s.b, column + (k * stride + g), dtype)
+            sums += a[:, None] * b
+
+    def _gather(self, number: int, index: Array, dtype: DType) -> Array:
+        for extreme in (index.min(), index.max()):
+            self.place(number, int(extreme))
+        return self.buffers[number][index].astype(dtype.numpy)
