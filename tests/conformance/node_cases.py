@@ -37,7 +37,7 @@ def gaps(path: Path) -> dict[str, str]:
     """Pattern -> reason, from lines `pattern  reason`."""
     rows = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
     pairs = (line.split(None, 1) for line in rows if line and not line.startswith("#"))
-    return {pattern: reason for pattern, reason in pairs}
+    return {pair[0]: pair[1] for pair in pairs}
 
 
 def gap_of(name: str, known: dict[str, str]) -> str | None:

@@ -6,15 +6,14 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conformance import node_cases
 
 import sardonyx.ops  # noqa: F401 - registers the operators
+from conformance import node_cases
 from sardonyx import formats
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import const, number

@@ -363,15 +363,12 @@ class Clip(Op):
         return cast(e, x.dtype)
 
 
-@dataclass(frozen=True)
-class ClipV6(Unary):
-    """Clip of opset 6, whose bounds are attributes."""
+class Bounded(Unary, abstract=True):
+    """Clip between numbers that are attributes, either of which may be absent."""
 
-    name = "Clip"
-    since = 6
     tolerance = "exact"
-    min: float | None = -3.4028234663852886e38
-    max: float | None = 3.4028234663852886e38
+    min: float | None
+    max: float | None
 
     def compute(self, x: Array) -> Any:
         if self.min is not None:
@@ -385,7 +382,17 @@ class ClipV6(Unary):
 
 
 @dataclass(frozen=True)
-class ClipV1(InPlace, ClipV6):
+class ClipV6(Bounded):
+    """Clip of opset 6."""
+
+    name = "Clip"
+    since = 6
+    min: float = -3.4028234663852886e38
+    max: float = 3.4028234663852886e38
+
+
+@dataclass(frozen=True)
+class ClipV1(InPlace, Bounded):
     """Clip of opset 1."""
 
     name = "Clip"

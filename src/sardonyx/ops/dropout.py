@@ -38,7 +38,7 @@ class Dropout(Op):
             return x, np.ones(x.shape, bool)
         # The generator whose numbers the standard's own test data are made with.
         source = np.random.RandomState(self.seed)
-        kept = source.uniform(0.0, 1.0, x.shape) >= chance
+        kept = np.asarray(source.uniform(0.0, 1.0, x.shape) >= chance)
         return settle(widen(x) * kept / (1 - chance), x.dtype), kept
 
     def at(self, idx: Index, *inputs: Operand | None) -> Expr:

@@ -81,7 +81,7 @@ class GatherElements(Op):
 
     def reference(self, x: Array, indices: Array) -> Array:
         axis = axis_of(self.axis, x.ndim)
-        at = list(np.indices(indices.shape, sparse=True))
+        at: list[Array] = list(np.indices(indices.shape, sparse=True))
         at[axis] = wrapped(indices, x.shape[axis])
         try:
             return np.asarray(x[tuple(at)])

@@ -11,7 +11,7 @@ from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type, tensor_type
 from sardonyx.graph.op import Op
-from sardonyx.ops.element import Array, single, widen
+from sardonyx.ops.element import Array, settle, single, widen
 from sardonyx.ops.shapes import check_size, need_rank
 
 
@@ -161,4 +161,4 @@ class Multinomial(Op):
         draws = generator(self.seed).random((x.shape[0], self.sample_size)) * edges[:, -1:]
         found = [np.searchsorted(e, d, "right") for e, d in zip(edges, draws, strict=True)]
         classes = np.minimum(np.array(found, np.int64), x.shape[1] - 1)
-        return classes.reshape(draws.shape).astype(DType.from_onnx(self.dtype).numpy)
+        return settle(classes.reshape(draws.shape), DType.from_onnx(self.dtype).numpy)

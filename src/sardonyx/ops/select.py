@@ -12,7 +12,7 @@ from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, eq, number, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.element import Array, widen
+from sardonyx.ops.element import Array, settle, widen
 from sardonyx.ops.shapes import (
     as_index,
     axis_of,
@@ -94,7 +94,8 @@ class EyeLike(Op):
     def reference(self, x: Array) -> Array:
         dtype = self._dtype(DType.from_numpy(x.dtype))
         assert dtype is not None
-        return np.eye(*x.shape, self.k).astype(dtype.numpy)
+        rows, columns = x.shape
+        return settle(np.eye(rows, columns, self.k), dtype.numpy)
 
     def at(self, idx: Index, x: Operand) -> Expr:
         dtype = self._dtype(x.dtype)
@@ -135,7 +136,7 @@ class OneHot(Op):
         at = widen(indices).astype(np.int64)
         at = np.expand_dims(np.where(at < 0, at + count, at), axis)
         line = np.arange(count).reshape([-1 if n == axis else 1 for n in range(len(shape))])
-        return values[(at == line).astype(np.int64)]
+        return np.asarray(values[(at == line).astype(np.int64)])
 
     def at(self, idx: Index, indices: Operand, depth: Operand, values: Operand) -> Expr:
         del depth

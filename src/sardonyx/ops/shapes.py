@@ -214,10 +214,10 @@ def wrap(i: Expr, dim: Expr) -> Expr:
 
 
 def choose(values: Sequence[Expr], i: Expr) -> Expr:
-    """The element number `i` (which may be a run-time subscript) of known values."""
+    """The element number `i` (which may be a run-time subscript) of known values; 0 of none."""
     at = number(i)
-    if at is not None:
-        return values[at]
+    if at is not None or not values:
+        return values[at or 0] if values else const(0)
     out = values[-1]
     for n in range(len(values) - 2, -1, -1):
         out = where(eq(i, n), values[n], out)

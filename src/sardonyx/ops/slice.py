@@ -347,21 +347,17 @@ def _zero(dtype: np.dtype[np.generic]) -> object:
     return "" if dtype.kind == "O" else np.zeros((), dtype)[()]
 
 
-@dataclass(frozen=True)
-class PadV2(Op):
-    """Pad of opsets 2 to 10, whose pads are an attribute."""
+class Framed(Op, abstract=True):
+    """Pad with numbers that are attributes."""
 
-    name = "Pad"
-    since = 2
     tolerance = "exact"
-    pads: tuple[int, ...]
-    mode: str = "constant"
-    value: float = 0.0
+    mode: str
+    value: float
 
     @property
     def wanted(self) -> tuple[int, ...]:
         """The pads as given."""
-        return self.pads
+        raise NotImplementedError
 
     def _borders(self, rank: int) -> list[Border]:
         return _borders([const(n) for n in self.wanted], range(rank), rank)
@@ -379,3 +375,32 @@ class PadV2(Op):
     def at(self, idx: Index, x: Operand) -> Expr:
         fill = const(single(self.value), x.dtype)
         return _padded_at(idx, x, self._borders(x.rank), self.mode, fill)
+
+
+@dataclass(frozen=True)
+class PadV2(Framed):
+    """Pad of opsets 2 to 10."""
+
+    name = "Pad"
+    since = 2
+    pads: tuple[int, ...]
+    mode: str = "constant"
+    value: float = 0.0
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        return self.pads
+
+
+@dataclass(frozen=True)
+class PadV1(Framed):
+    """Pad of opset 1."""
+
+    name = "Pad"
+    paddings: tuple[int, ...]
+    mode: str = "constant"
+    value: float = 0.0
+
+    @property
+    def wanted(self) -> tuple[int, ...]:
+        return self.paddings
