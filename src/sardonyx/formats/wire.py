@@ -334,6 +334,7 @@ def _decode(kind: str, view: memoryview, limits: Limits, progress: list[int]) ->
         entry = table.get(tag)
         parts += 1
         if entry is None:
+            parts += _MESSAGE_COST
             pos = _keep_unknown(view, start, end, table, fields, limits)
         elif entry.read is not None:
             pos = entry.read(view, pos, end, fields, entry)
