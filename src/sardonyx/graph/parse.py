@@ -52,7 +52,7 @@ class _Parser:
         self.text, self.tensors, self.at, self.depth = text, tensors, 0, 0
         self.limits = Limits.current()
         self.functions: set[tuple[str, str, str]] = set()
-        self.loose: set[Value] = set()
+        self.loose: set[Value | None] = set()
         self.words: list[tuple[str, str, int]] = []
         offset = 0
         while offset < len(text):
@@ -179,7 +179,9 @@ class _Parser:
     def const(self, graph: Graph, scope: dict[str, Value]) -> None:
         """An item; gives an input of that name its default."""
         name = self.name()
-        value = next((v for v in graph.inputs if v.name == name), None) or Value(name)
+        default = next((v for v in graph.inputs if v.name == name), None)
+        value = default or (scope[name] if scope.get(name) in self.loose else Value(name))
+        self.loose.discard(value)
         if self.take(":"):
             value.type = self.type()
         self.expect("=")
@@ -217,7 +219,7 @@ class _Parser:
         """A value that is made here, with its type and layout."""
         name = self.name()
         found = scope.get(name)
-        value = found if found in self.loose and found is not None else Value(name)
+        value = found if found is not None and found in self.loose else Value(name)
         self.loose.discard(value)
         scope[name] = value
         if self.take(":"):
@@ -330,6 +332,7 @@ class _Parser:
                 return Tensor.of(np.array(items, object).reshape(shape), dtype)
             return Tensor.of(np.array(items).astype(dtype.numpy).reshape(shape), dtype)
         except (SardonyxError, ValueError, TypeError, OverflowError) as problem:
+            self.at -= 1
             self.fail(f"the elements do not fit: {problem}")
 
     def type(self) -> Type:
