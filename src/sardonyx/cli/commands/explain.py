@@ -1,0 +1,66 @@
+"""`sardonyx explain`: an error code, or how a node is compiled."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from typing import Any
+
+import click
+
+from sardonyx.cli.commands.dump import chosen
+from sardonyx.cli.report import Output, speaks
+from sardonyx.core.codes import CODES
+from sardonyx.core.errors import NotFound, UsageError
+from sardonyx.engine.stages import reasons
+from sardonyx.formats import load
+from sardonyx.passes.pipeline import optimize, prepare
+
+
+@click.command()
+@click.argument("what")
+@click.option("--node", metavar="NAME|N", help="Only what became of this node.")
+@speaks
+def command(what: str, node: str | None, out: Output) -> None:
+    """Explain an error code, or which rules and strategies took a model's nodes and why.
+
+    \b
+    sardonyx explain E0203
+    sardonyx explain net.onnx --node /conv1/Conv
+    """
+    if re.fullmatch(r"[EW]\d{4}", what):
+        _code(what, out)
+        return
+    if "." not in what and "/" not in what:
+        raise UsageError("E0901", f"`{what}` is neither an error code nor a model file")
+    graph = load(what)
+    better = optimize(graph)
+    names = chosen(graph, node)
+    entries: list[dict[str, Any]] = []
+    for entry, lines in reasons(prepare(better.graph)):
+        if names is None or any(n.name in names for n in entry.nodes):
+            entries.append({"step": entry.title, "strategies": lines})
+    rules = [r for r in better.log.records if names is None or r.node in names]
+    said = [f"{r.rule}: {r.op} `{r.node}`" + (f": refused, {r.reason}" if r.reason else ": changed")
+            for r in rules]  # fmt: skip
+    out.data("explain", {"rules": said, "steps": entries}, lambda: _text(said, entries))
+
+
+def _text(rules: list[str], entries: list[dict[str, Any]]) -> str:
+    lines = ["rules", *(f"  {r}" for r in rules)] if rules else []
+    for e in entries:
+        lines.append(e["step"])
+        lines += [f"  {line}" for line in e["strategies"]]
+    return "\n".join(lines)
+
+
+def _code(code: str, out: Output) -> None:
+    found = CODES.get(code)
+    if found is None:
+        close = difflib.get_close_matches(code, CODES, 1)
+        raise NotFound("E0904", f"there is no error `{code}`",
+                       hint=f"did you mean {close[0]}?" if close else None)  # fmt: skip
+    out.data(
+        "explain", {"code": code, **found._asdict()},
+        lambda: f"{code}: {found.title}\n\n{found.meaning}\n\n{found.mend}",
+    )  # fmt: skip

@@ -1,0 +1,49 @@
+"""`sardonyx ops`: the operators and how far each is supported."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+import sardonyx.ops  # noqa: F401 - importing it makes the operators known
+from sardonyx.cli.report import Output, speaks, table
+from sardonyx.graph.op import Op, registered
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@speaks
+def command(names: tuple[str, ...], out: Output) -> None:
+    """List the operators: the versions known, and whether each compiles or runs in numpy.
+
+    \b
+    sardonyx ops
+    sardonyx ops Softmax Conv
+    """
+    rows = [_row(domain, name, versions) for (domain, name), versions in sorted(registered().items())
+            if not names or name in names]  # fmt: skip
+    columns = ("operator", "domain", "versions", "runs", "what it does")
+    out.data("ops", {"operators": rows}, lambda: table(columns, [tuple(r.values()) for r in rows]))
+    if names and not rows:
+        out.note("no such operator is known")
+
+
+def _row(domain: str, name: str, versions: dict[int, type[Op]]) -> dict[str, Any]:
+    latest = versions[max(versions)]
+    text = (latest.__doc__ or "").strip().splitlines()
+    return {
+        "operator": name,
+        "domain": domain or "ai.onnx",
+        "versions": ", ".join(map(str, sorted(versions))),
+        "runs": _runs(latest),
+        "summary": text[0] if text else "",
+    }
+
+
+def _runs(op: type[Op]) -> str:
+    if any(op.has(way) for way in ("at", "at_output", "contract", "build")):
+        return "compiled"
+    if op.has("expand"):
+        return "in parts"
+    return "in numpy" if op.has("reference") or op.has("control") else "no"

@@ -1,0 +1,54 @@
+"""`sardonyx optimize`: an equal model that runs faster anywhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import click
+
+from sardonyx.cli.report import Output, speaks, table
+from sardonyx.formats import load, save
+from sardonyx.graph.ir import Graph
+from sardonyx.passes.pipeline import optimize
+
+LEVELS = ("basic", "extended", "all")
+
+
+@click.command()
+@click.argument("model")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the model.")
+@click.option("--level", type=click.Choice(LEVELS), default="all", show_default=True)
+@speaks
+def command(model: str, output: str, level: str, out: Output) -> None:
+    """Write an equal model that runs faster; standard ONNX, for any runtime.
+
+    \b
+    sardonyx optimize net.onnx -o net.opt.onnx
+    """
+    graph = load(model)
+    better = optimize(graph, level)
+    save(better.graph, output)
+    rows = changes(graph, better.graph)
+    values = {"output": output, "nodes": [len(graph), len(better.graph)],
+              "operators": [{"op": op, "before": a, "after": b} for op, a, b in rows],
+              "rules": better.log.counts()}  # fmt: skip
+    out.data("optimize", values, lambda: changes_table(graph, better.graph))
+    if out.verbose:
+        for record in better.log.changes:
+            out.note(f"{record.rule}: {record.op} `{record.node}`")
+    out.note(f"wrote {output}")
+
+
+def changes(before: Graph, after: Graph) -> list[tuple[str, int, int]]:
+    """(operator, count before, count after), largest first."""
+    a, b = (Counter(n.op.op_type for n in g.nodes) for g in (before, after))
+    names = sorted({*a, *b}, key=lambda op: (-max(a[op], b[op]), op))
+    return [(op, a[op], b[op]) for op in names]
+
+
+def changes_table(before: Graph, after: Graph) -> Any:
+    """The counts of operators before and after as a table."""
+    rows = [(op, a, b, f"{b - a:+d}" if b != a else "") for op, a, b in changes(before, after)]
+    rows.append(("all", len(before), len(after), f"{len(after) - len(before):+d}"))
+    return table(("operator", "before", "after", "change"), rows)

@@ -1,0 +1,110 @@
+"""The `sardonyx` command: finds the verb, imports only that, turns errors into exit codes."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+import sardonyx
+from sardonyx.cli import commands
+
+_SUMMARIES = {
+    "bench": "Measure a model against other runtimes, side by side.",
+    "check": "Say whether a model is valid, and what is wrong with it.",
+    "compare": "Say how far two models, providers or frameworks differ.",
+    "convert": "Make an ONNX model from a trained one, and prove that it agrees.",
+    "demo": "Train, convert, compare, quantize and measure a small model.",
+    "doctor": "Show the CPU, the providers, versions, caches and limits.",
+    "dump": "Print a stage between the model and its machine code.",
+    "explain": "Explain an error code, or how a node is compiled and why.",
+    "optimize": "Write an equal model that runs faster.",
+    "ops": "List the operators and how far each is supported.",
+    "quantize": "Write an int8 model, calibrated on data.",
+    "run": "Run a model on arrays from files, or on random ones.",
+    "show": "Show inputs, outputs, operators, parameters, work and memory.",
+}
+
+
+class Verbs(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The modules of `cli.commands`."""
+        del ctx
+        return sorted(m.name for m in pkgutil.iter_modules(commands.__path__))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"{commands.__name__}.{cmd_name}")
+        found: click.Command = module.command
+        return found
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Like click's, with a suggestion for a mistyped verb."""
+        if args and args[0] not in self.list_commands(ctx):
+            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            raise click.UsageError(f"there is no command `{args[0]}`.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing any of them."""
+        rows = [(name, _SUMMARIES.get(name, "")) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(sardonyx.__version__, "--version", prog_name="sardonyx")
+def app() -> None:
+    """The whole life of an ONNX model.
+
+    \b
+    sardonyx demo                                   from training to a report in a minute
+    sardonyx convert net.py:build --input x=Nx3x224x224 -o net.onnx
+    sardonyx run net.onnx --input x=x.npy
+    sardonyx bench net.onnx --against onnxruntime
+    """
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs the command line and exits with product codes: 0, 1, 2, 3, 4, 70 or 130."""
+    sys.exit(run(list(sys.argv[1:] if args is None else args)))
+
+
+def run(args: list[str]) -> int:
+    """Runs the command line; the exit code."""
+    try:
+        found: Any = app.main(args, prog_name="sardonyx", standalone_mode=False)
+        return int(found or 0)
+    except click.exceptions.Exit as end:
+        return int(end.exit_code)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except BrokenPipeError:
+        return 0
+    except Exception as error:  # noqa: BLE001 - the last resort decides between user and our fault
+        return _failed(error, args)
+
+
+def _failed(error: Exception, args: list[str]) -> int:
+    from sardonyx.cli.report import print_error
+
+    return print_error(error, args)
