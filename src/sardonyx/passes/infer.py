@@ -176,7 +176,7 @@ class Inference:
     def _bodies(self, op: Op, types: list[Type | None]) -> None:
         if op.op_type == "Loop":
             self._iterate(subgraphs(op)[0], _loop_inputs(types), fixed=2, feedback=1)
-        elif op.op_type == "Scan":
+        elif op.op_type == "Scan" and op.since > 8:
             states = len(types) - int(getattr(op, "num_scan_inputs", 0))
             inputs = _scan_inputs(op, types, states)
             self._iterate(subgraphs(op)[0], inputs, fixed=0, feedback=0, states=states)

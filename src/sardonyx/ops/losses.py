@@ -1,0 +1,141 @@
+"""Losses of classification: NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sardonyx.core.expr import Expr, cast, eq, exp, maximum, minimum, unary, where
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Index, Op, Operand, Subscripts
+from sardonyx.ops.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.nest import some, total
+from sardonyx.ops.shapes import like, need_rank, refuse, same_shape
+
+_REDUCTIONS = ("none", "sum", "mean")
+
+
+@dataclass(frozen=True)
+class _Loss(Op, abstract=True):
+    """The loss of each target class under log-probabilities [batch, classes, places...]."""
+
+    tolerance = "reduction"
+    ignore_index: int | None = None
+    reduction: str = "mean"
+
+    def loss_type(self, x: Type, target: Type) -> Type:
+        """The type of the loss."""
+        if self.reduction not in _REDUCTIONS:
+            given, wanted = self.reduction, ", ".join(_REDUCTIONS)
+            raise refuse("E0341", "`reduction` is unknown", given, wanted)
+        need_rank(x, 2)
+        if self.reduction != "none":
+            return Type(x.dtype, ())
+        if x.shape is None or target.shape is None:
+            return Type(x.dtype, target.shape)
+        return Type(x.dtype, same_shape((x.shape[0], *x.shape[2:]), target.shape))
+
+    def loss(self, log_p: Array, target: Array, weight: Array | None) -> Array:
+        """The loss from log-probabilities of computing precision."""
+        kept = np.ones(target.shape, bool)
+        if self.ignore_index is not None:
+            kept = target != self.ignore_index
+        chosen = np.where(kept, target, 0)
+        picked = np.take_along_axis(log_p, np.expand_dims(chosen, 1), 1).squeeze(1)
+        one = log_p.dtype.type(1)
+        weights = np.where(kept, one if weight is None else widen(weight)[chosen], 0)
+        each = -picked * weights.astype(log_p.dtype)
+        if self.reduction == "none":
+            return each
+        return each.sum() if self.reduction == "sum" else each.sum() / weights.sum()
+
+    def terms(
+        self, at: Subscripts, log_p: Any, target: Operand, weight: Operand | None, classes: Expr
+    ) -> tuple[Expr, Expr]:
+        """(loss, weight) at a place; `log_p(place, class)` reads a log-probability."""
+        label = target[at]
+        safe = maximum(minimum(cast(label, classes.dtype), classes - 1), 0)
+        picked = log_p(at, safe)
+        factor = picked.like(1.0) if weight is None else lift(weight[safe])
+        if self.ignore_index is not None:
+            factor = where(eq(label, self.ignore_index), factor.like(0.0), factor)
+            picked = where(eq(label, self.ignore_index), picked.like(0.0), picked)
+        return -picked * factor, factor
+
+    def reduced(
+        self, idx: Index, log_p: Any, target: Operand, weight: Operand | None, classes: Expr
+    ) -> Expr:
+        """The element of the loss."""
+        if self.reduction == "none":
+            return self.terms(tuple(idx), log_p, target, weight, classes)[0]
+
+        def part(which: int) -> Expr:
+            return total(
+                "add", target.shape,
+                lambda at: self.terms(at, log_p, target, weight, classes)[which],
+            )  # fmt: skip
+
+        return part(0) if self.reduction == "sum" else part(0) / part(1)
+
+
+@dataclass(frozen=True)
+class NegativeLogLikelihoodLoss(_Loss):
+    """Minus the log-probability of each target class, weighted by class, then reduced."""
+
+    since = 12
+
+    def infer(self, x: Type, target: Type, weight: Type | None = None) -> Type:
+        del weight
+        return self.loss_type(x, target)
+
+    @quiet
+    def reference(self, x: Array, target: Array, weight: Array | None = None) -> Array:
+        return settle(self.loss(widen(x), target, weight), x.dtype)
+
+    def at(
+        self, idx: Index, x: Operand, target: Operand, weight: Operand | None = None
+    ) -> Expr:
+        def read(at: Subscripts, c: Expr) -> Expr:
+            return lift(x[(at[0], c, *at[1:])])
+
+        return cast(self.reduced(idx, read, target, weight, x.shape[1]), x.dtype)
+
+
+@dataclass(frozen=True)
+class SoftmaxCrossEntropyLoss(_Loss):
+    """The negative log-likelihood loss of log-softmax over axis 1, which is the second output."""
+
+    since = 12
+
+    def infer(self, x: Type, labels: Type, weights: Type | None = None) -> Any:
+        del weights
+        return some(self.outputs, self.loss_type(x, labels), like(x))
+
+    @quiet
+    def reference(self, x: Array, labels: Array, weights: Array | None = None) -> Any:
+        a = widen(x)
+        a = a - a.max(axis=1, keepdims=True)
+        log_p = a - np.log(np.exp(a).sum(axis=1, keepdims=True))
+        loss = settle(self.loss(log_p, labels, weights), x.dtype)
+        return some(self.outputs, loss, settle(log_p, x.dtype))
+
+    def at_output(self, which: int, idx: Index, *inputs: Any) -> Expr:
+        """The loss, or the log-probability (1)."""
+        x: Operand = inputs[0]
+
+        def read(at: Subscripts, c: Expr) -> Expr:
+            def score(k: Subscripts) -> Expr:
+                return lift(x[(at[0], *k, *at[1:])])
+
+            top = total("max", x.shape[1:2], score)
+            sum_of = total("add", x.shape[1:2], lambda k: exp(score(k) - top))
+            return score((c,)) - top - unary("log", sum_of)
+
+        if which:
+            return cast(read((idx[0], *idx[2:]), idx[1]), x.dtype)
+        weights = inputs[2] if len(inputs) > 2 else None
+        return cast(self.reduced(idx, read, inputs[1], weights, x.shape[1]), x.dtype)
+
+
