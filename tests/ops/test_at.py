@@ -28,7 +28,11 @@ from sardonyx.ops.shapes import assumptions
 SAMPLE = 24
 NARROW = ("FLOAT8", "INT4", "FLOAT4", "INT2", "e4m3fn", "e5m2", "float4e2m1")
 # Cases whose op has `at`, but not for their inputs.
-DECLINED = ("test_training_dropout*", "test_resize_*_antialias", "test_resize_*_not_*er")
+DECLINED = (
+    "test_training_dropout*",
+    "test_resize_*_antialias",
+    "test_resize_*_not_*er",
+)
 Env = dict[Expr, int]
 
 
@@ -63,7 +67,9 @@ def typed(arrays: Sequence[Any], symbols: bool) -> tuple[list[Type | None], Env]
             # The last dim of a list of subscripts says how many there are, so it is a number.
             free = array.shape[:-1] if n and dtype.is_int else array.shape
             for axis, extent in enumerate(free):
-                dims[axis] = symbol(f"n{n}a{axis}") if extent > 1 else const(extent)
+                dims[axis] = (
+                    symbol(f"n{n}a{axis}") if extent > 1 else const(extent)
+                )
             env.update(zip(dims, array.shape, strict=True))
         types.append(Type(dtype, tuple(dims), value))
     return types, {d: extent for d, extent in env.items() if not d.is_const}
@@ -99,7 +105,11 @@ def compare(
     operands = [None if t is None else Loaded(n, t) for n, t in enumerate(types)]
     idx = loop_index(out.shape)
     try:
-        e = op.at_output(which, idx, *operands) if which else op.at(idx, *operands)
+        e = (
+            op.at_output(which, idx, *operands)
+            if which
+            else op.at(idx, *operands)
+        )
     except NotImplementedError:
         return 0
     assert e.dtype is out.dtype
@@ -141,7 +151,10 @@ def test_elements_of_node_cases(name: str, symbols: bool) -> None:
     node = graph_of(name).nodes[0]
     for inputs, outputs in node_cases.cases()[name].data_sets:
         given = iter(inputs)
-        arrays = [None if v is None else node_cases.plain(next(given)) for v in node.inputs]
+        arrays = [
+            None if v is None else node_cases.plain(next(given))
+            for v in node.inputs
+        ]
         if is_plain(arrays):
             compared = check(node.op, arrays, symbols)
             empty = any(0 in np.shape(out) for out in outputs)

@@ -46,11 +46,18 @@ class Concat(Op):
             return Type(dtype)
         rank = len(shapes[0])
         if any(len(s) != rank for s in shapes):
-            raise refuse("E0320", "the inputs must have as many dims", ", ".join(map(text, shapes)))
+            raise refuse(
+                "E0320",
+                "the inputs must have as many dims",
+                ", ".join(map(text, shapes)),
+            )
         axis = self.along(rank)
         dims = list(shapes[0])
         for shape in shapes[1:]:
-            dims = [d if n == axis else same_dim(d, shape[n]) for n, d in enumerate(dims)]
+            dims = [
+                d if n == axis else same_dim(d, shape[n])
+                for n, d in enumerate(dims)
+            ]
         dims[axis] = sum((s[axis] for s in shapes), const(0))
         if len(shapes) < len(inputs):
             dims[axis] = unknown_dim("concat")
@@ -101,12 +108,19 @@ class Pieces(Op, abstract=True):
         """The parts' sizes, from the sizes asked for (equal ones when None)."""
         if split is not None:
             if len(split) != self.outputs:
-                raise refuse("E0325", "split does not fit the outputs", len(split), self.outputs)
+                raise refuse(
+                    "E0325",
+                    "split does not fit the outputs",
+                    len(split),
+                    self.outputs,
+                )
             _check_sum(total, split)
             return list(split)
         whole = number(total)
         if whole is not None and whole % self.outputs:
-            raise refuse("E0325", f"{whole} cannot be split evenly", whole, self.outputs)
+            raise refuse(
+                "E0325", f"{whole} cannot be split evenly", whole, self.outputs
+            )
         assume(total // self.outputs * self.outputs, total)
         return [total // self.outputs] * self.outputs
 
@@ -116,7 +130,9 @@ class Pieces(Op, abstract=True):
             return (Type(x.dtype),) * self.outputs
         axis = axis_of(self.along, len(x.shape))
         sizes = self.sizes(x.shape[axis], split)
-        return tuple(x.with_shape(place(x.dims, (axis,), (size,))) for size in sizes)
+        return tuple(
+            x.with_shape(place(x.dims, (axis,), (size,))) for size in sizes
+        )
 
     def cut(self, x: Array, split: Sequence[int] | None) -> tuple[Array, ...]:
         """The parts of an array."""
@@ -124,7 +140,9 @@ class Pieces(Op, abstract=True):
         wanted = None if split is None else [const(n) for n in split]
         sizes = [number(d) or 0 for d in self.sizes(const(x.shape[axis]), wanted)]
         if sum(sizes) != x.shape[axis] or min(sizes) < 0:
-            raise InvalidArgument("E0211", "split does not fit", given=sizes, wanted=x.shape[axis])
+            raise InvalidArgument(
+                "E0211", "split does not fit", given=sizes, wanted=x.shape[axis]
+            )
         return tuple(np.split(x, np.cumsum(sizes)[:-1], axis))
 
     def part_at(
@@ -140,9 +158,13 @@ class Pieces(Op, abstract=True):
 def _check_sum(total: Expr, split: Sequence[Expr]) -> None:
     added = sum(split, const(0))
     if any((number(d) or 0) < 0 for d in split):
-        raise refuse("E0325", "a part has a negative size", text(split), "0 or more")
+        raise refuse(
+            "E0325", "a part has a negative size", text(split), "0 or more"
+        )
     if added.is_const and total.is_const and added is not total:
-        raise refuse("E0322", "the parts do not make the whole", text(split), number(total))
+        raise refuse(
+            "E0322", "the parts do not make the whole", text(split), number(total)
+        )
     assume(added, total)
 
 
@@ -169,7 +191,9 @@ class SplitV13(Pieces):
         return self.parts(x, wanted)
 
     def reference(self, x: Array, split: Array | None = None) -> tuple[Array, ...]:
-        return self.cut(x, None if split is None else [int(n) for n in split.reshape(-1)])
+        return self.cut(
+            x, None if split is None else [int(n) for n in split.reshape(-1)]
+        )
 
     def at(self, idx: Index, *inputs: Any) -> Expr:
         return self.at_output(0, idx, *inputs)
@@ -197,7 +221,9 @@ class Split(SplitV13):
         if split is not None:
             return super().sizes(total, split)
         if count != self.outputs:
-            raise refuse("E0325", "num_outputs does not fit the outputs", count, self.outputs)
+            raise refuse(
+                "E0325", "num_outputs does not fit the outputs", count, self.outputs
+            )
         chunk = (total + (count - 1)) // count
         if total.is_const:
             return [clamp(total - chunk * n, 0, chunk) for n in range(count)]

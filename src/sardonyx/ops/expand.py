@@ -12,7 +12,15 @@ from sardonyx.core.expr import Expr
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array
-from sardonyx.ops.shapes import broadcast, check_size, known, length_of, refuse, text, unknown_dim
+from sardonyx.ops.shapes import (
+    broadcast,
+    check_size,
+    known,
+    length_of,
+    refuse,
+    text,
+    unknown_dim,
+)
 
 
 class Expand(Op):
@@ -27,7 +35,10 @@ class Expand(Op):
             count = length_of(shape)
             if count is None or x.rank is None:
                 return Type(x.dtype)
-            return Type(x.dtype, tuple(unknown_dim("dim") for _ in range(max(count, x.rank))))
+            return Type(
+                x.dtype,
+                tuple(unknown_dim("dim") for _ in range(max(count, x.rank))),
+            )
         return Type(x.dtype, broadcast(x.shape, wanted))
 
     def reference(self, x: Array, shape: Array) -> Array:
@@ -36,7 +47,10 @@ class Expand(Op):
             out = np.broadcast_shapes(x.shape, wanted)
         except ValueError:
             raise InvalidArgument(
-                "E0211", "the shapes cannot be broadcast", given=list(x.shape), wanted=list(wanted)
+                "E0211",
+                "the shapes cannot be broadcast",
+                given=list(x.shape),
+                wanted=list(wanted),
             ) from None
         check_size(DType.from_numpy(x.dtype), out)
         return np.broadcast_to(x, out)
@@ -55,13 +69,22 @@ class Tile(Op):
     def infer(self, x: Type, repeats: Type) -> Type:
         if x.shape is None:
             count = length_of(repeats)
-            dims = None if count is None else tuple(unknown_dim("dim") for _ in range(count))
+            dims = (
+                None
+                if count is None
+                else tuple(unknown_dim("dim") for _ in range(count))
+            )
             return Type(x.dtype, dims)
         times = known(repeats)
         if times is None:
             return Type(x.dtype, tuple(unknown_dim("dim") for _ in x.shape))
         if len(times) != len(x.shape):
-            raise refuse("E0320", "repeats needs a number for each dim", text(times), text(x.shape))
+            raise refuse(
+                "E0320",
+                "repeats needs a number for each dim",
+                text(times),
+                text(x.shape),
+            )
         return x.with_shape(d * n for d, n in zip(x.shape, times, strict=True))
 
     def reference(self, x: Array, repeats: Array) -> Array:
@@ -74,8 +97,13 @@ class Tile(Op):
 
 def _tiled(x: Array, times: Sequence[int]) -> Array:
     if len(times) != x.ndim or min(times, default=0) < 0:
-        raise InvalidArgument("E0211", "repeats do not fit the dims", given=times, wanted=x.ndim)
-    check_size(DType.from_numpy(x.dtype), [d * n for d, n in zip(x.shape, times, strict=True)])
+        raise InvalidArgument(
+            "E0211", "repeats do not fit the dims", given=times, wanted=x.ndim
+        )
+    check_size(
+        DType.from_numpy(x.dtype),
+        [d * n for d, n in zip(x.shape, times, strict=True)],
+    )
     return np.tile(x, times)
 
 
@@ -92,11 +120,15 @@ class TileV1(Op):
         if not times or not along or not along[0].is_const:
             return Type(x.dtype, tuple(unknown_dim("dim") for _ in x.shape))
         n = along[0].arg
-        return x.with_shape(d * times[0] if i == n else d for i, d in enumerate(x.shape))
+        return x.with_shape(
+            d * times[0] if i == n else d for i, d in enumerate(x.shape)
+        )
 
     def reference(self, x: Array, tiles: Array, axis: Array) -> Array:
         at = int(axis.reshape(-1)[0])
-        return _tiled(x, [int(tiles.reshape(-1)[0]) if n == at else 1 for n in range(x.ndim)])
+        return _tiled(
+            x, [int(tiles.reshape(-1)[0]) if n == at else 1 for n in range(x.ndim)]
+        )
 
     def at(self, idx: Index, x: Operand, tiles: Operand, axis: Operand) -> Expr:
         del tiles, axis

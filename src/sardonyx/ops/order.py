@@ -41,7 +41,9 @@ class ArgV1(Op, abstract=True):
     def reference(self, x: Array) -> Array:
         axis = axis_of(self.axis, x.ndim)
         if x.shape[axis] == 0:
-            raise InvalidArgument("E0211", "an axis without elements has no best", given=x.shape)
+            raise InvalidArgument(
+                "E0211", "an axis without elements has no best", given=x.shape
+            )
         find = np.argmax if self.word == "max" else np.argmin
         real = np.flip(widen(x), axis) if self.last else widen(x)
         found = np.asarray(find(real, axis, keepdims=bool(self.keepdims)), np.int64)
@@ -107,7 +109,9 @@ def top(x: Array, k: int, axis: int, largest: bool) -> tuple[Array, Array]:
     """The k best elements along an axis in order, with their subscripts; equal ones in order."""
     axis = axis_of(axis, x.ndim)
     if not 0 <= k <= x.shape[axis]:
-        raise InvalidArgument("E0211", "k does not fit", given=k, wanted=x.shape[axis])
+        raise InvalidArgument(
+            "E0211", "k does not fit", given=k, wanted=x.shape[axis]
+        )
     real = widen(x)
     if largest:
         order = np.flip(np.argsort(np.flip(real, axis), axis, kind="stable"), axis)
@@ -201,7 +205,12 @@ class Unique(Op):
             inverse = Type(DType.INT64, (every,))
             return Type(x.dtype, (count,)), whole, inverse, whole
         if x.shape is None:
-            return Type(x.dtype), whole, Type(DType.INT64, (unknown_dim("slices"),)), whole
+            return (
+                Type(x.dtype),
+                whole,
+                Type(DType.INT64, (unknown_dim("slices"),)),
+                whole,
+            )
         axis = axis_of(self.axis, len(x.shape))
         first = x.with_shape(place(x.shape, (axis,), (count,)))
         return first, whole, Type(DType.INT64, (x.shape[axis],)), whole
@@ -223,14 +232,23 @@ def _distinct(x: Array, axis: int | None) -> tuple[Array, Array, Array]:
     if axis is None or x.dtype.kind != "O":
         flat = x.reshape(-1) if axis is None else x
         found = np.unique(
-            flat, return_index=True, return_inverse=True, return_counts=True, axis=axis
+            flat,
+            return_index=True,
+            return_inverse=True,
+            return_counts=True,
+            axis=axis,
         )
         return found[1], found[2].reshape(-1), found[3]
     rows: Sequence[tuple[str, ...]] = [
-        tuple(row) for row in np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1).tolist()
+        tuple(row)
+        for row in np.moveaxis(x, axis, 0).reshape(x.shape[axis], -1).tolist()
     ]
     distinct = sorted(set(rows))
     number_of = {row: n for n, row in enumerate(distinct)}
     inverse = np.array([number_of[row] for row in rows], np.int64)
     counts = np.bincount(inverse, minlength=len(distinct))
-    return np.array([rows.index(row) for row in distinct], np.int64), inverse, counts
+    return (
+        np.array([rows.index(row) for row in distinct], np.int64),
+        inverse,
+        counts,
+    )

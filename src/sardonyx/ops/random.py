@@ -53,7 +53,9 @@ class _Like(Op, abstract=True):
     seed: float | None
 
     def infer(self, x: Type) -> Type:
-        return Type(x.dtype if self.dtype is None else DType.from_onnx(self.dtype), x.shape)
+        return Type(
+            x.dtype if self.dtype is None else DType.from_onnx(self.dtype), x.shape
+        )
 
     def reference(self, x: Array) -> Array:
         dtype = x.dtype if self.dtype is None else DType.from_onnx(self.dtype).numpy
@@ -132,11 +134,15 @@ class Bernoulli(Op):
     seed: float | None = None
 
     def infer(self, x: Type) -> Type:
-        return Type(x.dtype if self.dtype is None else DType.from_onnx(self.dtype), x.shape)
+        return Type(
+            x.dtype if self.dtype is None else DType.from_onnx(self.dtype), x.shape
+        )
 
     def reference(self, x: Array) -> Array:
         dtype = x.dtype if self.dtype is None else DType.from_onnx(self.dtype).numpy
-        return np.asarray(generator(self.seed).random(x.shape) < widen(x)).astype(dtype)
+        return np.asarray(generator(self.seed).random(x.shape) < widen(x)).astype(
+            dtype
+        )
 
 
 @dataclass(frozen=True)
@@ -152,13 +158,26 @@ class Multinomial(Op):
     def infer(self, x: Type) -> Type:
         need_rank(x, 2, 2)
         dtype = DType.from_onnx(self.dtype)
-        return Type(dtype, None if x.shape is None else (x.shape[0], const(self.sample_size)))
+        return Type(
+            dtype,
+            None if x.shape is None else (x.shape[0], const(self.sample_size)),
+        )
 
     def reference(self, x: Array) -> Array:
         check_size(DType.from_onnx(self.dtype), (x.shape[0], self.sample_size))
-        weights = np.exp(widen(x) - widen(x).max(1, keepdims=True)).astype(np.float64)
+        weights = np.exp(widen(x) - widen(x).max(1, keepdims=True)).astype(
+            np.float64
+        )
         edges = np.cumsum(weights, 1)
-        draws = generator(self.seed).random((x.shape[0], self.sample_size)) * edges[:, -1:]
-        found = [np.searchsorted(e, d, "right") for e, d in zip(edges, draws, strict=True)]
+        draws = (
+            generator(self.seed).random((x.shape[0], self.sample_size))
+            * edges[:, -1:]
+        )
+        found = [
+            np.searchsorted(e, d, "right")
+            for e, d in zip(edges, draws, strict=True)
+        ]
         classes = np.minimum(np.array(found, np.int64), x.shape[1] - 1)
-        return settle(classes.reshape(draws.shape), DType.from_onnx(self.dtype).numpy)
+        return settle(
+            classes.reshape(draws.shape), DType.from_onnx(self.dtype).numpy
+        )

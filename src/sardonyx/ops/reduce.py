@@ -9,7 +9,17 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, binary, cast, const, exp, product, sqrt, unary, where
+from sardonyx.core.expr import (
+    Expr,
+    binary,
+    cast,
+    const,
+    exp,
+    product,
+    sqrt,
+    unary,
+    where,
+)
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array, lift, quiet, settle, widen
@@ -31,9 +41,13 @@ class Reduction(Op, abstract=True):
         """The axes reduced where none are given."""
         return tuple(range(rank))
 
-    def chosen(self, axes: Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    def chosen(
+        self, axes: Sequence[int] | None, rank: int
+    ) -> tuple[int, ...]:
         """The axes reduced, counted from 0; E0321 when one does not exist."""
-        return tuple(sorted(axes_of(axes, rank))) if axes else self.no_axes(rank)
+        return (
+            tuple(sorted(axes_of(axes, rank))) if axes else self.no_axes(rank)
+        )
 
     def result(self, x: Type, axes: tuple[int, ...]) -> Type:
         """The type of the output."""
@@ -49,7 +63,9 @@ class Reduction(Op, abstract=True):
         over = self.chosen(axes, x.ndim)
         if not over:
             return settle(self.alone(widen(x)), x.dtype)
-        return settle(self.compute(widen(x), over, bool(self.keepdims)), x.dtype)
+        return settle(
+            self.compute(widen(x), over, bool(self.keepdims)), x.dtype
+        )
 
     def alone(self, x: Array) -> Any:
         """The result where no axis is reduced."""
@@ -63,7 +79,8 @@ class Reduction(Op, abstract=True):
         """The output element at `idx`."""
         kept = iter(idx)
         subscripts = [
-            next(kept) if n not in axes or self.keepdims else const(0) for n in range(x.rank)
+            next(kept) if n not in axes or self.keepdims else const(0)
+            for n in range(x.rank)
         ]
 
         def element(inner: Sequence[Expr]) -> Expr:
@@ -99,10 +116,14 @@ class ByInput(Reduction, abstract=True):
         count = length_of(axes)
         if not count:
             return Type(x.dtype)
-        return x.with_shape(unknown_dim("reduced", 1) for _ in range(len(x.shape) - count))
+        return x.with_shape(
+            unknown_dim("reduced", 1) for _ in range(len(x.shape) - count)
+        )
 
     def reference(self, x: Array, axes: Array | None = None) -> Array:
-        return self.evaluate(x, None if axes is None else [int(a) for a in axes.reshape(-1)])
+        return self.evaluate(
+            x, None if axes is None else [int(a) for a in axes.reshape(-1)]
+        )
 
     def at(self, idx: Index, x: Operand, axes: Operand | None = None) -> Expr:
         wanted = () if axes is None else known_ints(axes.type)
@@ -130,7 +151,9 @@ class ByAttribute(Reduction, abstract=True):
         return self.row(idx, x, self.chosen(self.axes, x.rank))
 
 
-def _along(ufunc: Any, x: Array, axes: tuple[int, ...], keep: bool, **options: Any) -> Any:
+def _along(
+    ufunc: Any, x: Array, axes: tuple[int, ...], keep: bool, **options: Any
+) -> Any:
     return ufunc.reduce(x, axes, keepdims=keep, **options)
 
 
@@ -146,12 +169,18 @@ class _Mean(Reduction, abstract=True):
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         count = int(np.prod([x.shape[a] for a in axes]))
         added = _along(np.add, x, axes, keep, dtype=x.dtype)
-        return np.trunc(added / count) if x.dtype.kind in "iu" else added / x.dtype.type(count)
+        return (
+            np.trunc(added / count)
+            if x.dtype.kind in "iu"
+            else added / x.dtype.type(count)
+        )
 
     def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
         added = total("add", extents, element)
         count = cast(product(extents), added.dtype)
-        return binary("truncdiv" if added.dtype.is_int else "div", added, count)
+        return binary(
+            "truncdiv" if added.dtype.is_int else "div", added, count
+        )
 
 
 class _Product(Reduction, abstract=True):
@@ -166,7 +195,9 @@ class _Max(Reduction, abstract=True):
     tolerance = "exact"
 
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
-        return _along(np.maximum, x, axes, keep, initial=_extreme(x.dtype, lowest=True))
+        return _along(
+            np.maximum, x, axes, keep, initial=_extreme(x.dtype, lowest=True)
+        )
 
     def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
         probe = element([const(0) for _ in extents])
@@ -177,11 +208,15 @@ class _Min(Reduction, abstract=True):
     tolerance = "exact"
 
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
-        return _along(np.minimum, x, axes, keep, initial=_extreme(x.dtype, lowest=False))
+        return _along(
+            np.minimum, x, axes, keep, initial=_extreme(x.dtype, lowest=False)
+        )
 
     def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
         probe = element([const(0) for _ in extents])
-        return total("and" if probe.dtype.is_bool else "min", extents, element)
+        return total(
+            "and" if probe.dtype.is_bool else "min", extents, element
+        )
 
 
 def _extreme(dtype: np.dtype[Any], lowest: bool) -> Any:
@@ -198,7 +233,9 @@ class _L1(_Sum, abstract=True):
         return super().compute(np.abs(x), axes, keep)
 
     def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
-        return total("add", extents, lambda inner: unary("abs", element(inner)))
+        return total(
+            "add", extents, lambda inner: unary("abs", element(inner))
+        )
 
 
 class _SumSquare(_Sum, abstract=True):
@@ -206,7 +243,9 @@ class _SumSquare(_Sum, abstract=True):
         return super().compute(np.square(x), axes, keep)
 
     def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
-        return total("add", extents, lambda inner: element(inner) * element(inner))
+        return total(
+            "add", extents, lambda inner: element(inner) * element(inner)
+        )
 
 
 def _real(e: Expr) -> Expr:
@@ -241,7 +280,9 @@ class _LogSumExp(Reduction, abstract=True):
     def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
         top = total("max", extents, lambda inner: _real(element(inner)))
         finite = where(unary("isinf", top), top.like(0.0), top)
-        added = total("add", extents, lambda inner: exp(_real(element(inner)) - finite))
+        added = total(
+            "add", extents, lambda inner: exp(_real(element(inner)) - finite)
+        )
         return unary("log", added) + finite
 
 

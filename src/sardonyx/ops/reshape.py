@@ -8,17 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sardonyx.core.errors import InvalidArgument
-from sardonyx.core.expr import Expr, const, number, product, show
+from sardonyx.core.expr import Expr, const, number, product
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array
 from sardonyx.ops.shapes import (
     Dims,
     assume,
-    axes_of,
     axis_of,
     known,
-    known_ints,
     length_of,
     ravel,
     refuse,
@@ -60,11 +58,17 @@ def _resolved(x: Dims, wanted: Sequence[Expr], literal_zero: bool) -> Dims:
     for n, d in enumerate(wanted):
         if number(d) == 0 and not literal_zero:
             if n >= len(x):
-                raise refuse("E0325", f"the 0 at place {n} copies a dim that is not there", text(x))
+                raise refuse(
+                    "E0325",
+                    f"the 0 at place {n} copies a dim that is not there",
+                    text(x),
+                )
             out[n] = x[n]
     free = [n for n, d in enumerate(wanted) if number(d) == -1]
     if len(free) > 1 or any((number(d) or 0) < -1 for d in wanted):
-        raise refuse("E0325", "a shape has one -1 at most and nothing below", text(wanted))
+        raise refuse(
+            "E0325", "a shape has one -1 at most and nothing below", text(wanted)
+        )
     total = product(x)
     if free:
         out[free[0]] = const(1)
@@ -76,10 +80,14 @@ def _resolved(x: Dims, wanted: Sequence[Expr], literal_zero: bool) -> Dims:
 
 def _divided(total: Expr, rest: Expr, x: Dims, wanted: Sequence[Expr]) -> Expr:
     if number(rest) == 0:
-        raise refuse("E0326", "the -1 of a shape with a dim of 0 has no value", text(wanted))
+        raise refuse(
+            "E0326", "the -1 of a shape with a dim of 0 has no value", text(wanted)
+        )
     both = number(total), number(rest)
     if both[0] is not None and both[1] is not None and both[0] % both[1]:
-        raise refuse("E0326", "the element counts do not fit", text(x), text(wanted))
+        raise refuse(
+            "E0326", "the element counts do not fit", text(x), text(wanted)
+        )
     return total // rest
 
 
@@ -104,19 +112,31 @@ class ReshapeV5(View):
         wanted = known(shape)
         if wanted is None:
             count = length_of(shape)
-            dims = None if count is None else tuple(unknown_dim("dim") for _ in range(count))
+            dims = (
+                None
+                if count is None
+                else tuple(unknown_dim("dim") for _ in range(count))
+            )
             return Type(x.dtype, dims)
         if x.shape is None:
-            free = (number(d) == -1 or (number(d) == 0 and not self.literal_zero) for d in wanted)
+            free = (
+                number(d) == -1 or (number(d) == 0 and not self.literal_zero)
+                for d in wanted
+            )
             pairs = zip(wanted, free, strict=True)
-            dims = tuple(unknown_dim("dim") if is_free else d for d, is_free in pairs)
+            dims = tuple(
+                unknown_dim("dim") if is_free else d for d, is_free in pairs
+            )
             return Type(x.dtype, dims)
         return replace(x, shape=_resolved(x.shape, wanted, self.literal_zero))
 
     def reference(self, x: Array, shape: Array) -> Array:
         dims = [int(d) for d in shape.reshape(-1)]
         if not self.literal_zero:
-            dims = [x.shape[n] if d == 0 and n < x.ndim else d for n, d in enumerate(dims)]
+            dims = [
+                x.shape[n] if d == 0 and n < x.ndim else d
+                for n, d in enumerate(dims)
+            ]
         return _reshape(x, dims)
 
     def at(self, idx: Index, x: Operand, shape: Operand) -> Expr:
@@ -129,7 +149,10 @@ def _reshape(x: Array, dims: Sequence[int]) -> Array:
         return x.reshape(dims)
     except ValueError:
         raise InvalidArgument(
-            "E0211", "the element counts do not fit", given=list(x.shape), wanted=list(dims)
+            "E0211",
+            "the element counts do not fit",
+            given=list(x.shape),
+            wanted=list(dims),
         ) from None
 
 
@@ -159,13 +182,17 @@ class ReshapeV1(View):
     def infer(self, x: Type) -> Type:
         wanted = tuple(const(d) for d in self.shape or ())
         if x.shape is None:
-            dims = (d if (number(d) or 0) > 0 else unknown_dim("dim") for d in wanted)
+            dims = (
+                d if (number(d) or 0) > 0 else unknown_dim("dim") for d in wanted
+            )
             return Type(x.dtype, tuple(dims))
         return replace(x, shape=_resolved(x.shape, wanted, literal_zero=False))
 
     def reference(self, x: Array) -> Array:
         dims = self.shape or ()
-        return _reshape(x, [x.shape[n] if d == 0 else d for n, d in enumerate(dims)])
+        return _reshape(
+            x, [x.shape[n] if d == 0 else d for n, d in enumerate(dims)]
+        )
 
     def at(self, idx: Index, x: Operand) -> Expr:
         return reshaped(idx, x)
@@ -185,7 +212,9 @@ class Flatten(View):
         return replace(x, shape=(product(x.shape[:cut]), product(x.shape[cut:])))
 
     def _cut(self, rank: int) -> int:
-        return rank if self.axis == rank else axis_of(self.axis, rank) if rank else 0
+        return (
+            rank if self.axis == rank else axis_of(self.axis, rank) if rank else 0
+        )
 
     def reference(self, x: Array) -> Array:
         cut = self._cut(x.ndim)
@@ -193,143 +222,6 @@ class Flatten(View):
 
     def at(self, idx: Index, x: Operand) -> Expr:
         return reshaped(idx, x)
-
-
-def squeezed(x: Type, axes: Sequence[int] | None) -> Type:
-    """The type without the dims at the axes (all dims of 1 when None), which must be 1."""
-    if x.shape is None:
-        return Type(x.dtype)
-    if axes is None:
-        if not all(d.is_const for d in x.shape):
-            return Type(x.dtype)
-        return replace(x, shape=tuple(d for d in x.shape if number(d) != 1))
-    gone = axes_of(axes, len(x.shape))
-    for n in gone:
-        if number(x.shape[n]) not in (1, None):
-            raise refuse("E0325", f"dim {n} is not 1, so it stays", show(x.shape[n]), 1)
-        assume(x.shape[n], const(1))
-    return replace(x, shape=tuple(d for n, d in enumerate(x.shape) if n not in gone))
-
-
-def unsqueezed(x: Type, axes: Sequence[int]) -> Type:
-    """The type with dims of 1 put in, which are then at the axes."""
-    if x.shape is None:
-        return Type(x.dtype)
-    new = axes_of(axes, len(x.shape) + len(axes))
-    old = iter(x.shape)
-    dims = (const(1) if n in new else next(old) for n in range(len(x.shape) + len(axes)))
-    return replace(x, shape=tuple(dims))
-
-
-def _squeeze(x: Array, axes: Sequence[int] | None) -> Array:
-    try:
-        return np.squeeze(x, None if axes is None else tuple(axes))
-    except ValueError:
-        raise InvalidArgument(
-            "E0211", "a dim that is not 1 cannot go", given=list(x.shape), wanted=axes
-        ) from None
-
-
-def _axes(axes: Array) -> tuple[int, ...]:
-    return tuple(int(a) for a in axes.reshape(-1))
-
-
-class Squeeze(View):
-    """The input without its dims of 1 at the axes, without any dim of 1 where none are given."""
-
-    since = 13
-
-    def infer(self, x: Type, axes: Type | None = None) -> Type:
-        if axes is None:
-            return squeezed(x, None)
-        wanted = known_ints(axes)
-        if wanted is not None:
-            return squeezed(x, wanted)
-        count = length_of(axes)
-        if count is None or x.rank is None:
-            return Type(x.dtype)
-        return Type(x.dtype, tuple(unknown_dim("dim") for _ in range(x.rank - count)))
-
-    def reference(self, x: Array, axes: Array | None = None) -> Array:
-        return _squeeze(x, None if axes is None else _axes(axes))
-
-    def at(self, idx: Index, x: Operand, axes: Operand | None = None) -> Expr:
-        wanted = None if axes is None else known_ints(axes.type)
-        if axes is not None and wanted is None:
-            return reshaped(idx, x)
-        return x[_put_back(idx, x.shape, wanted)]
-
-
-def _put_back(idx: Index, shape: Dims, axes: Sequence[int] | None) -> list[Expr]:
-    if axes is None:
-        gone = {n for n, d in enumerate(shape) if number(d) == 1}
-    else:
-        gone = set(axes_of(axes, len(shape)))
-    kept = iter(idx)
-    return [const(0) if n in gone else next(kept) for n in range(len(shape))]
-
-
-@dataclass(frozen=True)
-class SqueezeV1(View):
-    """Squeeze of opsets 1 to 12, whose axes are an attribute."""
-
-    name = "Squeeze"
-    axes: tuple[int, ...] | None = None
-
-    def infer(self, x: Type) -> Type:
-        return squeezed(x, self.axes)
-
-    def reference(self, x: Array) -> Array:
-        return _squeeze(x, self.axes)
-
-    def at(self, idx: Index, x: Operand) -> Expr:
-        return x[_put_back(idx, x.shape, self.axes)]
-
-
-class Unsqueeze(View):
-    """The input with dims of 1 put in at the axes of the output."""
-
-    since = 13
-
-    def infer(self, x: Type, axes: Type) -> Type:
-        wanted = known_ints(axes)
-        if wanted is not None:
-            return unsqueezed(x, wanted)
-        count = length_of(axes)
-        if count is None or x.rank is None:
-            return Type(x.dtype)
-        return Type(x.dtype, tuple(unknown_dim("dim") for _ in range(x.rank + count)))
-
-    def reference(self, x: Array, axes: Array) -> Array:
-        wanted = _axes(axes)
-        axes_of(wanted, x.ndim + len(wanted))
-        return np.expand_dims(x, wanted)
-
-    def at(self, idx: Index, x: Operand, axes: Operand) -> Expr:
-        wanted = known_ints(axes.type)
-        if wanted is None:
-            return reshaped(idx, x)
-        new = axes_of(wanted, len(idx))
-        return x[[i for n, i in enumerate(idx) if n not in new]]
-
-
-@dataclass(frozen=True)
-class UnsqueezeV1(View):
-    """Unsqueeze of opsets 1 to 12, whose axes are an attribute."""
-
-    name = "Unsqueeze"
-    axes: tuple[int, ...]
-
-    def infer(self, x: Type) -> Type:
-        return unsqueezed(x, self.axes)
-
-    def reference(self, x: Array) -> Array:
-        axes_of(self.axes, x.ndim + len(self.axes))
-        return np.expand_dims(x, self.axes)
-
-    def at(self, idx: Index, x: Operand) -> Expr:
-        new = axes_of(self.axes, len(idx))
-        return x[[i for n, i in enumerate(idx) if n not in new]]
 
 
 @dataclass(frozen=True)
@@ -346,7 +238,9 @@ class Transpose(Op):
             return tuple(reversed(range(rank)))
         order = tuple(p + rank if p < 0 else p for p in self.perm)
         if sorted(order) != list(range(rank)):
-            raise refuse("E0325", "perm is no permutation of the axes", list(self.perm), rank)
+            raise refuse(
+                "E0325", "perm is no permutation of the axes", list(self.perm), rank
+            )
         return order
 
     def infer(self, x: Type) -> Type:

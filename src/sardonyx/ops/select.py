@@ -40,13 +40,19 @@ class Where(Op):
     tolerance = "exact"
 
     def infer(self, condition: Type, x: Type, y: Type) -> Type:
-        return Type(common_dtype(x, y), broadcast(condition.shape, x.shape, y.shape))
+        return Type(
+            common_dtype(x, y), broadcast(condition.shape, x.shape, y.shape)
+        )
 
     def reference(self, condition: Array, x: Array, y: Array) -> Array:
         return np.where(condition, x, y)
 
-    def at(self, idx: Index, condition: Operand, x: Operand, y: Operand) -> Expr:
-        return where(condition.broadcast(idx), x.broadcast(idx), y.broadcast(idx))
+    def at(
+        self, idx: Index, condition: Operand, x: Operand, y: Operand
+    ) -> Expr:
+        return where(
+            condition.broadcast(idx), x.broadcast(idx), y.broadcast(idx)
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,9 @@ class Trilu(Op):
     def at(self, idx: Index, x: Operand, k: Operand | None = None) -> Expr:
         diagonal = const(0) if k is None else as_index(only(k))
         gap = idx[-1] - idx[-2]
-        return where(diagonal <= gap if self.upper else gap <= diagonal, x[idx], 0)
+        return where(
+            diagonal <= gap if self.upper else gap <= diagonal, x[idx], 0
+        )
 
 
 @dataclass(frozen=True)
@@ -122,8 +130,12 @@ class OneHot(Op):
         size = unknown_dim("depth")
         if depth.value:
             known = depth.value[0]
-            size = const(int(known.arg)) if known.is_const else as_index(known)
-        return Type(values.dtype, (*indices.shape[:axis], size, *indices.shape[axis:]))
+            size = (
+                const(int(known.arg)) if known.is_const else as_index(known)
+            )
+        return Type(
+            values.dtype, (*indices.shape[:axis], size, *indices.shape[axis:])
+        )
 
     def reference(self, indices: Array, depth: Array, values: Array) -> Array:
         axis = axis_of(self.axis, indices.ndim + 1)
@@ -135,10 +147,14 @@ class OneHot(Op):
         check_size(DType.from_numpy(values.dtype), shape)
         at = widen(indices).astype(np.int64)
         at = np.expand_dims(np.where(at < 0, at + count, at), axis)
-        line = np.arange(count).reshape([-1 if n == axis else 1 for n in range(len(shape))])
+        line = np.arange(count).reshape(
+            [-1 if n == axis else 1 for n in range(len(shape))]
+        )
         return np.asarray(values[(at == line).astype(np.int64)])
 
-    def at(self, idx: Index, indices: Operand, depth: Operand, values: Operand) -> Expr:
+    def at(
+        self, idx: Index, indices: Operand, depth: Operand, values: Operand
+    ) -> Expr:
         del depth
         axis = axis_of(self.axis, len(idx))
         at = as_index(indices[(*idx[:axis], *idx[axis + 1 :])])
@@ -161,14 +177,19 @@ class Compress(Op):
         if x.shape is None:
             return Type(x.dtype)
         axis = axis_of(self.axis, len(x.shape))
-        return x.with_shape(place(x.shape, (axis,), (unknown_dim("compressed"),)))
+        return x.with_shape(
+            place(x.shape, (axis,), (unknown_dim("compressed"),))
+        )
 
     def reference(self, x: Array, condition: Array) -> Array:
         axis = None if self.axis is None else axis_of(self.axis, x.ndim)
         most = x.size if axis is None else x.shape[axis]
         if condition.size > most:
             raise InvalidArgument(
-                "E0211", "the condition is too long", given=condition.size, wanted=most
+                "E0211",
+                "the condition is too long",
+                given=condition.size,
+                wanted=most,
             )
         return np.compress(condition, x, axis)
 
@@ -211,10 +232,16 @@ class ReverseSequence(Op):
         if lengths.size != x.shape[self.batch_axis] or not np.all(
             (lengths >= 0) & (lengths <= steps)
         ):
-            raise InvalidArgument("E0211", "a length does not fit", given=lengths, wanted=steps)
+            raise InvalidArgument(
+                "E0211", "a length does not fit", given=lengths, wanted=steps
+            )
         out = x.copy()
         for batch, length in enumerate(lengths.tolist()):
-            head = (batch, slice(0, length)) if self.batch_axis == 0 else (slice(0, length), batch)
+            head = (
+                (batch, slice(0, length))
+                if self.batch_axis == 0
+                else (slice(0, length), batch)
+            )
             out[head] = x[head][::-1]
         return out
 
@@ -236,7 +263,10 @@ class CenterCropPad(Op):
     axes: tuple[int, ...] | None = None
 
     def _along(self, rank: int) -> list[int]:
-        return [axis_of(a, rank) for a in (range(rank) if self.axes is None else self.axes)]
+        return [
+            axis_of(a, rank)
+            for a in (range(rank) if self.axes is None else self.axes)
+        ]
 
     def infer(self, x: Type, shape: Type) -> Type:
         if x.shape is None:
@@ -245,12 +275,19 @@ class CenterCropPad(Op):
         dims: Sequence[Expr] = [unknown_dim("crop") for _ in axes]
         if shape.value is not None:
             if len(shape.value) != len(axes):
-                raise refuse("E0325", "shape does not fit the axes", text(shape.value), axes)
+                raise refuse(
+                    "E0325",
+                    "shape does not fit the axes",
+                    text(shape.value),
+                    axes,
+                )
             dims = [as_index(d) for d in shape.value]
         return x.with_shape(place(x.shape, axes, dims))
 
     def reference(self, x: Array, shape: Array) -> Array:
-        for axis, size in zip(self._along(x.ndim), shape.reshape(-1).tolist(), strict=True):
+        for axis, size in zip(
+            self._along(x.ndim), shape.reshape(-1).tolist(), strict=True
+        ):
             have = x.shape[axis]
             first, before = max(have - size, 0) // 2, max(size - have, 0) // 2
             x = np.take(x, range(first, first + min(have, size)), axis)
@@ -264,10 +301,15 @@ class CenterCropPad(Op):
         inner, outside = list(idx), const(False, DType.BOOL)
         for axis in self._along(x.rank):
             have, size = x.shape[axis], idx.shape[axis]
-            shift = where(size <= have, (have - size) // 2, -((size - have) // 2))
+            shift = where(
+                size <= have, (have - size) // 2, -((size - have) // 2)
+            )
             inner[axis] = idx[axis] + shift
-            if number(have) is None or number(size) is None or number(have) != number(size):
+            if (
+                number(have) is None
+                or number(size) is None
+                or number(have) != number(size)
+            ):
                 outside = outside | (inner[axis] < 0) | (have <= inner[axis])
         zero = const(0, x.dtype)
         return where(outside, zero, x[inner])
-

@@ -7,7 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.expr import Expr, binary, cast, eq, exp, product, unary, where
+from sardonyx.core.expr import (
+    Expr,
+    binary,
+    cast,
+    eq,
+    exp,
+    product,
+    unary,
+    where,
+)
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array, lift, quiet, settle, widen
@@ -46,12 +55,16 @@ class Normalised(Op, abstract=True):
         raise NotImplementedError
 
 
-def _row(idx: Index, x: Operand, axes: tuple[int, ...]) -> Callable[[Sequence[Expr]], Expr]:
+def _row(
+    idx: Index, x: Operand, axes: tuple[int, ...]
+) -> Callable[[Sequence[Expr]], Expr]:
     """The element that shares `idx` but for the subscripts of the axes."""
     return lambda inner: lift(x[place(idx, axes, inner)])
 
 
-def _top_and_total(idx: Index, x: Operand, axes: tuple[int, ...]) -> tuple[Expr, Expr]:
+def _top_and_total(
+    idx: Index, x: Operand, axes: tuple[int, ...]
+) -> tuple[Expr, Expr]:
     """The largest element along the axes, and the sum of exp(element - largest)."""
     row = _row(idx, x, axes)
     extents = [x.shape[a] for a in axes]
@@ -90,7 +103,9 @@ class LogSoftmax(Normalised):
 
     def compute(self, x: Array, axes: tuple[int, ...]) -> Array:
         lowered = x - x.max(axes, keepdims=True)
-        return np.asarray(lowered - np.log(np.exp(lowered).sum(axes, keepdims=True)))
+        return np.asarray(
+            lowered - np.log(np.exp(lowered).sum(axes, keepdims=True))
+        )
 
     def element(self, idx: Index, x: Operand, axes: tuple[int, ...]) -> Expr:
         top, weight = _top_and_total(idx, x, axes)
@@ -114,7 +129,9 @@ class Hardmax(Normalised):
         rows = x.transpose(order)
         flat = rows.reshape(*(x.shape[n] for n in kept), -1)
         first = np.arange(flat.shape[-1]) == flat.argmax(-1)[..., None]
-        return np.asarray(first.reshape(rows.shape).transpose(np.argsort(order)))
+        return np.asarray(
+            first.reshape(rows.shape).transpose(np.argsort(order))
+        )
 
     def element(self, idx: Index, x: Operand, axes: tuple[int, ...]) -> Expr:
         extents = [x.shape[a] for a in axes]
