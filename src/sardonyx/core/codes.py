@@ -7,16 +7,8 @@ is one table below, in order; a test keeps the tables equal to the codes that th
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
-
-class Explanation(NamedTuple):
-    """A code's `title`, its `meaning` in a few sentences, and how to `mend` it."""
-
-    title: str
-    meaning: str
-    mend: str
-
+from sardonyx.core.codes_graph import CODEGEN, CONVERT, GRAPHS, KINDS
+from sardonyx.core.explanation import Explanation
 
 FILES = {
     "E0101": Explanation(
@@ -194,6 +186,67 @@ FEEDS = {
         "The sizes given for the symbols would make a dim of an input negative.",
         "Give larger sizes.",
     ),
+    "E0201": Explanation(
+        "input missing",
+        "A run must feed every input of the model that has no default.",
+        "Pass the inputs that the message names; `sardonyx show` lists them.",
+    ),
+    "E0202": Explanation(
+        "no such input",
+        "A feed has a name that the model does not use.",
+        "Use the names that `sardonyx show` lists.",
+    ),
+    "E0203": Explanation(
+        "input of another type",
+        "A feed's element type is not the one the model declares, and nothing is cast silently.",
+        "Convert the array as the help line says.",
+    ),
+    "E0204": Explanation(
+        "no such output",
+        "An output was asked for that the model does not have.",
+        "Use the names that `sardonyx show` lists.",
+    ),
+    "E0205": Explanation(
+        "input of another shape",
+        "A feed's rank or a dim contradicts what the model declares.",
+        "Reshape the array, or convert the model with a symbolic dim there.",
+    ),
+    "E0206": Explanation(
+        "one symbol, two sizes",
+        "Dims that the model gives the same name must have the same size in one run.",
+        "Feed the same size wherever the model uses the name.",
+    ),
+    "E0207": Explanation(
+        "dims that must be equal differ",
+        "The model's operators need two dims to be equal, and the feeds make them differ.",
+        "Feed arrays whose shapes agree in these dims.",
+    ),
+    "E0208": Explanation(
+        "no such device",
+        "Values live in the memory of the CPU here.",
+        "Use the device `cpu`.",
+    ),
+    "E0209": Explanation(
+        "arrays cannot be read",
+        "The file is no .npy, .npz or .json file, is damaged, or holds Python objects.",
+        "Save the arrays again with numpy.save or numpy.savez.",
+    ),
+    "E0250": Explanation(
+        "provider not installed",
+        "The execution provider is known but its package is missing.",
+        "Install it as the help line says.",
+    ),
+    "E0251": Explanation(
+        "unknown provider",
+        "No execution provider has that name.",
+        "sx.get_all_providers() lists the known ones.",
+    ),
+    "E0252": Explanation(
+        "provider failed",
+        "The execution provider refused the model or failed while running; its reason is in the "
+        "message.",
+        "Try another provider; compare with `sardonyx check`.",
+    ),
 }
 
 LIMITS = {
@@ -237,13 +290,22 @@ LIMITS = {
         "A Loop or Scan would run more trips than the limit in force.",
         "Raise trips with SARDONYX_LIMITS or the limits= argument if you trust the model.",
     ),
+    "E0509": Explanation(
+        "stopped",
+        "The run was asked to stop and did so at its next step.",
+        "Run it again to have its results.",
+    ),
+    "E0510": Explanation(
+        "formula too large",
+        "The formula of a dim has grown beyond what can be simplified in bounded time.",
+        "Give the model fixed dims where it computes shapes.",
+    ),
 }
 
 BENCH = {
     "E0740": Explanation(
         "contender cannot be imported",
-        "A contender of a measurement is named `module:function`, and there is none of that "
-        "name.",
+        "A contender of a measurement is named `module:function`, and there is none of that name.",
         "Check the spelling, and that the module can be imported in a fresh interpreter.",
     ),
     "E0741": Explanation(
@@ -337,6 +399,58 @@ COMMAND = {
         "SARDONYX_CPU asks for an instruction set that this machine, or its hypervisor, lacks.",
         "Unset it, or take one of those that the message lists.",
     ),
+    "E0904": Explanation(
+        "unknown error code",
+        "There is no error of that code.",
+        "Look at the code again: a capital E and four digits.",
+    ),
+    "E0905": Explanation(
+        "no such node",
+        "The model has no node of that name or number.",
+        "`sardonyx show MODEL` lists the nodes.",
+    ),
+    "E0906": Explanation(
+        "no such stage",
+        "A dump knows the stages graph, loops, schedule, llvm, asm and the names of passes.",
+        "Use one that the message lists.",
+    ),
+    "E0910": Explanation(
+        "shape cannot be read",
+        "A shape is written name=1x3x224x224, with letters for symbolic dims.",
+        "Correct it where the caret stands.",
+    ),
+    "E0911": Explanation(
+        "symbol without a size",
+        "A symbolic dim must have a size before data can be made for it.",
+        "Bind it with --dim NAME=SIZE.",
+    ),
+    "E0912": Explanation(
+        "model source cannot be read",
+        "A model to convert is named file.py:name or package.module:name.",
+        "Use one of these forms.",
+    ),
+    "E0913": Explanation(
+        "no sample for this type",
+        "Sample inputs are made for numbers only.",
+        "Pass the input's data with --data.",
+    ),
+    "E0914": Explanation(
+        "arrays cannot be written so",
+        "Arrays are written as .npy (one) or .npz (several).",
+        "Choose a file name with one of these endings.",
+    ),
 }
 
-CODES: dict[str, Explanation] = {**FILES, **FEEDS, **OPERATORS, **LIMITS, **BENCH, **ENGINE, **COMMAND}
+CODES: dict[str, Explanation] = {
+    **FILES,
+    **FEEDS,
+    **OPERATORS,
+    **LIMITS,
+    **BENCH,
+    **ENGINE,
+    **COMMAND,
+    **GRAPHS,
+    **KINDS,
+    **CONVERT,
+    **CODEGEN,
+}
