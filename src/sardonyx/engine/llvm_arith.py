@@ -220,6 +220,8 @@ def _unary_float(m: Math, op: str, a: str) -> str:
     if op in ("neg", "abs", "sqrt", "floor", "ceil", "trunc"):
         out: str = getattr(m, op)(a)
         return out
+    if op == "tan" and m.single:
+        return vmath_single.tan(m, a)
     if op in _BY_DOUBLE and m.single:
         return vmath_single.through_double(m, getattr(vmath_double, op), a)
     formulas = vmath_single if m.single else vmath_double

@@ -8,7 +8,7 @@ become constants. Fused multiply-add is used where the target has it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from sardonyx.core.dtype import DType
 from sardonyx.engine.llvm_types import constant, splat, vector
@@ -273,6 +273,20 @@ class Math:
         whole = f"i{self.lanes}"
         packed = self.w.let(f"bitcast {self.bool} {mask} to {whole}")
         return self.w.let(f"icmp ne {whole} {packed}, 0")
+
+    def mend(self, mask: str, values: Sequence[str], right: Callable[[], Sequence[str]]) -> list[str]:
+        """The floats `values`, those of lanes in the mask replaced by what `right` computes.
+
+        `right` runs only if the mask holds in some lane.
+        """
+        w, bytes_ = self.w, 8 * (self.lanes or 1)
+        places = [w.stack(bytes_) for _ in values]
+        for place, value in zip(places, values, strict=True):
+            w.line(f"store {self.float} {value}, ptr {place}")
+        with w.branch(self.any(mask), guard=False, writes=frozenset()):
+            for place, old, better in zip(places, values, right(), strict=True):
+                w.line(f"store {self.float} {self.pick(mask, better, old)}, ptr {place}")
+        return [w.let(f"load {self.float}, ptr {place}") for place in places]
 
     def each(self, function: str, *args: str) -> str:
         """The C library's scalar `function`, called lane by lane."""

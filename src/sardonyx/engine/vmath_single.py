@@ -142,7 +142,7 @@ def _reduced(m: Math, x: str) -> tuple[str, str]:
 
 def tan(m: Math, x: str) -> str:
     """The tangent, 0.51 ulp, through float64."""
-    return through_double(m, double.tan, x)
+    return through_double(m, double.tan_short, x)
 
 
 def through_double(m: Math, function: double.Function, *args: str) -> str:
