@@ -12,6 +12,7 @@ floating-point arithmetic is not associative.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
@@ -275,10 +276,15 @@ def binary(op: str, a: Expr, b: Scalar) -> Expr:
     if a.dtype is not right.dtype:
         raise TypeError(f"{op} of {a.dtype} and {right.dtype}: {a} and {right}")
     if a.dtype is INDEX and op in _INDEX_RULES:
-        return _INDEX_RULES[op](a, right)
+        return _simplified(op, a, right)
     if op in ("and", "or") and a.dtype.is_bool:
         return _logic(op, a, right)
     return make(op, (a, right), None, DType.BOOL if op in COMPARE else a.dtype)
+
+
+@functools.lru_cache(1 << 16)
+def _simplified(op: str, a: Expr, b: Expr) -> Expr:
+    return _INDEX_RULES[op](a, b)
 
 
 def _logic(op: str, a: Expr, b: Expr) -> Expr:

@@ -23,7 +23,8 @@ class Jit(Linker):
 
         Kernels that differ in names only share one. CompileError where one cannot be made.
         """
-        return self.load([unit(kernel, self.target) for kernel in kernels])
+        units = {kernel: unit(kernel, self.target) for kernel in dict.fromkeys(kernels)}
+        return self.load([units[kernel] for kernel in kernels])
 
 
 def unit(kernel: Kernel, target: Target) -> Unit:

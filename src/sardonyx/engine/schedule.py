@@ -9,6 +9,7 @@ from sardonyx.core.expr import Expr, substitute
 from sardonyx.engine.fuse import Computed, Host, Step
 from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.kernels.pick import schedule
+from sardonyx.kernels.scheduled import Scheduled
 from sardonyx.loops.ir import Kernel, expressions, statements
 from sardonyx.loops.target import Target
 
@@ -52,16 +53,18 @@ def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
     """Schedules every kernel; a packed operand becomes a launch of its own before its user."""
     out: list[Launch | Host] = []
     constant: set[Value] = set()
+    known: dict[Kernel, Scheduled] = {}
     for step in steps:
         if isinstance(step, Host):
             out.append(step)
-        else:
-            out.extend(_scheduled(step, target, constant))
+            continue
+        if step.kernel not in known:
+            known[step.kernel] = schedule(step.kernel, target)
+        out.extend(_launches(step, known[step.kernel], constant))
     return out
 
 
-def _scheduled(step: Computed, target: Target, constant: set[Value]) -> list[Launch]:
-    done = schedule(step.kernel, target)
+def _launches(step: Computed, done: Scheduled, constant: set[Value]) -> list[Launch]:
     found: list[Launch] = []
     params = list(step.params)
     for packed in done.packed:

@@ -50,7 +50,7 @@ def examine() -> dict[str, Any]:
         "packages": {name: _version(name) for name in PACKAGES},
         "cache": {"folder": str(knobs.CACHE_DIR.get()), "in_use": store is not None},
         "knobs": [{"name": k.name, "variable": k.variable, "value": str(k.get()),
-                   "from": k.origin(), "meaning": k.meaning} for k in knobs.all_knobs()],
+                   "from": k.origin, "meaning": k.meaning} for k in knobs.all_knobs()],
         "limits": {f.name: getattr(Limits.current(), f.name) for f in fields(Limits)},
     }  # fmt: skip
 
