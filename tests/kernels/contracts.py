@@ -9,8 +9,19 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, binary, cast, const, fresh, load, product, scalar, where
-from sardonyx.loops.build import Closed, contraction
+from sardonyx.core.expr import (
+    Expr,
+    binary,
+    cast,
+    const,
+    fresh,
+    load,
+    product,
+    reduce,
+    scalar,
+    where,
+)
+from sardonyx.loops.build import Closed, contraction, pointwise
 from sardonyx.loops.ir import Contract, Store
 
 Array = np.ndarray[Any, Any]
@@ -153,3 +164,43 @@ def conv(
     contract = Contract((), (b, h, v), (f,), (i, j, c), acc, left, right, (store,))
     arrays = {"x": x, "w": w, "bias": bias, "out": np.zeros(wanted.shape, np.float32)}
     return finish_case(contract, arrays, {"x": dims, "out": out_dims}, env, wanted)
+
+
+def depthwise(
+    images: Dim, channels: int, side: tuple[int, int], window: Window, *,
+    env: Mapping[Expr, int] | None = None, seed: int = 0,
+) -> Case:  # fmt: skip
+    """A convolution of every channel by itself, channels last, with bias and relu."""
+    env = dict(env or {})
+    rng = np.random.default_rng(seed)
+    height, width = side
+    t, s, p = window.taps, window.step, window.pad
+    count = env[images] if isinstance(images, Expr) else images
+    oh, ow = ((d + 2 * p - t) // s + 1 for d in side)
+    x = rng.standard_normal((count, height, width, channels)).astype(np.float32)
+    w = rng.standard_normal((channels, t, t)).astype(np.float32)
+    bias = rng.standard_normal(channels).astype(np.float32)
+    padded = np.pad(x.astype(np.float64), ((0, 0), (p, p), (p, p), (0, 0)))
+    taps = np.lib.stride_tricks.sliding_window_view(padded, (t, t), (1, 2))[:, ::s, ::s]
+    wanted = np.maximum(np.einsum("nhwcij,cij->nhwc", taps, w.astype(np.float64)) + bias, 0)
+    b, h, v, c = map(fresh, (images, oh, ow, channels))
+
+    def term(i: Expr, j: Expr) -> Expr:
+        y_at, x_at = h * s + i - p, v * s + j - p
+        inside = const(True, DType.BOOL)
+        for at, extent in ((y_at, height), (x_at, width)):
+            inside = binary("and", inside, binary("le", const(0), at))
+            inside = binary("and", inside, binary("lt", at, const(extent)))
+        index = flat((images, height, width, channels), (b, y_at, x_at, c))
+        value = where(inside, load("x", [index], DType.FLOAT32), 0.0)
+        return value * load("w", [flat(w.shape, (c, i, j))], DType.FLOAT32)
+
+    total = reduce("add", t, lambda i: reduce("add", t, lambda j: term(i, j)))
+    total = total + load("bias", [c], DType.FLOAT32)
+    value = where(binary("lt", const(0.0, DType.FLOAT32), total), total, 0.0)
+    dims = (images, oh, ow, channels)
+    arrays = {"x": x, "w": w, "bias": bias, "out": np.zeros(wanted.shape, np.float32)}
+    sizes = sized(arrays, env, {"x": (images, height, width, channels), "out": dims})
+    closed = pointwise("out", (b, h, v, c), flat(dims, (b, h, v, c)), value, sizes)
+    ordered = [arrays[key].reshape(-1) for key in closed.params]
+    return Case(closed, ordered, wanted.reshape(-1), [env[s] for s in closed.symbols])

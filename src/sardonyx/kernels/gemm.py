@@ -19,13 +19,13 @@ from dataclasses import replace
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, const, number, substitute
 from sardonyx.kernels.blocking import choose, shares_sets
+from sardonyx.kernels.buffers import trimmed
 from sardonyx.kernels.linear import count, pitch
-from sardonyx.kernels.pack import Form, memory_order, panels, renumber_buffers, used_buffers
+from sardonyx.kernels.pack import Form, memory_order, panels
 from sardonyx.kernels.quantized import column_sums, of_bytes
-from sardonyx.kernels.scheduled import Packed, Scheduled
+from sardonyx.kernels.scheduled import Scheduled
 from sardonyx.kernels.tiles import SLICE, SLICE_PANELS, Lies, Task, sliced, whole
-from sardonyx.loops.build import map_statement
-from sardonyx.loops.ir import Buffer, Contract, For, Kernel, Stmt, Store, Tile, statements
+from sardonyx.loops.ir import Buffer, Contract, For, Kernel, Store
 from sardonyx.loops.target import Target
 
 _DEEPEST = 16384
@@ -91,25 +91,3 @@ def _in_place(c: Contract, k: tuple[Expr, ...], form: Form, target: Target) -> L
         return None
     at = substitute(index, {v: const(0) for v in (*k, *c.m)})
     return Lies(c.left.arg, at, down)
-
-
-def trimmed(main: Kernel, packed: tuple[Packed, ...], strategy: str) -> Scheduled:
-    """The schedule without the parameters that only the packing reads."""
-    written = {s.buffer for s in statements(main.body) if isinstance(s, Store)}
-    direct = {n for s in statements(main.body) if isinstance(s, Tile) for n in (s.a, s.b)}
-    used = written | direct | set(used_buffers(main.body))
-    kept = tuple(b for b in main.params if b.number in used or b.role == "out")
-    everything = (*kept, *main.scratch)
-    numbers = {b.number: new for new, b in enumerate(everything)}
-    body = tuple(_moved(s, numbers) for s in main.body)
-    renamed = [replace(b, number=numbers[b.number]) for b in everything]
-    params, scratch = tuple(renamed[: len(kept)]), tuple(renamed[len(kept) :])
-    made = replace(main, params=params, scratch=scratch, body=body)
-    return Scheduled(made, strategy, packed, tuple(b.number for b in kept))
-
-
-def _moved(stmt: Stmt, numbers: dict[int, int]) -> Stmt:
-    return map_statement(
-        stmt, lambda e: renumber_buffers(e, numbers), lambda n: numbers.get(n, n)
-    )
-

@@ -9,7 +9,7 @@ Both run over the k axes in the order in which the memory of `left` is contiguou
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sardonyx.core.dtype import DType
@@ -17,29 +17,16 @@ from sardonyx.core.expr import (
     Expr,
     binary,
     const,
-    load,
     number,
     scalar,
     substitute,
-    transform,
     var,
     where,
 )
+from sardonyx.kernels.buffers import closed
 from sardonyx.kernels.linear import count, loads, parts, position, renumber, slope
 from sardonyx.kernels.scheduled import Packed
-from sardonyx.loops.build import map_statement
-from sardonyx.loops.ir import (
-    Buffer,
-    Contract,
-    For,
-    If,
-    Kernel,
-    Let,
-    Stmt,
-    Store,
-    expressions,
-    statements,
-)
+from sardonyx.loops.ir import Contract, For, If, Kernel, Let, Stmt, Store
 
 _FAR = 1 << 62
 
@@ -115,7 +102,7 @@ class Rows:
             rest = [t for t in tests if t not in ready]
             then = self._level(value, rest, other, at, outer, run)
             assert other is not None
-            return (If(_all(ready), then, self._fill(other, at, (*outer, *run))),)
+            return (If(conjunction(ready), then, self._fill(other, at, (*outer, *run))),)
         if outer:
             v, left = outer[0], (*outer[1:], *run)
             body = self._level(value, tests, other, at + v * count(left), outer[1:], run)
@@ -124,7 +111,7 @@ class Rows:
             return self._split(value, tests, other, at, run)
         if tests:
             assert other is not None
-            value = where(_all(tests), value, other)
+            value = where(conjunction(tests), value, other)
         return self._lanes(value, at, run)
 
     def _split(
@@ -136,7 +123,7 @@ class Rows:
             return pieces
         ends = [(const(0), v.args[0] - 1) for v in run]
         corners = [dict(zip(run, c, strict=True)) for c in itertools.product(*ends)]
-        inside = _all([substitute(t, c) for t in tests for c in corners])
+        inside = conjunction([substitute(t, c) for t in tests for c in corners])
         return (If(inside, self._lanes(value, at, run), pieces),)
 
     def _lanes(self, value: Expr, at: Expr, run: tuple[Expr, ...]) -> tuple[Stmt, ...]:
@@ -189,19 +176,21 @@ def _unguarded(value: Expr) -> tuple[Expr, list[Expr], Expr | None]:
     other: Expr | None = None
     while value.op == "where" and value.args[2].is_const and other in (None, value.args[2]):
         other = value.args[2]
-        tests += _conjuncts(value.args[0])
+        tests += conjuncts(value.args[0])
         value = value.args[1]
     return value, tests, other
 
 
-def _conjuncts(e: Expr) -> list[Expr]:
+def conjuncts(e: Expr) -> list[Expr]:
+    """The conditions that `and` joins."""
     if e.op != "and":
         return [e]
-    return [t for a in e.args for t in _conjuncts(a)]
+    return [t for a in e.args for t in conjuncts(a)]
 
 
-def _all(tests: Sequence[Expr]) -> Expr:
-    found, *rest = dict.fromkeys(tests)
+def conjunction(tests: Sequence[Expr]) -> Expr:
+    """Whether all of the conditions hold; true of none."""
+    found, *rest = dict.fromkeys(tests) or (const(True, DType.BOOL),)
     for t in rest:
         found = binary("and", found, t)
     return found
@@ -265,32 +254,3 @@ def panels(
 def _last_step(at: Expr, length: int, form: Form) -> Stmt:
     lane = var("pack_last", length)
     return For(lane, (Store(0, at + lane, const(0, form.b)),), "vector")
-
-
-def closed(kernel: Kernel, body: tuple[Stmt, ...], size: Expr, dtype: DType) -> Packed:
-    """A kernel writing parameter 0 whose loads are numbered as in the raw kernel."""
-    sources = used_buffers(body)
-    numbers = {old: new + 1 for new, old in enumerate(sources)}
-    params = [Buffer(0, dtype, size, "out")]
-    for old in sources:
-        b = kernel.buffers[old]
-        params.append(Buffer(numbers[old], b.dtype, b.size))
-    done = tuple(map_statement(s, lambda e: renumber_buffers(e, numbers)) for s in body)
-    return Packed(size, dtype, Kernel(tuple(params), kernel.symbols, done, size * 8), sources)
-
-
-def used_buffers(body: tuple[Stmt, ...]) -> tuple[int, ...]:
-    """The numbers of the buffers that statements load from, sorted."""
-    read = {x.arg for s in statements(body) for e in expressions(s) for x in loads(e)}
-    return tuple(sorted(read))
-
-
-def renumber_buffers(e: Expr, numbers: Mapping[int, int]) -> Expr:
-    """An expression whose loads name buffers by new numbers."""
-
-    def visit(x: Expr) -> Expr | None:
-        if x.op != "load":
-            return None
-        return load(numbers[x.arg], [renumber_buffers(i, numbers) for i in x.args], x.dtype)
-
-    return transform(e, visit)

@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, binary, cast, const, load, scalar, substitute, var, where
+from sardonyx.kernels.buffers import closed
 from sardonyx.kernels.linear import count, parts, renumber
-from sardonyx.kernels.pack import Form, closed
+from sardonyx.kernels.pack import Form
 from sardonyx.kernels.scheduled import Packed
 from sardonyx.loops.build import map_statement
 from sardonyx.loops.ir import Contract, Fold, For, Kernel, Stmt, Store

@@ -23,8 +23,9 @@ from sardonyx.core.expr import (
     substitute,
     var,
 )
+from sardonyx.kernels.buffers import renumber_buffers, used_buffers
 from sardonyx.kernels.linear import slope
-from sardonyx.kernels.pack import Form, panels, renumber_buffers, used_buffers
+from sardonyx.kernels.pack import Form, panels
 from sardonyx.kernels.scheduled import Packed, Scheduled
 from sardonyx.loops.build import map_statement
 from sardonyx.loops.ir import (
