@@ -105,11 +105,7 @@ def compare(
     operands = [None if t is None else Loaded(n, t) for n, t in enumerate(types)]
     idx = loop_index(out.shape)
     try:
-        e = (
-            op.at_output(which, idx, *operands)
-            if which
-            else op.at(idx, *operands)
-        )
+        e = op.at_output(which, idx, *operands)
     except NotImplementedError:
         return 0
     assert e.dtype is out.dtype

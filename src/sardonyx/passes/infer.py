@@ -180,9 +180,18 @@ class Inference:
             states = len(types) - int(getattr(op, "num_scan_inputs", 0))
             inputs = _scan_inputs(op, types, states)
             self._iterate(subgraphs(op)[0], inputs, fixed=0, feedback=0, states=states)
+        elif op.op_type == "If":
+            self._branches(op)
         else:
             for body in subgraphs(op):
                 self.graph(body)
+
+    def _branches(self, op: Op) -> None:
+        """Infers branches; what cannot be in one is only noted, as the branch may never be taken."""
+        strict, self.strict = self.strict, False
+        for body in subgraphs(op):
+            self.graph(body)
+        self.strict = strict
 
     def _iterate(
         self, body: Graph, types: list[Type], fixed: int, feedback: int, states: int | None = None

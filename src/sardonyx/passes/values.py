@@ -15,7 +15,8 @@ import numpy as np
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, const, fold, load, number, scalar, substitute, transform, walk
-from sardonyx.graph.ir import Type, Value
+from sardonyx.core.tensor import Tensor
+from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.graph.run import SMALL, elements, evaluate
 
@@ -135,6 +136,13 @@ def limit_of(dtype: DType | None) -> int:
     return SMALL if dtype is not None and (dtype.is_int or dtype.is_bool) else FLOATS
 
 
+def place(graph: Graph, data: Any, name: str, dtype: DType | None = None) -> Value:
+    """A new initializer, its elements known where they are few."""
+    made = graph.constant(Tensor.of(data, dtype), name)
+    made.type = Type(made.type.dtype, made.type.shape, of_constant(made))
+    return made
+
+
 def of_constant(v: Value) -> Values | None:
     """The elements of a small initializer."""
     tensor = v.const
@@ -157,7 +165,7 @@ def _by_element(op: Op, which: int, inputs: Sequence[Type | None], out: Type) ->
         subscripts = np.unravel_index(position, shape) if shape else ()
         index = Index([int(i) for i in subscripts], shape)
         try:
-            e = op.at_output(which, index, *operands) if which else op.at(index, *operands)
+            e = op.at_output(which, index, *operands)
         except (NotImplementedError, IndexError, TypeError, ValueError):
             return out
         e = _settled(e)
