@@ -180,14 +180,28 @@ class Walk:
             ) from problem
 
     def _control(self, node: Node, arrays: list[Any], env: dict[Value, Any]) -> Any:
+        states, kept = _states(node, arrays), 0
+        if node.op.op_type == "Loop" and arrays[0] is not None and _never_stops(node.op):
+            self.limits.check_trips(int(arrays[0].reshape(())), node.name)
+
         def call(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
+            nonlocal kept
             self.trips += 1
             self.limits.check_trips(self.trips, node.name)
             inner = {v: env[v] for v in self.plan(graph).captures if v in env}
             inner.update(zip(graph.inputs, inputs, strict=True))
-            return self.body(graph, inner)
+            made = self.body(graph, inner)
+            more = 0 if states is None else sum(_size(a) for a in made[states:])
+            kept += more
+            self.live += more
+            if self.live > self._allowed:
+                self.limits.check_memory(self.live)
+            return made
 
-        return node.op.control(call, *arrays)
+        try:
+            return node.op.control(call, *arrays)
+        finally:
+            self.live -= kept
 
     def _foresee(self, op: Op, arrays: list[Any]) -> None:
         types = [None if a is None else type_of(a) for a in arrays]
@@ -213,7 +227,30 @@ def _unsupported(op: Op) -> UnsupportedOperator:
     )
 
 
+def _states(node: Node, arrays: list[Any]) -> int | None:
+    """How many outputs of a body replace the last trip's; None where there is one trip."""
+    if node.op.op_type == "Loop":
+        return len(arrays) - 1
+    if node.op.op_type == "Scan":
+        return len(arrays) - int(getattr(node.op, "num_scan_inputs", 0))
+    return None if node.op.op_type == "If" else 0
+
+
+def _never_stops(op: Op) -> bool:
+    """Whether a Loop's condition goes round as it came, or is always true."""
+    body = subgraphs(op)[0]
+    v: Value | None = body.outputs[0]
+    while v is not None and v.producer is not None and v.producer.op.op_type == "Identity":
+        v = v.producer.inputs[0]
+    if v is None or len(body.inputs) < 2 or v is body.inputs[1]:
+        return v is not None
+    known = v.const if v.producer is None else getattr(v.producer.op, "value", None)
+    return known is not None and bool(np.all(known.numpy()))
+
+
 def _size(result: Any) -> int:
+    if isinstance(result, list):
+        return len(result) * _size(result[-1]) if result else 0
     return result.nbytes if isinstance(result, np.ndarray) else 0
 
 

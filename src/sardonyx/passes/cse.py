@@ -7,6 +7,7 @@ from typing import Any
 
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Node, Value, subgraphs
+from sardonyx.graph.op import Opaque
 from sardonyx.graph.rewrite import Log, Pass, each_body, substitute
 
 _SMALL = 4096
@@ -21,7 +22,7 @@ def _merge(graph: Graph, log: Log) -> None:
     _merge_constants(graph, outputs)
     seen: dict[Any, Node] = {}
     for node in graph.nodes:
-        if node.op.random or subgraphs(node.op):
+        if isinstance(node.op, Opaque) or node.op.random or subgraphs(node.op):
             continue
         wanted = tuple(v is not None for v in node.outputs)
         first = seen.setdefault((node.op, node.inputs, wanted), node)

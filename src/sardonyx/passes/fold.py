@@ -110,8 +110,7 @@ class _Fold:
         for v, result in zip(node.outputs, results, strict=False):
             if v is None or result is None or not v.uses:
                 continue
-            made = graph.constant(Tensor.of(result, v.type.dtype), v.name)
-            made.type = Type(made.type.dtype, made.type.shape, values.of_constant(made))
+            made = values.place(graph, result, v.name, v.type.dtype)
             self.total += _nbytes(made)
             graph.replace(v, made, outputs=False)
         if not any(v in outputs for v in node.outputs):

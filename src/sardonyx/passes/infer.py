@@ -182,12 +182,17 @@ class Inference:
             self._iterate(subgraphs(op)[0], inputs, fixed=0, feedback=0, states=states)
         elif op.op_type == "If":
             self._branches(op)
+        elif op.op_type == "SequenceMap":
+            body = subgraphs(op)[0]
+            for v, t in zip(body.inputs, types, strict=False):
+                v.type = (t.elem or v.type) if t is not None and t.kind == "sequence" else v.type
+            self.graph(body)
         else:
             for body in subgraphs(op):
                 self.graph(body)
 
     def _branches(self, op: Op) -> None:
-        """Infers branches; what cannot be in one is only noted, as the branch may never be taken."""
+        """Infers branches; an error in one is only noted, as the branch may never be taken."""
         strict, self.strict = self.strict, False
         for body in subgraphs(op):
             self.graph(body)

@@ -13,6 +13,7 @@ from sardonyx.core.errors import UsageError
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.rewrite import Log, Pass, Pipeline
+from sardonyx.passes.affine import AFFINE
 from sardonyx.passes.cse import CSE
 from sardonyx.passes.dead import DEAD
 from sardonyx.passes.fold import FOLD
@@ -20,6 +21,7 @@ from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import INLINE
 from sardonyx.passes.layout import LAYOUT
 from sardonyx.passes.lower import LOWER
+from sardonyx.passes.quant import QUANT
 from sardonyx.passes.simplify import SIMPLIFY
 
 Dump = Callable[[str, Graph], None]
@@ -33,8 +35,8 @@ def _infer(graph: Graph, log: Log) -> None:
 INFER = Pass("infer", _infer)
 
 BASIC = (INLINE, INFER, INLINE, DEAD, INFER, FOLD, CSE, SIMPLIFY, FOLD, DEAD)
-EXTENDED = (*BASIC,)
-PREPARE = (LOWER, DEAD, INFER, LAYOUT)
+EXTENDED = (*BASIC, AFFINE, DEAD, CSE)
+PREPARE = (QUANT, LOWER, DEAD, INFER, LAYOUT)
 
 LEVELS: dict[str, tuple[Pass, ...]] = {
     "off": (INLINE, INFER),

@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.expr import Expr, number
-from sardonyx.core.tensor import Tensor
-from sardonyx.graph.ir import Graph, Node, Type, Value
+from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.graph.rewrite import Rule, rule
 from sardonyx.passes.infer import emit
-from sardonyx.passes.values import of_constant
+from sardonyx.passes.values import place
 
 _ROW_MAJOR = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _FAR = 8
@@ -75,8 +74,7 @@ def constant_target(node: Node, graph: Graph) -> Value | str | None:
     dims = _literal_dims(x.shape, out.shape)
     if dims is None:
         return "more than one dim is known only when running"
-    target = graph.constant(Tensor.of(np.array(dims, np.int64)), f"{node.output.name}_shape")
-    target.type = Type(target.type.dtype, target.type.shape, of_constant(target))
+    target = place(graph, np.array(dims, np.int64), f"{node.output.name}_shape")
     if getattr(node.op, "allowzero", 0):
         changed: Any = node.op
         graph.set_op(node, replace(changed, allowzero=0))
