@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Op
+from sardonyx.graph.run import elements
 from sardonyx.ops.reshape import Reshape, Transpose
 
 
@@ -33,8 +35,11 @@ class Body:
         return tuple(made)
 
     def constant(self, array: Any) -> Value:
-        """An initializer."""
-        return self.graph.constant(Tensor.of(np.asarray(array)), self.graph.fresh_name(self.stem))
+        """An initializer, its elements known to inference where they are few."""
+        tensor = Tensor.of(np.asarray(array))
+        made = self.graph.constant(tensor, self.graph.fresh_name(self.stem))
+        made.type = replace(made.type, value=elements(tensor.numpy(), tensor.dtype))
+        return made
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
         """`x` in another shape, in which 0 keeps a dim and -1 takes what is left."""
