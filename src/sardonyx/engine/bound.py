@@ -26,7 +26,6 @@ from sardonyx.engine.threads import Pool
 from sardonyx.graph.bind import Bindings
 from sardonyx.graph.ir import Graph, Value, captured
 from sardonyx.graph.run import Walk
-from sardonyx.loops.ir import For, Kernel, statements
 
 Array = np.ndarray[Any, Any]
 RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
@@ -94,7 +93,7 @@ class Bound:
         for n, step in enumerate(segment.launches):
             ids = np.array([self.owner.index[v] for v in step.params], np.int32)
             symbols = np.array([evaluate(e, self.env) for e in step.symbols], np.int64)
-            alone = not parallel(step.kernel) or evaluate(step.work, self.env) < _WAKE
+            alone = not step.parallel or evaluate(step.work, self.env) < _WAKE
             busy = busy or not alone
             flags = (SERIAL if alone else 0) | BARRIER
             records[n] = (self.owner.functions[id(step)], address(ids), address(symbols), flags)
@@ -237,11 +236,6 @@ def _raising(abort: Callable[[], bool]) -> Callable[[], None]:
             raise Terminated("E0509", "the run was asked to stop")
 
     return poll
-
-
-def parallel(kernel: Kernel) -> bool:
-    """Whether a kernel has work for more than one thread."""
-    return any(isinstance(s, For) and s.kind == "parallel" for s in statements(kernel.body))
 
 
 def _segments(steps: Sequence[Launch | Host]) -> list[Segment | Host]:

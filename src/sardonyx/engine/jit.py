@@ -23,8 +23,12 @@ class Jit(Linker):
 
         Kernels that differ in names only share one. CompileError where one cannot be made.
         """
-        units = {kernel: unit(kernel, self.target) for kernel in dict.fromkeys(kernels)}
-        return self.load([units[kernel] for kernel in kernels])
+        return self.load(self.units(kernels))
+
+    def units(self, kernels: Sequence[Kernel]) -> list[Unit]:
+        """What to load for each kernel."""
+        found = {kernel: unit(kernel, self.target) for kernel in dict.fromkeys(kernels)}
+        return [found[kernel] for kernel in kernels]
 
 
 def unit(kernel: Kernel, target: Target) -> Unit:

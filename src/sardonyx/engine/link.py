@@ -7,7 +7,7 @@ import functools
 import hashlib
 import itertools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -62,7 +62,7 @@ class Linker:
         self.seconds = 0.0
         self._addresses: dict[str, int] = {}
         self._trackers: list[Any] = []
-        self._prefix = "\n".join((target.key, codegen.LLVM, version(), *_knobs()))
+        self.prefix = "\n".join((target.key, codegen.LLVM, version(), *_knobs()))
 
     @functools.cached_property
     def _jit(self) -> Any:
@@ -78,8 +78,25 @@ class Linker:
         """The addresses of the units, in order; CompileError where one cannot be made."""
         new = {unit.name: unit for unit in units if unit.name not in self._addresses}
         if new:
-            self._link(new, {name: self._object(unit) for name, unit in new.items()})
+            self._link(list(new), {name: self._object(unit) for name, unit in new.items()})
         return [self._addresses[unit.name] for unit in units]
+
+    def recall(self, keys: Mapping[str, str]) -> dict[str, int] | None:
+        """The addresses of units by name, from the cache keys of `key_of`; None if one is gone."""
+        objects: dict[str, bytes] = {}
+        for name, key in keys.items():
+            kept = self.store.get(key) if self.store and name not in self._addresses else b""
+            if kept is None:
+                return None
+            if kept:
+                objects[name] = kept
+        if objects:
+            self._link(list(objects), objects)
+        return {name: self._addresses[name] for name in keys}
+
+    def key_of(self, unit: Unit) -> str:
+        """Where the cache keeps the object of a unit."""
+        return hashlib.sha256(f"{self.prefix}\n{unit.name}\n{unit.origin}".encode()).hexdigest()
 
     def objects(self, units: Sequence[Unit]) -> list[bytes]:
         """The object files of the units, in order."""
@@ -92,7 +109,7 @@ class Linker:
         self._jit.detach()
 
     def _object(self, unit: Unit) -> bytes:
-        key = hashlib.sha256(f"{self._prefix}\n{unit.name}\n{unit.origin}".encode()).hexdigest()
+        key = self.key_of(unit)
         kept = self.store.get(key) if self.store else None
         if kept is not None:
             self.found += 1
@@ -106,7 +123,7 @@ class Linker:
             self.store.put(key, made)
         return made
 
-    def _link(self, units: dict[str, Unit], objects: dict[str, bytes]) -> None:
+    def _link(self, units: Sequence[str], objects: dict[str, bytes]) -> None:
         library = binding.JITLibraryBuilder().add_jit_library("runtime")
         for name in units:
             library.add_object_img(objects[name]).export_symbol(name)
@@ -123,10 +140,10 @@ def _knobs() -> list[str]:
 
 
 @functools.lru_cache
-def version() -> str:
+def version(rooms: tuple[str, ...] = _SOURCES) -> str:
     """The digest of the source that decides what code looks like."""
     digest = hashlib.sha256()
-    for room in _SOURCES:
+    for room in rooms:
         folder = resources.files("sardonyx").joinpath(room)
         for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if file.name.endswith(".py"):

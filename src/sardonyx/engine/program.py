@@ -17,6 +17,7 @@ import numpy as np
 
 from sardonyx.core.expr import Expr, evaluate
 from sardonyx.core.limits import Limits
+from sardonyx.engine import recall
 from sardonyx.engine.bound import Bound, Segment
 from sardonyx.engine.fuse import Host, fuse
 from sardonyx.engine.jit import Jit
@@ -46,13 +47,11 @@ class Program:
         self.graph = graph
         self.limits = limits or Limits.current()
         self.target = target or host()
-        self.steps = launches(fuse(graph), self.target)
+        self._jit = Jit(self.target)
+        self.steps, self.functions = recall.made(graph, self._jit) or self._make()
         self.gaps = {s.node: s.reason for s in self.steps if isinstance(s, Host)}
         self.weights = Weights()
         natives = [s for s in self.steps if isinstance(s, Launch)]
-        self._jit = Jit(self.target)
-        addresses = self._jit.functions([s.kernel for s in natives])
-        self.functions = dict(zip(map(id, natives), addresses, strict=True))
         self.pool = Pool(threads, self.scratch_bytes)
         self._lock = threading.Lock()
         self._bound: OrderedDict[tuple[tuple[int, ...], ...], Bound] = OrderedDict()
@@ -63,6 +62,15 @@ class Program:
         self.arena = Arena()
         self._load_once([s for s in natives if s.once])
         self._plan([s for s in self.steps if isinstance(s, Host) or not s.once])
+
+    def _make(self) -> tuple[list[Launch | Host], dict[int, int]]:
+        """Fuses, schedules and compiles; what comes out is kept for the next start."""
+        steps = launches(fuse(self.graph), self.target)
+        natives = [s for s in steps if isinstance(s, Launch)]
+        units = self._jit.units([s.kernel for s in natives if s.kernel is not None])
+        addresses = self._jit.load(units)
+        recall.keep(self.graph, self._jit, steps, units)
+        return steps, dict(zip(map(id, natives), addresses, strict=True))
 
     def _load_once(self, steps: list[Launch]) -> None:
         """Runs what depends on constants only: packs weights."""
@@ -98,7 +106,7 @@ class Program:
     @property
     def scratch_bytes(self) -> int:
         """The private memory each thread needs, in bytes."""
-        return max((scratch_of(s) for s in self.steps if isinstance(s, Launch)), default=0)
+        return max((s.scratch for s in self.steps if isinstance(s, Launch)), default=0)
 
     def run(self, feeds: Sequence[Array], abort: Callable[[], bool] | None = None) -> list[Any]:
         """The outputs for arrays in the order of the graph's inputs, of the declared dtypes.
@@ -157,9 +165,3 @@ def _touched(step: Launch | Host) -> tuple[Value, ...]:
         return step.params
     node = step.node
     return tuple(v for v in (*node.inputs, *captured(node), *node.outputs) if v is not None)
-
-
-def scratch_of(step: Launch) -> int:
-    """The scratch bytes of one launch."""
-    sizes = (evaluate(b.size, {}) * b.dtype.bits // 8 for b in step.kernel.scratch)
-    return sum(-(-size // 64) * 64 for size in sizes)

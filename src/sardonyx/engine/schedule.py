@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sardonyx.core.expr import Expr, substitute
+from sardonyx.core.expr import Expr, evaluate, substitute
 from sardonyx.engine.fuse import Computed, Host, Step
 from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.kernels.pick import schedule
 from sardonyx.kernels.scheduled import Scheduled
-from sardonyx.loops.ir import Kernel, expressions, statements
+from sardonyx.loops.ir import For, Kernel, expressions, statements
 from sardonyx.loops.target import Target
 
 
@@ -18,15 +18,20 @@ from sardonyx.loops.target import Target
 class Launch:
     """One call of one kernel: the values behind its parameters (the first `outs` are written)
     and the dims behind its symbols. `once`: everything it reads is constant, so it runs at load.
+    `work` is the kernel's in the model's symbols, `scratch` the bytes each thread needs, `parallel`
+    whether threads can share it. `kernel` is None where only its code was kept.
     """
 
-    kernel: Kernel
+    kernel: Kernel | None
     params: tuple[Value, ...]
     symbols: tuple[Expr, ...]
     outs: int
     nodes: tuple[Node, ...]
     once: bool
     strategy: str
+    work: Expr
+    scratch: int
+    parallel: bool
 
     @property
     def made(self) -> tuple[Value, ...]:
@@ -37,11 +42,6 @@ class Launch:
     def read(self) -> tuple[Value, ...]:
         """The values read."""
         return self.params[self.outs :]
-
-    @property
-    def work(self) -> Expr:
-        """The kernel's work in the model's symbols."""
-        return in_model(self.kernel.work, self.kernel.symbols, self.symbols)
 
 
 def in_model(e: Expr, own: Sequence[Expr], model: Sequence[Expr]) -> Expr:
@@ -97,4 +97,10 @@ def _launch(
     once = not symbols and all(v.const is not None or v in constant for v in params[outs:])
     if once:
         constant.update(params[:outs])
-    return Launch(kernel, params, symbols, outs, nodes, once, strategy)
+    sizes = (evaluate(b.size, {}) * b.dtype.bits // 8 for b in kernel.scratch)
+    scratch = sum(-(-size // 64) * 64 for size in sizes)
+    shared = any(isinstance(s, For) and s.kind == "parallel" for s in statements(kernel.body))
+    work = in_model(kernel.work, kernel.symbols, symbols)
+    return Launch(
+        kernel, params, symbols, outs, nodes, once, strategy, work, scratch, shared
+    )  # fmt: skip

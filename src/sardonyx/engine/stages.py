@@ -43,9 +43,9 @@ def _entry(step: Step | Launch, name: str, target: Target) -> Entry:
     ops = "+".join(n.op.op_type for n in step.nodes)
     made = step.params[: step.outs]
     title = f"{', '.join(v.name for v in made)} = {ops}"
-    bound = ", ".join(
-        f"{show(s)} = {show(e)}" for s, e in zip(step.kernel.symbols, step.symbols, strict=True)
-    )
+    assert step.kernel is not None
+    own = step.kernel.symbols
+    bound = ", ".join(f"{show(s)} = {show(e)}" for s, e in zip(own, step.symbols, strict=True))
     if isinstance(step, Launch):
         title += f"  [{step.strategy}{', once at load' if step.once else ''}]"
     buffers = ", ".join(f"{n} = {v.name}" for n, v in enumerate(step.params))
