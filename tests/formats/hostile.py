@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sardonyx.formats.encode import encode
+from sardonyx.formats.message import Message
 from sardonyx.formats.onnx_tables import MESSAGES
-from sardonyx.formats.wire import Message
 
 MARKER = b"SECRET-0123456789-SECRET-0123456"
 INSIDE = b"inside-0123456789-inside-0123456"

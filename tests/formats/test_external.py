@@ -27,7 +27,8 @@ from sardonyx.core.limits import Limits
 from sardonyx.formats import files
 from sardonyx.formats.encode import encode
 from sardonyx.formats.files import Folder, safe_parts
-from sardonyx.formats.wire import Message, decode, find_all
+from sardonyx.formats.message import Message, find_all
+from sardonyx.formats.wire import decode
 from sardonyx.graph.ir import Graph
 
 Entry = Callable[[bytes, Place], Graph]

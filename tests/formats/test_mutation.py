@@ -13,14 +13,15 @@ from pathlib import Path
 import onnx
 import pytest
 
-from formats.test_onnx import everything, nested_ifs, small
+from formats.models import everything, nested_ifs, small
 from formats.test_wire import mutate
 from sardonyx import formats
 from sardonyx.core.errors import InvalidArgument, SardonyxError
 from sardonyx.core.tensor import Tensor
 from sardonyx.formats.encode import encode
+from sardonyx.formats.message import Message
 from sardonyx.formats.packed import encode_varint
-from sardonyx.formats.wire import Message, decode
+from sardonyx.formats.wire import decode
 from sardonyx.graph.ir import Graph
 
 DATA = Path(onnx.__file__).parent / "backend/test/data"

@@ -11,6 +11,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from formats.models import everything, nested_ifs, small
 from formats.test_wire import fill
 from sardonyx import formats
 from sardonyx.core.dtype import DType
@@ -26,8 +27,6 @@ from sardonyx.core.expr import symbol
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.formats import onnx as onnx_format
-from sardonyx.formats.encode import encode
-from sardonyx.formats.wire import Message
 from sardonyx.graph.ir import Graph, Type, Value, tensor_type
 from sardonyx.graph.make import AttributeRef, make_op
 from sardonyx.graph.op import Opaque
@@ -65,19 +64,6 @@ def test_every_node_case_is_saved_equal() -> None:
         assert len(graph) == len(case.model.graph.node)
 
 
-def small(**fields: Any) -> onnx.ModelProto:
-    """y = Add(x, w) with a symbolic batch."""
-    graph = helper.make_graph(
-        [helper.make_node("Add", ["x", "w"], ["y"], name="sum", doc_string="adds")],
-        "small",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, None])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3, None])],
-        [numpy_helper.from_array(np.ones((3, 1), np.float32), "w")],
-        doc_string="a graph",
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], **fields)
-
-
 def test_the_graph_says_what_the_model_says() -> None:
     graph = round_trip(small(producer_name="me", doc_string="a model"))
     x, y = graph.inputs[0], graph.outputs[0]
@@ -98,7 +84,14 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
     data = model.SerializeToString()
     path = tmp_path / "m.onnx"
     path.write_bytes(data)
-    for source in (path, str(path), data, bytearray(data), memoryview(data), io.BytesIO(data)):
+    for source in (
+        path,
+        str(path),
+        data,
+        bytearray(data),
+        memoryview(data),
+        io.BytesIO(data),
+    ):
         assert formats.to_bytes(formats.load(source)) == data
     assert formats.to_proto(formats.load(model)) == model
     with pytest.raises(InvalidArgument) as caught:
@@ -139,85 +132,6 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
         with pytest.raises(LimitExceeded) as caught:
             formats.load(source, Limits(file_bytes=10))
         assert caught.value.code == "E0501"
-
-
-def everything() -> onnx.ModelProto:
-    """A model that uses each part of the standard."""
-    scale = helper.make_tensor("scale", TensorProto.FLOAT, [1], [0.5])
-    sparse = helper.make_sparse_tensor(
-        helper.make_tensor("sp", TensorProto.FLOAT, [2], [1.0, 2.0]),
-        helper.make_tensor("at", TensorProto.INT64, [2], [1, 3]),
-        [4],
-    )
-    then = helper.make_graph(
-        [helper.make_node("Mul", ["x", "scale"], ["then_y"])],
-        "then",
-        [],
-        [helper.make_tensor_value_info("then_y", TensorProto.FLOAT, ["N"])],
-    )
-    other = helper.make_graph(
-        [helper.make_node("twice", ["x"], ["else_y"], domain="my", overload="fast")],
-        "else",
-        [],
-        [helper.make_tensor_value_info("else_y", TensorProto.FLOAT, ["N"])],
-        [helper.make_tensor("inner", TensorProto.INT32, [], [4])],
-    )
-    twice = helper.make_function(
-        "my", "twice", ["a"], ["b"],
-        [
-            helper.make_node("Constant", [], ["two"], value_float=2.0),
-            helper.make_node("Mul", ["a", "two"], ["c"]),
-            helper.make_node("LeakyRelu", ["c"], ["b"]),
-        ],
-        [helper.make_opsetid("", 18)],
-        attributes=["beta"],
-        attribute_protos=[helper.make_attribute("alpha", 0.25)],
-        overload="fast",
-        value_info=[helper.make_tensor_value_info("c", TensorProto.FLOAT, None)],
-    )  # fmt: skip
-    reference = twice.node[2].attribute.add()
-    reference.name, reference.ref_attr_name = "alpha", "alpha"
-    reference.type = onnx.AttributeProto.FLOAT
-    branch = helper.make_node("If", ["flag"], ["y"], then_branch=then, else_branch=other)
-    prop = branch.metadata_props.add()
-    prop.key, prop.value = "pkg.torch.onnx.stack_trace", "net.py:3"
-    device = branch.device_configurations.add()
-    device.configuration_id, device.pipeline_stage = "two", 1
-    graph = helper.make_graph(
-        [branch, helper.make_node("Strange", ["y", ""], ["z", ""], domain="else.where", k=[1, 2])],
-        "main",
-        [
-            helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N"]),
-            helper.make_tensor_value_info("flag", TensorProto.BOOL, []),
-        ],
-        [
-            helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N"]),
-            helper.make_tensor_sequence_value_info("z", TensorProto.INT4, None),
-        ],
-        [scale],
-        value_info=[helper.make_tensor_value_info("absent", TensorProto.FLOAT, [1])],
-        sparse_initializer=[sparse],
-    )
-    note = graph.quantization_annotation.add()
-    note.tensor_name = "x"
-    pair = note.quant_parameter_tensor_names.add()
-    pair.key, pair.value = "SCALE_TENSOR", "scale"
-    graph.input[0].type.tensor_type.shape.dim[0].denotation = "DATA_BATCH"
-    graph.input[0].type.denotation = "IMAGE"
-    model = helper.make_model(
-        graph,
-        functions=[twice],
-        opset_imports=[helper.make_opsetid("", 20), helper.make_opsetid("my", 1),
-                       helper.make_opsetid("else.where", 1)],
-    )  # fmt: skip
-    helper.set_model_props(model, {"author": "me", "": ""})
-    configuration = model.configuration.add()
-    configuration.name, configuration.num_devices = "two", 2
-    training = model.training_info.add()
-    training.algorithm.CopyFrom(then)
-    binding = training.update_binding.add()
-    binding.key, binding.value = "scale", "then_y"
-    return model
 
 
 def test_everything_survives() -> None:
@@ -309,20 +223,14 @@ def test_counts_are_limited() -> None:
         formats.load(model, Limits().changed({name: 10}))
 
 
-def nested_ifs(levels: int) -> bytes:
-    """An If in an If in an If."""
-    body = Message("GraphProto", {"name": "g"})
-    for _ in range(levels):
-        attribute = Message("AttributeProto", {"name": "then_branch", "type": 5, "g": body})
-        node = Message("NodeProto", {"op_type": "If", "input": ["flag"], "attribute": [attribute]})
-        body = Message("GraphProto", {"name": "g", "node": [node]})
-    return encode(Message("ModelProto", {"ir_version": 10, "graph": body}))
-
-
 def test_rec_subgraph_depth_is_bounded() -> None:
     data = nested_ifs(32)
     assert formats.to_bytes(formats.load(data)) == data
-    for levels, limits in ((34, None), (40, None), (3000, Limits(depth=100_000))):
+    for levels, limits in (
+        (34, None),
+        (40, None),
+        (3000, Limits(depth=100_000)),
+    ):
         with pytest.raises(LimitExceeded) as caught:
             formats.load(nested_ifs(levels), limits)
         assert caught.value.code == "E0502"
@@ -342,12 +250,17 @@ class TestChanges:
     def test_a_new_node_is_written_with_its_attributes(self) -> None:
         graph = formats.load(small())
         settings = {
-            "i": 3, "f": 0.5, "s": "text", "b": True, "ints": (1, 2), "floats": (0.5,),
+            "i": 3, "f": 0.5, "s": "text", "b": True, "ints": (1, 2,), "floats": (0.5,),
             "strings": ("a", "b"), "t": Tensor.of(np.arange(3)),
             "type": tensor_type(DType.INT8, [2]), "ref": AttributeRef("alpha", "FLOAT"),
         }  # fmt: skip
         out = Value("z", tensor_type(DType.FLOAT32, [symbol("N"), 3]))
-        graph.append(make_op("my", "Odd", None, settings), [graph.outputs[0], None], [out], "odd")
+        graph.append(
+            make_op("my", "Odd", None, settings),
+            [graph.outputs[0], None],
+            [out],
+            "odd",
+        )
         graph.outputs.append(out)
         model = formats.to_proto(graph)
         node = model.graph.node[1]
@@ -365,7 +278,11 @@ class TestChanges:
 
     def test_an_attribute_that_onnx_cannot_hold_is_refused(self) -> None:
         graph = formats.load(small())
-        graph.append(make_op("my", "Odd", None, {"x": object()}), [], [Value("z")])
+        graph.append(
+            make_op("my", "Odd", None, {"x": object()}),
+            [],
+            [Value("z")],
+        )
         with pytest.raises(InvalidArgument) as caught:
             formats.to_bytes(graph)
         assert caught.value.code == "E0132"
@@ -373,7 +290,10 @@ class TestChanges:
     def test_renamed_and_retyped_values(self) -> None:
         graph = formats.load(small())
         graph.inputs[0].name = "pixels"
-        graph.outputs[0].type = tensor_type(DType.FLOAT32, [symbol("N") * 2, 3, symbol("?m")])
+        graph.outputs[0].type = tensor_type(
+            DType.FLOAT32,
+            [symbol("N") * 2, 3, symbol("?m")],
+        )
         model = formats.to_proto(graph)
         assert model.graph.input[0].name == "pixels"
         assert model.graph.node[0].input[0] == "pixels"
@@ -439,7 +359,10 @@ class TestChanges:
             tensor_type(DType.STRING, [0, symbol("S")]),
             Type(DType.FLOAT32, tensor_type(DType.FLOAT32, [3]).shape, kind="sparse"),
             Type(kind="sequence", elem=tensor_type(DType.BOOL, [])),
-            Type(kind="optional", elem=Type(kind="sequence", elem=tensor_type(DType.BOOL, [1]))),
+            Type(
+                kind="optional",
+                elem=Type(kind="sequence", elem=tensor_type(DType.BOOL, [1])),
+            ),
             Type(DType.STRING, kind="map", elem=tensor_type(DType.FLOAT32, [])),
         ]
         graph = Graph("types", opsets={"": 20})

@@ -17,9 +17,10 @@ from onnx import onnx_data_pb2, onnx_ml_pb2
 from sardonyx.core.errors import InvalidProtobuf, LimitExceeded
 from sardonyx.core.limits import Limits
 from sardonyx.formats.encode import encode
+from sardonyx.formats.message import UNKNOWN, Message
 from sardonyx.formats.onnx_tables import MESSAGES
 from sardonyx.formats.packed import Packed, decode_varints, encode_varint
-from sardonyx.formats.wire import UNKNOWN, Message, decode
+from sardonyx.formats.wire import decode
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(onnx.__file__).parent / "backend/test/data"

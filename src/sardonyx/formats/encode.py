@@ -6,9 +6,10 @@ import struct
 from functools import cache
 from typing import Any, TypeAlias
 
+from sardonyx.formats.message import UNKNOWN, Message, NotANumber
 from sardonyx.formats.onnx_tables import MESSAGES, Row
 from sardonyx.formats.packed import Packed, encode_varint
-from sardonyx.formats.wire import UNKNOWN, Message, NotANumber, wire_of
+from sardonyx.formats.wire import wire_of
 
 Chunk: TypeAlias = "bytes | memoryview"
 

@@ -15,10 +15,11 @@ from sardonyx.core.errors import InvalidProtobuf, LimitExceeded
 from sardonyx.core.limits import Limits
 from sardonyx.formats.encode import Chunk, chunks
 from sardonyx.formats.files import Folder, replacing
+from sardonyx.formats.message import Message, find_all
 from sardonyx.formats.onnx_read import ModelExtra, read_model
 from sardonyx.formats.onnx_tensor import EXTERNAL, resolve
 from sardonyx.formats.onnx_write import write_model, write_pairs
-from sardonyx.formats.wire import Message, decode, entries, find_all
+from sardonyx.formats.wire import decode, entries
 from sardonyx.graph.ir import Graph
 
 LARGEST = (1 << 31) - 1

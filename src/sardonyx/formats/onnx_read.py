@@ -15,10 +15,10 @@ from sardonyx.core.errors import InvalidGraph, InvalidProtobuf
 from sardonyx.core.expr import const
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
+from sardonyx.formats.message import Message
 from sardonyx.formats.onnx_tables import ENUMS
 from sardonyx.formats.onnx_tensor import read_sparse, read_tensor
 from sardonyx.formats.onnx_type import Info, read_type
-from sardonyx.formats.wire import Message
 from sardonyx.graph.ir import Function, Graph, Node, Type, Value
 from sardonyx.graph.make import AttributeRef, make_op
 from sardonyx.graph.op import Op

@@ -16,8 +16,8 @@ from sardonyx.core.errors import ExternalDataError, InvalidProtobuf, SardonyxErr
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Array, SparseTensor, Tensor
 from sardonyx.formats.files import Folder, safe_parts
+from sardonyx.formats.message import Message, find_all
 from sardonyx.formats.packed import Packed
-from sardonyx.formats.wire import Message, find_all
 
 EXTERNAL = 1
 _KEYS = frozenset({"location", "offset", "length", "checksum"})

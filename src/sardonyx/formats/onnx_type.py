@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, const, name_of, number, show, symbol
 from sardonyx.core.limits import Limits
-from sardonyx.formats.wire import Message
+from sardonyx.formats.message import Message
 from sardonyx.graph.ir import Type
 
 ANONYMOUS = "?"
