@@ -17,6 +17,9 @@ from sardonyx.kernels.micro.protocol import Emit
 from sardonyx.loops.ir import Tile
 
 
+PART = 256
+
+
 @dataclass(frozen=True)
 class _Kinds:
     """LLVM types: an accumulator vector, what is broadcast of A, and a vector of B."""
@@ -28,7 +31,33 @@ class _Kinds:
 
 
 def multiply(code: Emit, t: Tile, lanes: int, first: list[str]) -> list[str]:
-    """Writes the loop over k; `first` and the result are the accumulators, row by row."""
+    """Writes the loop over k; `first` and the result are the accumulators, row by row.
+
+    A long float sum is made of parts of `PART` steps, each summed from zero: rounding errors grow
+    with the length of a chain of additions, and the parts cost one addition in `PART`.
+    """
+    depth = number(t.depth)
+    start = [("ptr", code.pointer(t.a, t.a_at)), ("ptr", code.pointer(t.b, t.b_at))]
+    whole = code.expr(t.depth)
+    if not t.acc.dtype.is_float or (depth is not None and depth <= PART + PART // 2):
+        return _steps(code, t, lanes, first, [p for _, p in start], whole)[: len(first)]
+    total = code.type(t.acc.dtype, lanes)
+    with code.loop(whole, [*((total, c) for c in first), *start], step=PART) as trip:
+        *sums, at_a, at_b = trip.values
+        left = code.let(f"sub i64 {whole}, {trip.index}")
+        short = code.let(f"icmp slt i64 {left}, {PART}")
+        steps = code.let(f"select i1 {short}, i64 {left}, i64 {PART}")
+        zeros = ["zeroinitializer"] * len(first)
+        *parts, at_a, at_b = _steps(code, t, lanes, zeros, [at_a, at_b], steps)
+        sums = [code.let(f"fadd {total} {s}, {p}") for s, p in zip(sums, parts, strict=True)]
+        trip.next([*sums, at_a, at_b])
+    return trip.results[: len(first)]
+
+
+def _steps(
+    code: Emit, t: Tile, lanes: int, first: list[str], pointers: list[str], count: str
+) -> list[str]:
+    """The accumulators and the two pointers after `count` steps."""
     a, b = (code.kernel.buffers[n].dtype for n in (t.a, t.b))
     kinds = _kinds(code, t.acc.dtype, a, lanes)
     vectors = t.cols // lanes
@@ -36,8 +65,8 @@ def multiply(code: Emit, t: Tile, lanes: int, first: list[str]) -> list[str]:
     next_b = _bytes(code, t.b_stride, b.bits // 8)
     step = t.acc.dtype.bits // 8
     carry = [(kinds.sum, c) for c in first]
-    carry += [("ptr", code.pointer(t.a, t.a_at)), ("ptr", code.pointer(t.b, t.b_at))]
-    with code.loop(code.expr(t.depth), carry) as trip:
+    carry += [("ptr", p) for p in pointers]
+    with code.loop(count, carry) as trip:
         *sums, at_a, at_b = trip.values
         places = [_offset(code, at_b, j * lanes * step) for j in range(vectors)]
         columns = [code.let(f"load {kinds.row}, ptr {p}, align {b.bits // 8}") for p in places]
@@ -47,7 +76,7 @@ def multiply(code: Emit, t: Tile, lanes: int, first: list[str]) -> list[str]:
                 n = i * vectors + j
                 sums[n] = _add_product(code, (t.acc.dtype, a), kinds, whole, columns[j], sums[n])
         trip.next([*sums, _offset(code, at_a, step), _offset(code, at_b, next_b)])
-    return trip.results[: len(first)]
+    return trip.results
 
 
 def _kinds(code: Emit, acc: DType, a: DType, lanes: int) -> _Kinds:
