@@ -186,6 +186,11 @@ FEEDS = {
         "The sizes given for the symbols would make a dim of an input negative.",
         "Give larger sizes.",
     ),
+    "E0233": Explanation(
+        "value is no tensor",
+        "A sequence, map or optional stands where only a tensor can be used.",
+        "Take the tensor out of it first.",
+    ),
     "E0201": Explanation(
         "input missing",
         "A run must feed every input of the model that has no default.",
@@ -246,6 +251,11 @@ FEEDS = {
         "The execution provider refused the model or failed while running; its reason is in the "
         "message.",
         "Try another provider; compare with `sardonyx check`.",
+    ),
+    "E0253": Explanation(
+        "no such configuration entry",
+        "An entry was asked for that was never added to the options.",
+        "Add it first, or use the name that was added.",
     ),
 }
 
