@@ -1,5 +1,6 @@
 """Graphs that several tests use, as text."""
 
+import sardonyx.ops  # noqa: F401
 from sardonyx.graph.ir import Graph, Node
 from sardonyx.graph.text import from_text
 

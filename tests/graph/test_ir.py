@@ -3,16 +3,13 @@
 import time
 
 import pytest
-from graph.sources import BRANCHES, node, parse
 
-import sardonyx.ops
+from graph.sources import BRANCHES, node, parse
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import CycleError, Graph, Value, captured, subgraphs
 from sardonyx.graph.op import find
 from sardonyx.graph.run import bodies
 from sardonyx.graph.text import from_text, to_text
-
-assert sardonyx.ops
 
 
 def recorded(graph: Graph) -> dict[str, dict[int, int]]:

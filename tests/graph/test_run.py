@@ -2,9 +2,8 @@
 
 import numpy as np
 import pytest
-from graph.sources import BRANCHES, SHAPES, parse
 
-import sardonyx.ops
+from graph.sources import BRANCHES, SHAPES, parse
 from sardonyx.core.errors import (
     InvalidArgument,
     LimitExceeded,
@@ -16,8 +15,6 @@ from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Node
 from sardonyx.graph.run import run
 from sardonyx.graph.text import from_text
-
-assert sardonyx.ops
 
 TINY = Limits.current().changed({"memory_bytes": 1 << 20})
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import INDEX, Expr, const, symbol
 from sardonyx.graph.type import Type as Type
+from sardonyx.graph.type import constant_type
 from sardonyx.graph.type import tensor_type as tensor_type
 
 if TYPE_CHECKING:
@@ -235,10 +236,9 @@ class Graph:
                     yield v
 
     def constant(self, tensor: Tensor, name: str = "const") -> Value:
-        """A new initializer with this data."""
+        """A new initializer with this data; its type knows the elements where they are few."""
         unique = self.fresh_name(name) if name in self._names_taken() else name
-        shape = tuple(const(d) for d in tensor.shape)
-        value = Value(unique, Type(tensor.dtype, shape), const=tensor)
+        value = Value(unique, constant_type(tensor), const=tensor)
         self.initializers[unique] = value
         self._taken.add(unique)
         self._counted = (len(self.inputs), len(self.initializers))

@@ -16,7 +16,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
 from sardonyx.core.errors import (
     InvalidArgument,
     RuntimeException,
@@ -24,12 +23,11 @@ from sardonyx.core.errors import (
     Terminated,
     UnsupportedOperator,
 )
-from sardonyx.core.expr import const
 from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Graph, Node, Type, Value, captured, subgraphs
 from sardonyx.graph.op import Op, Opaque, as_arrays
-
-SMALL = 1024
+from sardonyx.graph.type import array_type
+from sardonyx.graph.type import elements as elements
 
 Watch: TypeAlias = Callable[[Node, tuple[Any, ...]], None]
 
@@ -259,18 +257,10 @@ def _brief(a: Any) -> str:
 
 
 def type_of(a: Any) -> Type:
-    """The type of a run-time value, with the elements of a small tensor of integers or floats."""
+    """The type of a run-time value, with the elements of a small tensor."""
     if isinstance(a, list):
         return Type(kind="sequence", elem=type_of(a[0]) if a else None)
-    dtype = DType.from_numpy(a.dtype)
-    return Type(dtype, tuple(const(d) for d in a.shape), elements(a, dtype))
-
-
-def elements(a: Any, dtype: DType, most: int = SMALL) -> tuple[Any, ...] | None:
-    """The elements of a small array as constant expressions; None for text, complex or large."""
-    if a.size > most or dtype.is_string or dtype.is_complex:
-        return None
-    return tuple(const(x, dtype) for x in a.reshape(-1).tolist())
+    return array_type(a)
 
 
 def bodies(graph: Graph) -> list[Graph]:

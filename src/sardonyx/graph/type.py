@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, const, number, product, show
+from sardonyx.core.tensor import Tensor
+
+KNOWN_INTEGERS, KNOWN_FLOATS = 1024, 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,3 +67,30 @@ class Type:
 def tensor_type(dtype: DType, shape: Iterable[Expr | int] | None) -> Type:
     """The type of a tensor; integers in the shape become constant dims."""
     return Type(dtype, None if shape is None else tuple(const(d) for d in shape))
+
+
+def countable(dtype: DType) -> int:
+    """How many elements of a type are worth knowing before running; 0 for text and complex."""
+    if dtype.is_string or dtype.is_complex:
+        return 0
+    return KNOWN_FLOATS if dtype.is_float else KNOWN_INTEGERS
+
+
+def elements(array: Any, dtype: DType) -> tuple[Expr, ...] | None:
+    """The elements of a small array as constant expressions; None where they are too many."""
+    if array.size > countable(dtype):
+        return None
+    return tuple(const(x, dtype) for x in array.reshape(-1).tolist())
+
+
+def array_type(array: Any) -> Type:
+    """The type of an array, with its elements where they are few."""
+    dtype = DType.from_numpy(array.dtype)
+    return Type(dtype, tuple(const(d) for d in array.shape), elements(array, dtype))
+
+
+def constant_type(tensor: Tensor) -> Type:
+    """The type of a constant, with its elements where they are few; large ones are not fetched."""
+    if tensor.count <= countable(tensor.dtype):
+        return array_type(tensor.numpy())
+    return Type(tensor.dtype, tuple(const(d) for d in tensor.shape))

@@ -14,9 +14,11 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.errors import InvalidGraph, LimitExceeded, SardonyxError
 from sardonyx.core.expr import Expr, number, show
 from sardonyx.core.limits import Limits
+from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs, tensor_type
 from sardonyx.graph.op import Op, Opaque
 from sardonyx.graph.run import bodies
+from sardonyx.graph.type import constant_type
 from sardonyx.ops.shapes import assumptions, unknown_dim
 from sardonyx.passes import values
 
@@ -80,13 +82,10 @@ class Inference:
     def initializer(self, v: Value, overridable: bool) -> None:
         """The type of an initializer; its elements are known when no feed can replace it."""
         tensor = v.const
-        if tensor is None:
+        if tensor is None or (v.type.value is not None and not overridable):
             return
-        dims = tensor.dims if hasattr(tensor, "dims") else tensor.shape
-        if v.type.value is not None and not overridable:
-            return
-        found = tensor_type(tensor.dtype, dims)
-        v.type = found if overridable else replace(found, value=values.of_constant(v))
+        found = _constant_type(tensor)
+        v.type = replace(found, value=None) if overridable else found
 
     def node(self, node: Node) -> None:
         """The types of a node's outputs."""
@@ -223,6 +222,12 @@ class Inference:
                 types[fixed + n] = joined
             if stable:
                 return
+
+
+def _constant_type(tensor: Tensor | SparseTensor) -> Type:
+    if isinstance(tensor, SparseTensor):
+        return tensor_type(tensor.dtype, tensor.dims)
+    return constant_type(tensor)
 
 
 def _free(t: Type) -> set[Expr]:

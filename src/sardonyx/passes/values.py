@@ -14,13 +14,27 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, const, fold, load, number, scalar, substitute, transform, walk
+from sardonyx.core.errors import SardonyxError
+from sardonyx.core.expr import (
+    INDEX,
+    Expr,
+    cast,
+    const,
+    fold,
+    load,
+    number,
+    scalar,
+    substitute,
+    transform,
+    walk,
+)
 from sardonyx.core.tensor import Tensor
-from sardonyx.graph.ir import Graph, Type, Value
+from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.graph.run import SMALL, elements, evaluate
+from sardonyx.graph.run import evaluate
+from sardonyx.graph.type import KNOWN_INTEGERS, Type, array_type, countable
+from sardonyx.ops.shapes import as_index
 
-FLOATS = 16
 WEIGHT = 256
 UNROLL = 256
 
@@ -89,7 +103,9 @@ def _promising(inputs: Sequence[Type | None], made: Sequence[Type | None]) -> bo
     first = made[0]
     assert first is not None
     if any(t is not None and t.value is not None for t in inputs):
-        return first.shape is None or all(not d.is_const or d.arg <= SMALL for d in first.shape)
+        return first.shape is None or all(
+            not d.is_const or d.arg <= KNOWN_INTEGERS for d in first.shape
+        )
     return first.dtype is DType.INT64 and first.shape is not None and len(first.shape) < 2
 
 
@@ -109,13 +125,13 @@ def _by_reference(
 ) -> list[Type | None]:
     for t in made:
         shape = None if t is None else t.static_shape
-        if shape is not None and prod(shape) > SMALL:
+        if shape is not None and prod(shape) > KNOWN_INTEGERS:
             return made
     if any(t is not None and t.static_shape is None for t in inputs):
         return made
     try:
         results = evaluate(op, [None if t is None else array(t) for t in inputs])
-    except NotImplementedError:
+    except (SardonyxError, NotImplementedError, ArithmeticError, ValueError, LookupError):
         return made
     return [
         t if t is None or not isinstance(r, np.ndarray) else constant_type(r, t)
@@ -125,39 +141,21 @@ def _by_reference(
 
 def constant_type(a: np.ndarray[Any, Any], like: Type) -> Type:
     """The type of a known small array."""
-    dtype = DType.from_numpy(a.dtype)
-    if like.dtype is not None and dtype is not like.dtype:
-        return like
-    return Type(dtype, tuple(const(d) for d in a.shape), elements(a, dtype, limit_of(dtype)))
-
-
-def limit_of(dtype: DType | None) -> int:
-    """How many elements of a type are worth knowing."""
-    return SMALL if dtype is not None and (dtype.is_int or dtype.is_bool) else FLOATS
+    found = array_type(a)
+    return found if like.dtype in (None, found.dtype) else like
 
 
 def place(graph: Graph, data: Any, name: str, dtype: DType | None = None) -> Value:
-    """A new initializer, its elements known where they are few."""
-    made = graph.constant(Tensor.of(data, dtype), name)
-    made.type = Type(made.type.dtype, made.type.shape, of_constant(made))
-    return made
-
-
-def of_constant(v: Value) -> Values | None:
-    """The elements of a small initializer."""
-    tensor = v.const
-    count = getattr(tensor, "count", None)
-    if tensor is None or count is None or count > limit_of(tensor.dtype):
-        return None
-    return elements(tensor.numpy(), tensor.dtype)
+    """A new initializer."""
+    return graph.constant(Tensor.of(data, dtype), name)
 
 
 def _by_element(op: Op, which: int, inputs: Sequence[Type | None], out: Type) -> Type:
     shape = out.static_shape
-    count = prod(shape) if shape is not None else SMALL + 1
-    if shape is None or count > limit_of(out.dtype):
+    count = prod(shape) if shape is not None else KNOWN_INTEGERS + 1
+    if shape is None or out.dtype is None or count > countable(out.dtype):
         return out
-    operands = [None if t is None else Known(t) for t in inputs]
+    operands = [None if t is None else Known(_widened(t)) for t in inputs]
     if any(t is not None and t.shape is None for t in inputs):
         return out
     values = []
@@ -168,11 +166,19 @@ def _by_element(op: Op, which: int, inputs: Sequence[Type | None], out: Type) ->
             e = op.at_output(which, index, *operands)
         except (NotImplementedError, IndexError, TypeError, ValueError):
             return out
-        e = _settled(e)
+        e = cast(_settled(e), out.dtype) if out.dtype is DType.INT32 else _settled(e)
         if not _is_known(e) or not is_light(e):
             return out
         values.append(e)
     return Type(out.dtype, out.shape, tuple(values))
+
+
+def _widened(t: Type) -> Type:
+    """An int32 tensor as index arithmetic sees it; arithmetic on dims does not overflow int32."""
+    if t.dtype is not DType.INT32:
+        return t
+    value = None if t.value is None else tuple(as_index(e) for e in t.value)
+    return Type(INDEX, t.shape, value)
 
 
 def _settled(e: Expr) -> Expr:
