@@ -17,6 +17,7 @@ loop.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -103,6 +104,12 @@ class Writer:
             self.line(f"call void @{intrinsic}({given})")
             return ""
         return self.let(f"call {result} @{intrinsic}({given})")
+
+    def table(self, kind: str, values: str) -> str:
+        """The address of a constant array, one for all equal ones of the module."""
+        name = f"@table{len(values)}_{zlib.crc32(values.encode()):08x}"
+        self.declare(f"{name} = private unnamed_addr constant {kind} [{values}], align 64")
+        return name
 
     def stack(self, bytes_: int, align: int = 64) -> str:
         """The address of that much memory of this call's own."""

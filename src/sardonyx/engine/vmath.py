@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from sardonyx.core.dtype import DType
 from sardonyx.engine.llvm_types import constant, splat, vector
 from sardonyx.engine.llvm_writer import Writer
+from sardonyx.engine.vmath_tables import Table
 
 Operand = str | float
 _INT = {DType.FLOAT32: "i32", DType.FLOAT64: "i64"}
@@ -250,21 +251,94 @@ class Math:
 
         |n| stays below twice the exponent range.
         """
-        if self._scalef():
-            kind = f"v{self.lanes}i32"
-            power = self.w.let(f"fptosi {self.float} {n} to {vector('i32', self.lanes)}")
-            name = f"llvm.ldexp.{self._name}.{kind}"
-            return self.w.call(
-                name, self.float, (self.float, a), (vector("i32", self.lanes), power)
-            )
+        native = 16 if self.single else 8
+        if self.w.target.has("avx512f") and self.lanes == native:
+            return self._scalef(a, n)
         whole = self.to_int(n)
         half = self.sar(whole, 1)
         first = self.mul(a, self.power_of_two(half))
         return self.mul(first, self.power_of_two(self.isub(whole, half)))
 
-    def _scalef(self) -> bool:
-        wide = 16 if self.single else 8
-        return self.w.target.has("avx512f") and (self.lanes or 0) % wide == 0 and self.lanes != 0
+    def _scalef(self, a: str, n: str) -> str:
+        name = f"llvm.x86.avx512.mask.scalef.{'ps' if self.single else 'pd'}.512"
+        mask = f"i{self.lanes}"
+        self.w.declare(
+            f"declare {self.float} @{name}({self.float}, {self.float}, {self.float}, {mask}, "
+            "i32 immarg)"
+        )
+        vectors = f"{self.float} {a}, {self.float} {n}, {self.float} {self.k(0.0)}"
+        rounding = 4
+        return self.w.let(f"call {self.float} @{name}({vectors}, {mask} -1, i32 {rounding})")
+
+    @property
+    def segments(self) -> int:
+        """How many entries a table has that a register permutes: 16 of float32, or 8."""
+        return 16 if self.w.target.has("avx512f") else 8
+
+    def lookup(self, table: Table, index: str) -> list[str]:
+        """Of every row of a table of `segments` columns, the float32 entry that `index` names.
+
+        Only the low bits of the index count.
+        """
+        if self.lanes is None or not self.w.target.has("avx2"):
+            return self._lookup_memory(table, index)
+        return [self._permute(row, index) for row in table]
+
+    def _permute(self, row: Sequence[float], index: str) -> str:
+        assert self.lanes is not None
+        size = self.segments
+        kinds = vector("float", size), vector("i32", size)
+        name = "llvm.x86.avx512.permvar.sf.512" if size == 16 else "llvm.x86.avx2.permps"
+        values = ", ".join(f"float {constant(DType.FLOAT32, x)}" for x in row)
+        parts = []
+        for first in range(0, self.lanes, size):
+            part = self._resized(self.int, index, first, self.lanes, size)
+            pairs = (kinds[0], f"<{values}>"), (kinds[1], part)
+            parts.append(self.w.call(name, kinds[0], *pairs))
+        out = parts[0]
+        if self.lanes < size:
+            return self._resized(kinds[0], out, 0, size, self.lanes)
+        for k, part in enumerate(parts[1:], 2):
+            # Parts are joined two at a time: <size * (k - 1)> and <size>, widened alike.
+            before = vector("float", size * (k - 1))
+            wide = self._resized(kinds[0], part, 0, size, size * (k - 1))
+            order = ", ".join(f"i32 {i}" for i in range(size * k))
+            both = f"{before} {out}, {before} {wide}"
+            out = self.w.let(f"shufflevector {both}, <{size * k} x i32> <{order}>")
+        return out
+
+    def _resized(self, kind: str, a: str, first: int, width: int, to: int) -> str:
+        """Lanes of a vector from `first` on, as many as wanted."""
+        if width == to:
+            return a
+        picks = [i if i < width else -1 for i in range(first, first + to)]
+        order = ", ".join("i32 poison" if i < 0 else f"i32 {i}" for i in picks)
+        both = f"{kind} {a}, {kind} poison"
+        return self.w.let(f"shufflevector {both}, <{to} x i32> <{order}>")
+
+    def _lookup_memory(self, table: Table, index: str) -> list[str]:
+        columns = list(zip(*table, strict=True))
+        values = ", ".join(
+            f"float {constant(DType.FLOAT32, x)}" for column in columns for x in column
+        )
+        kind, rows = f"[{len(columns) * len(table)} x float]", len(table)
+        name = self.w.table(kind, values)
+        low = self.iand(index, len(columns) - 1)
+        out = ["poison"] * rows
+        for lane in range(self.lanes or 1):
+            one = low
+            if self.lanes is not None:
+                one = self.w.let(f"extractelement {self.int} {low}, i32 {lane}")
+            start = self.w.let(f"mul i32 {one}, {rows}")
+            for k in range(rows):
+                at = self.w.let(f"add i32 {start}, {k}")
+                place = self.w.let(f"getelementptr float, ptr {name}, i32 {at}")
+                item = self.w.let(f"load float, ptr {place}, align 4")
+                if self.lanes is not None:
+                    joined = f"{self.float} {out[k]}, float {item}, i32 {lane}"
+                    item = self.w.let(f"insertelement {joined}")
+                out[k] = item
+        return out
 
     def any(self, mask: str) -> str:
         """Whether the mask holds in any lane, as a scalar i1."""
@@ -274,7 +348,9 @@ class Math:
         packed = self.w.let(f"bitcast {self.bool} {mask} to {whole}")
         return self.w.let(f"icmp ne {whole} {packed}, 0")
 
-    def mend(self, mask: str, values: Sequence[str], right: Callable[[], Sequence[str]]) -> list[str]:
+    def mend(
+        self, mask: str, values: Sequence[str], right: Callable[[], Sequence[str]]
+    ) -> list[str]:
         """The floats `values`, those of lanes in the mask replaced by what `right` computes.
 
         `right` runs only if the mask holds in some lane.

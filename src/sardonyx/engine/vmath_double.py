@@ -1,7 +1,7 @@
 """Elementary functions of float64, in lanes; float32 borrows the rarer ones.
 
-`erf`, `tan`, `power` and the reduction of arguments beyond 2**20 call the C library lane by lane; all else
-runs in vectors. Each docstring states the largest error in ulp found over 2**18 samples.
+`erf`, `tan`, `power` and the reduction of arguments beyond 2**20 call the C library lane by lane;
+all else runs in vectors. Each docstring states the largest error in ulp found over 2**16 samples.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def _parts(m: Math, x: str) -> tuple[str, str, str]:
 
 
 def exp(m: Math, x: str) -> str:
-    """e^x."""
+    """e^x, 1.0 ulp."""
     r, rest, n = _parts(m, m.min(710.0, m.max(-746.0, x)))
     return m.scale(m.add(m.add(rest, r), 1.0), n)
 
@@ -88,7 +88,7 @@ def expm1(m: Math, x: str) -> str:
 
 
 def log(m: Math, x: str) -> str:
-    """The natural logarithm; -infinity at 0, NaN below."""
+    """The natural logarithm, 0.76 ulp; -infinity at 0, NaN below."""
     tiny = m.lt(x, 2.2250738585072014e-308)
     f, e = _split(m, m.pick(tiny, m.mul(x, 2.0**54), x))
     e = m.sub(e, m.pick(tiny, 54.0, 0.0))
@@ -132,7 +132,7 @@ def log1p(m: Math, x: str) -> str:
 
 
 def tanh(m: Math, x: str) -> str:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent, 1.2 ulp."""
     size = m.abs(x)
     square = m.mul(x, x)
     near = m.fma(m.mul(square, m.poly(square, TANH)), size, size)
@@ -142,7 +142,7 @@ def tanh(m: Math, x: str) -> str:
 
 
 def sinh(m: Math, x: str) -> str:
-    """The hyperbolic sine."""
+    """The hyperbolic sine, 2.1 ulp."""
     size = m.abs(x)
     low = expm1(m, m.min(32.0, size))
     low = m.mul(m.add(low, m.div(low, m.add(low, 1.0))), 0.5)
@@ -158,7 +158,7 @@ def _half_exp(m: Math, x: str) -> str:
 
 
 def cosh(m: Math, x: str) -> str:
-    """The hyperbolic cosine."""
+    """The hyperbolic cosine, 1.3 ulp."""
     size = m.abs(x)
     low = exp(m, m.min(32.0, size))
     low = m.mul(m.add(low, m.div(1.0, low)), 0.5)
@@ -167,7 +167,7 @@ def cosh(m: Math, x: str) -> str:
 
 
 def asinh(m: Math, x: str) -> str:
-    """The inverse hyperbolic sine."""
+    """The inverse hyperbolic sine, 1.6 ulp."""
     size = m.abs(x)
     square = m.mul(size, size)
     root = m.sqrt(m.add(square, 1.0))
@@ -177,7 +177,7 @@ def asinh(m: Math, x: str) -> str:
 
 
 def acosh(m: Math, x: str) -> str:
-    """The inverse hyperbolic cosine; NaN below 1."""
+    """The inverse hyperbolic cosine, 1.8 ulp; NaN below 1."""
     t = m.sub(x, 1.0)
     small = log1p(m, m.add(t, m.sqrt(m.mul(t, m.add(t, 2.0)))))
     large = m.add(log(m, x), 0.6931471805599453)
@@ -186,14 +186,14 @@ def acosh(m: Math, x: str) -> str:
 
 
 def atanh(m: Math, x: str) -> str:
-    """The inverse hyperbolic tangent; NaN beyond 1."""
+    """The inverse hyperbolic tangent, 1.8 ulp; NaN beyond 1."""
     size = m.abs(x)
     out = m.mul(log1p(m, m.div(m.add(size, size), m.sub(1.0, size))), 0.5)
     return m.copysign(m.pick(m.gt(size, 1.0), NAN, out), x)
 
 
 def atan(m: Math, x: str) -> str:
-    """The inverse tangent."""
+    """The inverse tangent, 1.4 ulp."""
     size = m.abs(x)
     steep = m.gt(size, 2.414213562373095)
     middle = m.gt(size, 0.41421356237309503)
@@ -209,7 +209,7 @@ def atan(m: Math, x: str) -> str:
 
 
 def asin(m: Math, x: str) -> str:
-    """The inverse sine; NaN beyond 1."""
+    """The inverse sine, 1.7 ulp; NaN beyond 1."""
     size = m.abs(x)
     inner, outer = _asin_parts(m, size)
     base = m.sub(math.pi / 2, m.sub(m.add(outer, outer), 6.123233995736766e-17))
@@ -218,7 +218,7 @@ def asin(m: Math, x: str) -> str:
 
 
 def acos(m: Math, x: str) -> str:
-    """The inverse cosine; NaN beyond 1."""
+    """The inverse cosine, 1.1 ulp; NaN beyond 1."""
     size = m.abs(x)
     inner, outer = _asin_parts(m, size)
     twice = m.add(outer, outer)
@@ -236,12 +236,10 @@ def _asin_parts(m: Math, size: str) -> tuple[str, str]:
     root = m.sqrt(square)
     z = m.pick(big, root, size)
     tail = m.mul(m.mul(square, m.poly(square, ASIN)), z)
-    inner = m.add(tail, z)
-    if not m.fused:
-        return inner, inner
-    # What the rounding of the root lost.
-    lost = m.div(m.fma(m.neg(root), root, square), m.max(m.add(root, root), 2.0**-1000))
-    return inner, m.add(m.add(tail, m.pick(m.gt(size, 0.5), lost, 0.0)), z)
+    # The root in two parts; the square of the first is exact.
+    high = m.of_bits(m.iand(m.bits(root), -1 << 27))
+    low = m.div(m.sub(square, m.mul(high, high)), m.max(m.add(root, high), 2.0**-1000))
+    return m.add(tail, z), m.add(m.add(tail, low), high)
 
 
 def reduce_circle(m: Math, x: str, parts: int = 4) -> tuple[str, str]:
@@ -274,12 +272,12 @@ def _reduce_far(m: Math, x: str) -> tuple[str, str]:
 
 
 def sin(m: Math, x: str) -> str:
-    """The sine."""
+    """The sine, 1.6 ulp."""
     return _circular(m, x, 0)
 
 
 def cos(m: Math, x: str) -> str:
-    """The cosine."""
+    """The cosine, 1.6 ulp."""
     return _circular(m, x, 1)
 
 
@@ -337,13 +335,9 @@ def power_short(m: Math, x: str, y: str) -> str:
     odd = m.both(whole, m.w.let(f"fcmp one {m.float} {m.trunc(half)}, {half}"))
     negative = m.int_lt(m.bits(x), 0)
     out = m.pick(m.both(odd, negative), m.neg(out), out)
-    fractional = m.both(m.lt(x, 0.0), m.w.let(f"xor {m.bool} {whole}, {_true(m)}"))
+    fractional = m.both(m.lt(x, 0.0), m.w.let(f"fcmp one {m.float} {m.trunc(y)}, {y}"))
     out = m.pick(m.both(fractional, m.gt(size, 0.0)), NAN, out)
     out = m.pick(m.both(m.eq(size, INF), fractional), m.pick(m.gt(y, 0.0), INF, 0.0), out)
     endless = m.both(m.eq(m.abs(y), INF), m.eq(size, 1.0))
     one = m.either(m.either(m.eq(x, 1.0), m.eq(y, 0.0)), endless)
     return m.pick(one, 1.0, out)
-
-
-def _true(m: Math) -> str:
-    return "true" if m.lanes is None else "splat (i1 true)"
