@@ -204,3 +204,118 @@ def depthwise(
     closed = pointwise("out", (b, h, v, c), flat(dims, (b, h, v, c)), value, sizes)
     ordered = [arrays[key].reshape(-1) for key in closed.params]
     return Case(closed, ordered, wanted.reshape(-1), [env[s] for s in closed.symbols])
+
+
+def _zero(key: str, kind: DType, which: str | None, at: Mapping[str, Expr]) -> Expr | None:
+    if which is None:
+        return None
+    return cast(load(key, [at[which]], kind), DType.INT32)
+
+
+def matmul_bytes(
+    m: Dim, n: Dim, k: Dim, kinds: tuple[DType, DType], zeros: tuple[str | None, str | None], *,
+    batch: int | None = None, env: Mapping[Expr, int] | None = None, seed: int = 0,
+) -> Case:  # fmt: skip
+    """A product of bytes less zero points: None, "one" for all, one for "rows" or "columns"."""
+    env = dict(env or {})
+    rng = np.random.default_rng(seed)
+    size = {d: env[d] if isinstance(d, Expr) else d for d in (m, n, k)}
+    lead = () if batch is None else (batch,)
+    a = values(rng, (*lead, size[m], size[k]), kinds[0])
+    w = values(rng, (*lead, size[k], size[n]), kinds[1])
+    b_, (m_, n_, k_) = tuple(map(fresh, lead)), map(fresh, (m, n, k))
+    left = cast(load("a", [flat((*lead, m, k), (*b_, m_, k_))], kinds[0]), DType.INT32)
+    right = cast(load("w", [flat((*lead, k, n), (*b_, k_, n_))], kinds[1]), DType.INT32)
+    arrays, dims = {"a": a, "w": w}, {"a": (*lead, m, k), "w": (*lead, k, n)}
+    wide = [a.astype(np.int64), w.astype(np.int64)]
+    places = {"one": const(0), "rows": m_, "columns": n_}
+    found = []
+    for i, which in enumerate(zeros):
+        key, count = f"zero{i}", {"rows": size[m], "columns": size[n]}.get(which or "", 1)
+        zero = _zero(key, kinds[i], which, places)
+        found.append(zero)
+        if zero is not None:
+            arrays[key] = values(rng, (count,), kinds[i])
+            dims[key] = (m if which == "rows" else n if which == "columns" else 1,)
+            shift = arrays[key].astype(np.int64)
+            wide[i] = wide[i] - (shift[:, None] if which == "rows" else shift)
+    left, right = (e if z is None else e - z for e, z in zip((left, right), found, strict=True))
+    wanted = np.matmul(wide[0], wide[1])
+    acc = scalar("acc", DType.INT32)
+    store = Store(0, flat((*lead, m, n), (*b_, m_, n_)), acc)
+    arrays["out"], dims["out"] = np.zeros(wanted.shape, np.int32), (*lead, m, n)
+    contract = Contract(b_, (m_,), (n_,), (k_,), acc, left, right, (store,))
+    return finish_case(contract, arrays, dims, env, wanted)
+
+
+def conv_bytes(
+    images: Dim, channels: int, filters: int, side: tuple[int, int], window: Window,
+    kinds: tuple[DType, DType], *, env: Mapping[Expr, int] | None = None, seed: int = 0,
+) -> Case:  # fmt: skip
+    """A channels-last convolution of bytes less zero points, outside the image nothing."""
+    env = dict(env or {})
+    rng = np.random.default_rng(seed)
+    height, width = side
+    t, s, p = window.taps, window.step, window.pad
+    count = env[images] if isinstance(images, Expr) else images
+    oh, ow = ((d + 2 * p - t) // s + 1 for d in side)
+    x = values(rng, (count, height, width, channels), kinds[0])
+    w = values(rng, (filters, channels, t, t), kinds[1])
+    zero_x, zero_w = values(rng, (1,), kinds[0]), values(rng, (filters,), kinds[1])
+    centred = x.astype(np.int64) - int(zero_x[0])
+    padded = np.pad(centred, ((0, 0), (p, p), (p, p), (0, 0)))
+    taps = np.lib.stride_tricks.sliding_window_view(padded, (t, t), (1, 2))[:, ::s, ::s]
+    weights = w.astype(np.int64) - zero_w.astype(np.int64)[:, None, None, None]
+    wanted = np.einsum("nhwcij,fcij->nhwf", taps, weights)
+    b, h, v, f, i, j, c = map(fresh, (images, oh, ow, filters, t, t, channels))
+    y_at, x_at = h * s + i - p, v * s + j - p
+    inside = const(True, DType.BOOL)
+    for at, extent in ((y_at, height), (x_at, width)):
+        inside = binary("and", inside, binary("le", const(0), at))
+        inside = binary("and", inside, binary("lt", at, const(extent)))
+    dims: tuple[Dim, ...] = (images, height, width, channels)
+    element = cast(load("x", [flat(dims, (b, y_at, x_at, c))], kinds[0]), DType.INT32)
+    left = where(inside, element - cast(load("zx", [0], kinds[0]), DType.INT32), 0)
+    right = cast(load("w", [flat(w.shape, (f, c, i, j))], kinds[1]), DType.INT32)
+    right = right - cast(load("zw", [f], kinds[1]), DType.INT32)
+    acc = scalar("acc", DType.INT32)
+    store = Store(0, flat((images, oh, ow, filters), (b, h, v, f)), acc)
+    contract = Contract((), (b, h, v), (f,), (i, j, c), acc, left, right, (store,))
+    arrays = {"x": x, "w": w, "zx": zero_x, "zw": zero_w, "out": np.zeros(wanted.shape, np.int32)}
+    return finish_case(contract, arrays, {"x": dims, "out": (images, oh, ow, filters)}, env, wanted)
+
+
+def pool(
+    images: Dim, channels: int, side: tuple[int, int], window: Window, op: str, *,
+    env: Mapping[Expr, int] | None = None, seed: int = 0,
+) -> Case:  # fmt: skip
+    """The sum or the maximum over a window of every channel, channels last."""
+    env = dict(env or {})
+    rng = np.random.default_rng(seed)
+    height, width = side
+    t, s, p = window.taps, window.step, window.pad
+    count = env[images] if isinstance(images, Expr) else images
+    oh, ow = ((d + 2 * p - t) // s + 1 for d in side)
+    x = rng.standard_normal((count, height, width, channels)).astype(np.float32)
+    nothing = 0.0 if op == "add" else float("-inf")
+    padded = np.pad(x.astype(np.float64), ((0, 0), (p, p), (p, p), (0, 0)), constant_values=nothing)
+    taps = np.lib.stride_tricks.sliding_window_view(padded, (t, t), (1, 2))[:, ::s, ::s]
+    wanted = taps.sum((-2, -1)) if op == "add" else taps.max((-2, -1))
+    b, h, v, c = map(fresh, (images, oh, ow, channels))
+
+    def term(i: Expr, j: Expr) -> Expr:
+        y_at, x_at = h * s + i - p, v * s + j - p
+        inside = const(True, DType.BOOL)
+        for at, extent in ((y_at, height), (x_at, width)):
+            inside = binary("and", inside, binary("le", const(0), at))
+            inside = binary("and", inside, binary("lt", at, const(extent)))
+        index = flat((images, height, width, channels), (b, y_at, x_at, c))
+        return where(inside, load("x", [index], DType.FLOAT32), nothing)
+
+    value = reduce(op, t, lambda i: reduce(op, t, lambda j: term(i, j)))
+    dims = (images, oh, ow, channels)
+    arrays = {"x": x, "out": np.zeros(wanted.shape, np.float32)}
+    sizes = sized(arrays, env, {"x": (images, height, width, channels), "out": dims})
+    closed = pointwise("out", (b, h, v, c), flat(dims, (b, h, v, c)), value, sizes)
+    ordered = [arrays[key].reshape(-1) for key in closed.params]
+    return Case(closed, ordered, wanted.reshape(-1), [env[s] for s in closed.symbols])

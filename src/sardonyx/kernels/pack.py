@@ -144,7 +144,7 @@ class RowNumber:
 
     def __init__(self, m: tuple[Expr, ...], flat: Expr, prefix: str) -> None:
         self.m, self.flat = m, flat
-        self.whole = scalar(f"{prefix}_row", flat.dtype)
+        self.whole = scalar(f"{prefix}_number", flat.dtype)
         self.parts = parts(m, self.whole)
         self.names = {v: scalar(f"{prefix}_m{n}", v.dtype) for n, v in enumerate(m)}
         known = {v: e for v, e in self.parts.items() if e is self.whole or e.is_const}

@@ -103,7 +103,7 @@ class Task:
     def take(self, elements: int, dtype: DType | None = None) -> int:
         """The number of new scratch of that many elements, of the sum's type if none is given."""
         n = self.next_scratch + len(self.scratch)
-        self.scratch.append(Buffer(n, dtype or self.dtype, const(elements), "out", "thread"))
+        self.scratch.append(Buffer(n, dtype or self.dtype, const(elements), space="thread"))
         return n
 
     @property
