@@ -17,6 +17,12 @@ from sardonyx.graph.ir import Graph, subgraphs
 from sardonyx.graph.op import Op
 
 LEVELS = ("exact", "rounding", "reduction")
+# Cases whose outputs were copied from a print of four digits.
+PRINTED = (
+    "test_averagepool_2d_ceil_last_window_starts_on_pad",
+    "test_gridsample_bicubic",
+    "test_roialign_*",
+)
 
 
 @functools.cache
@@ -74,6 +80,8 @@ def ops_of(graph: Graph) -> Iterator[Op]:
 
 def bounds(level: str, dtype: DType) -> tuple[float, float]:
     """The relative and absolute error allowed of an element."""
+    if level == "printed":
+        return 1e-3, 1e-4
     if level == "exact" or not (dtype.is_float or dtype.is_complex):
         return 0.0, 0.0
     if dtype.bits <= 8:
@@ -82,6 +90,11 @@ def bounds(level: str, dtype: DType) -> tuple[float, float]:
     eps = float(ml_dtypes.finfo(base.numpy).eps)  # type: ignore[no-untyped-call]
     eps = max(eps, float(np.finfo(np.float32).eps))
     return (16 * eps, 1e-6) if level == "rounding" else (128 * eps, 1e-5)
+
+
+def printed(name: str) -> bool:
+    """Whether the case's outputs have four digits only."""
+    return any(fnmatchcase(name, pattern) for pattern in PRINTED)
 
 
 def check(found: Any, wanted: Any, level: str) -> None:

@@ -6,18 +6,25 @@ Only the chosen side of a `where` is evaluated, and a load outside its buffer fa
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from conformance import node_cases
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, load
+from sardonyx.core.expr import Expr, const, evaluate, load, symbol
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Operand
+from sardonyx.graph.op import Op, Operand, as_arrays, loop_index
+from sardonyx.graph.type import elements
+from sardonyx.ops.shapes import assumptions
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
+Env = dict[Expr, int]
+
+SAMPLE = 24
 
 UNARY: dict[str, Function] = {
     "neg": np.negative,
@@ -169,3 +176,78 @@ class Frame:
 def scalar(value: Any, dtype: DType) -> Any:
     """A number as a numpy scalar of a dtype."""
     return np.array(value).astype(dtype.numpy)[()]
+
+
+def typed(arrays: Sequence[Any], symbols: bool) -> tuple[list[Type | None], Env]:
+    """The inputs' types, small integers known; dims as symbols where asked for."""
+    env: Env = {}
+    types: list[Type | None] = []
+    for n, array in enumerate(arrays):
+        if array is None:
+            types.append(None)
+            continue
+        dtype = DType.from_numpy(array.dtype)
+        value = elements(array, dtype)
+        dims = [const(extent) for extent in array.shape]
+        if symbols and (value is None or array.ndim > 1):
+            value = None
+            # The last dim of a list of subscripts says how many there are, so it is a number.
+            free = array.shape[:-1] if n and dtype.is_int else array.shape
+            for axis, extent in enumerate(free):
+                dims[axis] = (
+                    symbol(f"n{n}a{axis}") if extent > 1 else const(extent)
+                )
+            env.update(zip(dims, array.shape, strict=True))
+        types.append(Type(dtype, tuple(dims), value))
+    return types, {d: extent for d, extent in env.items() if not d.is_const}
+
+
+def check(op: Op, arrays: Sequence[Any], symbols: bool) -> int:
+    """Compares the elements of every output; the number of elements compared."""
+    types, env = typed(arrays, symbols)
+    with assumptions() as pairs:
+        made = op.infer(*types)
+    made = made if isinstance(made, tuple) else (made,)
+    with np.errstate(all="ignore"):
+        wanted = as_arrays(op.reference(*arrays))
+    for a, b in pairs:
+        assert evaluate(a, env) == evaluate(b, env), f"{a} is not {b}"
+    compared = 0
+    for which, (out, array) in enumerate(zip(made, wanted, strict=False)):
+        compared += compare(op, which, out, types, arrays, env, array)
+    return compared
+
+
+def compare(
+    op: Op,
+    which: int,
+    out: Type,
+    types: Sequence[Type | None],
+    arrays: Sequence[Any],
+    env: Env,
+    wanted: Any,
+) -> int:
+    """Compares a sample of one output's elements."""
+    assert out.shape is not None
+    operands = [None if t is None else Loaded(n, t) for n, t in enumerate(types)]
+    idx = loop_index(out.shape)
+    try:
+        e = op.at_output(which, idx, *operands)
+    except NotImplementedError:
+        return 0
+    assert e.dtype is out.dtype
+    dims = tuple(evaluate(d, env) for d in out.shape)
+    assert dims == wanted.shape
+    buffers = [np.asarray(a) for a in arrays]
+    rng = np.random.default_rng(zlib.crc32(repr(op).encode()))
+    count = min(int(wanted.size), SAMPLE)
+    places = rng.permutation(int(wanted.size))[:count]
+    found = np.empty(count, wanted.dtype)
+    with np.errstate(all="ignore"):
+        for n, place in enumerate(places):
+            at = np.unravel_index(int(place), dims) if dims else ()
+            binding: dict[Expr, Any] = {v: np.int64(i) for v, i in env.items()}
+            binding.update(zip(idx, map(np.int64, at), strict=True))
+            found[n] = Frame(binding, buffers).value(e)
+    node_cases.check(found, wanted.reshape(-1)[places], op.tolerance)
+    return count

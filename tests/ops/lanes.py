@@ -43,7 +43,10 @@ _erf = np.frompyfunc(__import__("math").erf, 1, 1)
 _UNARY: dict[str, Callable[..., Any]] = {
     "neg": np.negative, "abs": np.abs, "exp": np.exp, "log": np.log, "sqrt": np.sqrt,
     "rsqrt": lambda a: 1 / np.sqrt(a), "tanh": np.tanh, "sin": np.sin, "cos": np.cos,
-    "sigmoid": lambda a: 1 / (1 + np.exp(-a)), "floor": np.floor, "ceil": np.ceil,
+    "sigmoid": lambda a: np.where(a < 0, np.exp(a), 1) / (1 + np.exp(-np.abs(a))),
+    "tan": np.tan, "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh,
+    "cosh": np.cosh, "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh,
+    "floor": np.floor, "ceil": np.ceil,
     "round": np.rint, "trunc": np.trunc, "sign": np.sign, "not": np.logical_not,
     "isnan": np.isnan, "isinf": np.isinf, "bitnot": np.invert,
     "erf": lambda a: np.asarray(_erf(a), np.asarray(a).dtype),
@@ -83,7 +86,7 @@ def _value(x: Expr, memo: Env, env: Env, arrays: Sequence[Array]) -> Any:
         return np.where(*args)
     if x.op == "cast":
         return np.asarray(args[0]).astype(x.dtype.numpy)
-    if x.op in _UNARY and len(args) == 1:
+    if len(args) == 1:
         return _UNARY[x.op](args[0])
     out = args[0]
     for a in args[1:]:

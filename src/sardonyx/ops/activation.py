@@ -25,7 +25,7 @@ from sardonyx.ops.element import (
     widen,
 )
 from sardonyx.ops.shapes import common_dtype, like, refuse, same_shape
-from sardonyx.ops.unary import erf
+from sardonyx.ops.unary import erfc
 
 
 class Relu(Unary):
@@ -209,7 +209,7 @@ class Gelu(Unary):
         if self.approximate == "tanh":
             inner = x * number(math.sqrt(2 / math.pi)) * (1 + number(0.044715) * x * x)
             return x * number(0.5) * (1 + np.tanh(inner))
-        return x * number(0.5) * (1 + erf(x * number(math.sqrt(0.5))))
+        return x * number(0.5) * erfc(x * number(-math.sqrt(0.5)))
 
     def element(self, x: Expr) -> Expr:
         if self.approximate == "tanh":

@@ -74,7 +74,7 @@ class Pow(Binary):
         exponent = self._known_exponent(y)
         if exponent is not None and not x.dtype.is_int:
             return cast(_repeated(lift(base), exponent), x.dtype)
-        return cast(self.element(lift(base), lift(y.broadcast(idx))), x.dtype)
+        return cast(self.element(lift(base), lift(self.right(idx, x, y))), x.dtype)
 
     @staticmethod
     def _known_exponent(y: Operand) -> int | None:

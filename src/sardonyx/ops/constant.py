@@ -14,6 +14,7 @@ from sardonyx.core.expr import Expr, cast, const, maximum, number
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Type, tensor_type
 from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.type import constant_type
 from sardonyx.ops.element import Array, is_narrow, lift, settle, widen
 from sardonyx.ops.shapes import (
     as_index,
@@ -26,16 +27,6 @@ from sardonyx.ops.shapes import (
     refuse,
     unknown_dim,
 )
-
-_SMALL = 64
-
-
-def known_elements(tensor: Tensor, most: int = _SMALL) -> tuple[Expr, ...] | None:
-    """The elements as constants, None for a tensor of more than `most` or of text."""
-    dtype = tensor.dtype
-    if tensor.count > most or dtype.is_string or dtype.is_complex:
-        return None
-    return tuple(const(e, dtype) for e in tensor.numpy().reshape(-1).tolist())
 
 
 @dataclass(frozen=True)
@@ -83,12 +74,11 @@ def _tensor_of(op: Op) -> Tensor | SparseTensor:
 def _type_of(tensor: Tensor | SparseTensor) -> Type:
     if isinstance(tensor, SparseTensor):
         return tensor_type(tensor.dtype, tensor.dims)
-    shape = tuple(const(d) for d in tensor.shape)
-    return Type(tensor.dtype, shape, known_elements(tensor))
+    return constant_type(tensor)
 
 
 def _element(tensor: Tensor | SparseTensor, idx: Index) -> Expr:
-    values = known_elements(tensor) if isinstance(tensor, Tensor) else None
+    values = constant_type(tensor).value if isinstance(tensor, Tensor) else None
     if not values:
         raise NotImplementedError("the constant is read from memory")
     return choose(values, ravel(idx, idx.shape))

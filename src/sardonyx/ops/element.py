@@ -124,9 +124,13 @@ class Binary(Op, abstract=True):
         return type(self).ufunc(x, y)
 
     def at(self, idx: Index, x: Operand, y: Operand) -> Expr:
+        left, right = lift(x.broadcast(idx)), lift(self.right(idx, x, y))
+        return cast(self.element(left, right), self.result or x.dtype)
+
+    def right(self, idx: Index, x: Operand, y: Operand) -> Expr:
+        """The element of `y` that is paired with the one of `x` for output `idx`."""
         cut = len(idx) - self.behind(x.rank, y.rank)
-        right = y.broadcast(Index(idx[:cut], idx.shape[:cut]))
-        return cast(self.element(lift(x.broadcast(idx)), lift(right)), self.result or x.dtype)
+        return y.broadcast(Index(idx[:cut], idx.shape[:cut]))
 
     def element(self, x: Expr, y: Expr) -> Expr:
         """The operation on one pair of elements."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ import numpy as np
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Op
-from sardonyx.graph.run import elements
 from sardonyx.ops.reshape import Reshape, Transpose
 
 
@@ -36,10 +34,7 @@ class Body:
 
     def constant(self, array: Any) -> Value:
         """An initializer, its elements known to inference where they are few."""
-        tensor = Tensor.of(np.asarray(array))
-        made = self.graph.constant(tensor, self.graph.fresh_name(self.stem))
-        made.type = replace(made.type, value=elements(tensor.numpy(), tensor.dtype))
-        return made
+        return self.graph.constant(Tensor.of(np.asarray(array)), f"{self.stem}_constant")
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
         """`x` in another shape, in which 0 keeps a dim and -1 takes what is left."""

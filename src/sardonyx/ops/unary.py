@@ -213,6 +213,14 @@ def erf(x: Array) -> Array:
     return np.asarray(_erf(x.astype(np.float64))).astype(x.dtype)
 
 
+_erfc = np.frompyfunc(math.erfc, 1, 1)
+
+
+def erfc(x: Array) -> Array:
+    """1 - erf(x), without cancellation."""
+    return np.asarray(_erfc(x.astype(np.float64))).astype(x.dtype)
+
+
 class Erf(Unary):
     """The error function."""
 
