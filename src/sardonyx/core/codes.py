@@ -257,6 +257,16 @@ FEEDS = {
         "An entry was asked for that was never added to the options.",
         "Add it first, or use the name that was added.",
     ),
+    "E0254": Explanation(
+        "loading was cancelled",
+        "The session's options asked for loading to stop, and it did.",
+        "Load the model again without asking for it to stop.",
+    ),
+    "E0255": Explanation(
+        "no model given",
+        "A session was made without a model.",
+        "Pass a path, the bytes of a model, or a graph.",
+    ),
 }
 
 LIMITS = {
