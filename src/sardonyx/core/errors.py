@@ -138,7 +138,8 @@ class SardonyxError(Exception):
 
     def _place(self) -> str:
         parts = [self.file, self.where]
-        parts.append(f"tensor `{self.tensor}`" if self.tensor is not None else None)
+        told = self.tensor is None or f"`{self.tensor}`" in self.message
+        parts.append(None if told else f"tensor `{self.tensor}`")
         if self.node is not None:
             parts.append(f"node `{self.node}`" + (f" ({self.op})" if self.op else ""))
         elif self.op is not None:

@@ -74,7 +74,7 @@ class Bound:
         self.entry: Entry | None = None
         self._fresh: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
         self._values: dict[Value, Any] = {}
-        self._given: dict[Value, Array] = {}
+        self._given: dict[Value, Any] = {}
         self.segments = _segments(owner.running)
         for v, n in owner.index.items():
             if owner.weights.has(v):
@@ -101,7 +101,7 @@ class Bound:
         segment.records = records
         segment.threads = self.owner.pool.threads if busy else 1
 
-    def feed(self, feeds: Sequence[Array]) -> None:
+    def feed(self, feeds: Sequence[Any]) -> None:
         """Points the table at the inputs, the arena and fresh outputs."""
         owner = self.owner
         memory = owner.memory(self.size)
@@ -114,7 +114,8 @@ class Bound:
         self._given = {}
         for v, array in zip(owner.graph.inputs, feeds, strict=True):
             self._given[v] = array
-            self.table[owner.index[v]] = address(array)
+            if isinstance(array, np.ndarray):
+                self.table[owner.index[v]] = address(array)
         if len(self.env) > len(self.fixed):
             self.env = dict(self.fixed)
         self._values.clear()

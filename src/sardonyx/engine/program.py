@@ -54,7 +54,7 @@ class Program:
         natives = [s for s in self.steps if isinstance(s, Launch)]
         self.pool = Pool(threads, self.scratch_bytes)
         self._lock = threading.Lock()
-        self._bound: OrderedDict[tuple[tuple[int, ...], ...], Bound] = OrderedDict()
+        self._bound: OrderedDict[tuple[tuple[int, ...] | None, ...], Bound] = OrderedDict()
         self._memory = aligned(0)
         self._base = address(self._memory)
         self.running: list[Launch | Host] = []
@@ -108,11 +108,11 @@ class Program:
         """The private memory each thread needs, in bytes."""
         return max((s.scratch for s in self.steps if isinstance(s, Launch)), default=0)
 
-    def run(self, feeds: Sequence[Array], abort: Callable[[], bool] | None = None) -> list[Any]:
+    def run(self, feeds: Sequence[Any], abort: Callable[[], bool] | None = None) -> list[Any]:
         """The outputs for arrays in the order of the graph's inputs, of the declared dtypes.
 
-        Arrays are C-contiguous. `abort()` is asked between native segments. Raises ShapeMismatch,
-        LimitExceeded, Terminated.
+        Arrays are C-contiguous; sequences are lists, absent optionals None. `abort()` is asked
+        between native segments. Raises ShapeMismatch, LimitExceeded, Terminated.
         """
         with self._lock:
             bound = self._bind(feeds)
@@ -141,12 +141,13 @@ class Program:
         finally:
             self._lock.release()
 
-    def _bind(self, feeds: Sequence[Array]) -> Bound:
-        key = tuple(x.shape for x in feeds)
+    def _bind(self, feeds: Sequence[Any]) -> Bound:
+        key = tuple(getattr(x, "shape", None) for x in feeds)
         found = self._bound.get(key)
         if found is None:
-            names = (v.name for v in self.graph.inputs)
-            env = bind(self.graph.inputs, dict(zip(names, key, strict=True)), self.graph.assumed)
+            fed = zip(self.graph.inputs, key, strict=True)
+            shapes = {v.name: shape for v, shape in fed if shape is not None}
+            env = bind(self.graph.inputs, shapes, self.graph.assumed)
             found = self._bound[key] = Bound(self, env)
             if len(self._bound) > self.limits.variants:
                 self._bound.popitem(last=False)

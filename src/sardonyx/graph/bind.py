@@ -22,22 +22,22 @@ def bind(
     """
     env: Bindings = {}
     origin: dict[Expr, str] = {}
-    late: list[tuple[Expr, int, Value]] = []
+    late: list[tuple[Expr, int, Value, int]] = []
     for value, shape in _ranked(inputs, shapes):
-        for dim, given in zip(value.type.dims, shape, strict=True):
+        for axis, (dim, given) in enumerate(zip(value.type.dims, shape, strict=True)):
             if dim.op == "var":
                 known = env.setdefault(dim, given)
                 if known != given:
                     raise _two_values(dim, known, origin[dim], given, value, shape)
                 origin.setdefault(dim, value.name)
             else:
-                late.append((dim, given, value))
-    for dim, given, value in late:
+                late.append((dim, given, value, axis))
+    for dim, given, value, axis in late:
         wanted = number(dim) if dim.is_const else _evaluate(dim, env)
         if wanted is not None and wanted != given:
-            raise _mismatch("E0205", f"has {given} where the model wants {show(dim)}"
-                            + ("" if dim.is_const else f" = {wanted}"), value,
-                            shapes[value.name])  # fmt: skip
+            size = str(wanted) if dim.is_const else f"{show(dim)} = {wanted}"
+            what = f"has {given} in dim {axis} where the model wants {size}"
+            raise _mismatch("E0205", what, value, shapes[value.name])
     _check_assumed(assumed, env)
     return env
 

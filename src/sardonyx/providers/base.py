@@ -64,10 +64,14 @@ class Runnable(Protocol):
 
 
 class Provider:
-    """One way to run models. `name` is what sessions ask for, `aliases` are shorter names."""
+    """One way to run models. `name` is what sessions ask for, `aliases` are shorter names.
+
+    A provider with `reads_graph` False wants `Options.model`: the file or the bytes of the model.
+    """
 
     name: ClassVar[str] = ""
     aliases: ClassVar[tuple[str, ...]] = ()
+    reads_graph: ClassVar[bool] = True
 
     def missing(self) -> str | None:
         """What has to be done before it can be used ("pip install ..."), None when it can."""

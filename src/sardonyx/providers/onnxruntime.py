@@ -57,6 +57,7 @@ class OnnxRuntimeProvider(Provider):
 
     name = "OnnxRuntimeExecutionProvider"
     aliases = ("onnxruntime", "ort")
+    reads_graph = False
 
     def missing(self) -> str | None:
         """How to install it, where it is not."""

@@ -63,6 +63,7 @@ class OpenVinoProvider(Provider):
 
     name = "OpenVINOExecutionProvider"
     aliases = ("openvino", "ov")
+    reads_graph = False
 
     def missing(self) -> str | None:
         """How to install it, where it is not."""

@@ -1,16 +1,27 @@
 """Sessions: bind shapes, choose the provider, run; with ONNX Runtime's names."""
 
-from sardonyx.session.options import ExecutionMode, GraphOptimizationLevel, RunOptions, SessionOptions
-from sardonyx.session.session import (
-    InferenceSession,
-    IOBinding,
-    ModelMetadata,
-    NodeArg,
-    OrtValue,
-    type_name,
+from sardonyx.session.binding import IOBinding
+from sardonyx.session.describe import ModelMetadata, NodeArg, type_name
+from sardonyx.session.options import (
+    ExecutionMode,
+    ExecutionOrder,
+    GraphOptimizationLevel,
+    RunOptions,
+    SessionOptions,
 )
+from sardonyx.session.session import InferenceSession
+from sardonyx.session.value import OrtValue
 
 __all__ = [
-    "ExecutionMode", "GraphOptimizationLevel", "IOBinding", "InferenceSession", "ModelMetadata",
-    "NodeArg", "OrtValue", "RunOptions", "SessionOptions", "type_name",
-]  # fmt: skip
+    "ExecutionMode",
+    "ExecutionOrder",
+    "GraphOptimizationLevel",
+    "IOBinding",
+    "InferenceSession",
+    "ModelMetadata",
+    "NodeArg",
+    "OrtValue",
+    "RunOptions",
+    "SessionOptions",
+    "type_name",
+]

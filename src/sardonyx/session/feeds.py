@@ -3,110 +3,212 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.errors import InvalidArgument
+from sardonyx.core.errors import InvalidArgument, ShapeMismatch
 from sardonyx.graph.bind import bind
-from sardonyx.graph.ir import Graph, Value
+from sardonyx.graph.ir import Graph, Type, Value
+from sardonyx.session.arrays import Array, as_array
+from sardonyx.session.value import OrtValue
 
-Array = np.ndarray[Any, Any]
-
-
-def as_array(x: Any) -> Any:
-    """An array over anything with `__dlpack__`, `__array_interface__`, `__array__`, or a list."""
-    if isinstance(x, np.ndarray):
-        return x
-    if hasattr(x, "__array__") or hasattr(x, "__array_interface__"):
-        return np.asarray(x)
-    if hasattr(x, "__dlpack__"):
-        return np.from_dlpack(x)
-    return np.asarray(x)
+_REMEMBERED = 256
 
 
-def check_feeds(
-    graph: Graph, wanted: Mapping[str, Value], given: Mapping[str, Any]
-) -> dict[str, Any]:
-    """The feeds as contiguous arrays, defaults included; the first thing wrong is raised.
+class Feeds:
+    """The inputs of a graph: `required` must be fed, `optional` have a default."""
 
-    InvalidArgument: E0201 missing, E0202 unknown, E0203 dtype. ShapeMismatch: E0205, E0206, E0207.
-    """
-    feeds: dict[str, Any] = {}
-    for name, value in wanted.items():
-        if name not in given:
-            raise InvalidArgument(
-                "E0201", f"input `{name}` is missing", tensor=name, wanted=str(value.type),
-                where=_where(graph, value), hint=f"pass {{{name!r}: array}}",
-            )  # fmt: skip
-        feeds[name] = _checked(graph, value, given[name])
-    for name in given:
-        if name not in wanted:
-            _overridden(graph, wanted, name, given[name], feeds)
-    shapes = {n: x.shape for n, x in feeds.items() if isinstance(x, np.ndarray)}
-    bind(graph.inputs, shapes)
-    for value in graph.inputs:
-        if value.name not in feeds and value.const is not None:
-            feeds[value.name] = value.const.numpy()
-    return feeds
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.required = {v.name: v for v in graph.inputs if v.const is None}
+        self.optional = {v.name: v for v in graph.inputs if v.const is not None}
+        self._bound: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()
 
+    def check(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The feeds as contiguous arrays of the declared types; the first thing wrong is raised.
 
-def _overridden(
-    graph: Graph, wanted: Mapping[str, Value], name: str, x: Any, feeds: dict[str, Any]
-) -> None:
-    for value in graph.inputs:
-        if value.name == name:
-            feeds[name] = _checked(graph, value, x)
+        InvalidArgument: E0201 missing, E0202 unknown, E0203 type, E0233 no array. ShapeMismatch:
+        E0205, E0206, E0207.
+        """
+        self._names(given)
+        feeds = {name: self._checked(self._value(name), x) for name, x in given.items()}
+        shapes = [(n, x.shape) for n, x in feeds.items() if isinstance(x, np.ndarray)]
+        self._bind(tuple(shapes))
+        return feeds
+
+    def _value(self, name: str) -> Value:
+        found = self.required.get(name)
+        return self.optional[name] if found is None else found
+
+    def _names(self, given: Mapping[str, Any]) -> None:
+        unknown = [n for n in given if n not in self.required and n not in self.optional]
+        if unknown:
+            raise _unknown(unknown[0], (*self.required, *self.optional))
+        for name, value in self.required.items():
+            if name not in given and value.type.kind != "optional":
+                raise InvalidArgument(
+                    "E0201",
+                    f"input `{name}` is missing",
+                    tensor=name,
+                    wanted=value.type,
+                    where=place(self.graph, value),
+                    hint=f"pass {{{name!r}: array}}",
+                    file=self.graph.source or None,
+                )
+
+    def _bind(self, shapes: tuple[tuple[str, tuple[int, ...]], ...]) -> None:
+        if shapes in self._bound:
             return
-    close = difflib.get_close_matches(name, wanted, 1)
-    raise InvalidArgument(
-        "E0202", f"the model has no input `{name}`", tensor=name, wanted=", ".join(wanted),
+        try:
+            bind(self.graph.inputs, dict(shapes), self.graph.assumed)
+        except ShapeMismatch as error:
+            names = {v.name: v for v in self.graph.inputs}
+            value = names.get(error.tensor or "")
+            where = None if value is None else place(self.graph, value)
+            raise error.locate(where=where, file=self.graph.source or None) from None
+        if len(self._bound) >= _REMEMBERED:
+            self._bound.clear()
+        self._bound.add(shapes)
+
+    def _checked(self, value: Value, x: Any) -> Any:
+        try:
+            return _read(value.type, x)
+        except _Refused as refused:
+            raise self._refusal(value, refused.args[0], refused.args[1]) from None
+        except InvalidArgument as error:
+            raise error.locate(
+                tensor=value.name,
+                wanted=value.type,
+                where=place(self.graph, value),
+                file=self.graph.source or None,
+            ) from error.__cause__
+
+    def _refusal(self, value: Value, given: str, hint: str | None) -> InvalidArgument:
+        kind = given.partition("[")[0]
+        wanted = value.type.dtype if value.type.kind == "tensor" else value.type
+        return InvalidArgument(
+            "E0203",
+            f"input `{value.name}` is {kind}, the model wants {wanted}",
+            tensor=value.name,
+            given=given,
+            wanted=value.type,
+            where=place(self.graph, value),
+            file=self.graph.source or None,
+            hint=hint,
+        )
+
+
+class _Refused(Exception):  # noqa: N818 - carried a few lines up, never out
+    """What was given, and what to do about it."""
+
+
+def _unknown(name: str, known: Iterable[str]) -> InvalidArgument:
+    names = list(known)
+    close = difflib.get_close_matches(name, names, 1)
+    return InvalidArgument(
+        "E0202",
+        f"the model has no input `{name}`",
+        given=name,
+        wanted=", ".join(names),
         hint=f"did you mean `{close[0]}`?" if close else None,
-    )  # fmt: skip
+    )
 
 
-def _checked(graph: Graph, value: Value, x: Any) -> Any:
-    if value.type.kind != "tensor":
-        return x.numpy() if hasattr(x, "numpy") and not isinstance(x, np.ndarray) else x
+def _read(t: Type, x: Any) -> Any:
+    if isinstance(x, OrtValue):
+        x = x.content
+    if t.kind == "optional":
+        return None if x is None else _read(t.elem or Type(), x)
+    if t.kind == "sequence":
+        if not isinstance(x, list | tuple):
+            raise _Refused(type(x).__name__, "pass a list of arrays")
+        return [_read(t.elem or Type(), item) for item in x]
+    if t.kind != "tensor":
+        return x
+    if x is None:
+        raise _Refused("None", "pass an array")
+    return _tensor(t.dtype, x)
+
+
+def _tensor(wanted: DType | None, x: Any) -> Array:
     array = as_array(x)
-    declared = value.type.dtype
-    if declared is None:
-        return array
-    if declared.is_string:
-        return array.astype(object) if array.dtype.kind in "USTO" else _refuse(graph, value, array)
-    if array.dtype != declared.numpy:
-        if array.dtype.newbyteorder("=") != declared.numpy:
-            _refuse(graph, value, array)
-        array = array.astype(declared.numpy)
-    return array if array.flags.c_contiguous and array.flags.aligned else np.array(array, order="C")
+    if wanted is None:
+        return _settled(array)
+    if wanted.is_string:
+        return _strings(array)
+    if array.dtype == wanted.numpy:
+        return _settled(array)
+    if array.dtype.newbyteorder("=") == wanted.numpy:
+        return array.astype(wanted.numpy)
+    if _bare(x) and _holds(wanted, array):
+        return array.astype(wanted.numpy)
+    raise _Refused(_told(array), f"pass x.astype({_numpy_name(wanted)})")
 
 
-def _refuse(graph: Graph, value: Value, array: Array) -> Any:
-    wanted = value.type.dtype
+def _settled(array: Array) -> Array:
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else np.array(array, order="C")
+
+
+def _strings(array: Array) -> Array:
+    if array.dtype.kind == "S":
+        return np.char.decode(array, "utf-8").astype(object)
+    if array.dtype.kind not in "UTO":
+        raise _Refused(_told(array), "pass an array of str")
+    found = array.astype(object)
+    if array.dtype.kind == "O":
+        flat = [_text(item) for item in found.reshape(-1)]
+        found = np.empty(found.shape, object)
+        found.reshape(-1)[:] = flat
+    return found
+
+
+def _text(item: Any) -> str:
+    if isinstance(item, bytes):
+        return item.decode("utf-8", "surrogateescape")
+    if not isinstance(item, str):
+        raise _Refused(f"an array with a {type(item).__name__}", "pass an array of str")
+    return item
+
+
+def _bare(x: Any) -> bool:
+    """Whether x is Python numbers in lists, which have no type of their own."""
+    while isinstance(x, list | tuple) and x:
+        x = x[0]
+    return isinstance(x, bool | int | float | list | tuple) and not isinstance(x, np.generic)
+
+
+def _holds(wanted: DType, array: Array) -> bool:
+    if array.dtype.kind not in "biuf":
+        return False
+    if wanted.is_float or wanted.is_complex or not array.size:
+        return True
+    if array.dtype.kind == "f" or wanted.is_bool:
+        return array.dtype.kind == "b"
+    return bool(np.all(array.astype(wanted.numpy).astype(array.dtype) == array))
+
+
+def _told(array: Array) -> str:
     try:
         given = str(DType.from_numpy(array.dtype))
     except InvalidArgument:
         given = str(array.dtype)
-    shape = ",".join(map(str, array.shape))
-    raise InvalidArgument(
-        "E0203", f"input `{value.name}` is {given}, the model wants {wanted}",
-        tensor=value.name, given=f"{given}[{shape}]", wanted=str(value.type),
-        where=_where(graph, value), hint=f"pass x.astype({_numpy_name(wanted)})",
-    )  # fmt: skip
+    return f"{given}[{','.join(map(str, array.shape))}]"
 
 
-def _numpy_name(dtype: DType | None) -> str:
-    if dtype is None or dtype.is_string:
-        return "object"
+def _numpy_name(dtype: DType) -> str:
     module = "np" if dtype.numpy.type.__module__ == "numpy" else "ml_dtypes"
     return f"{module}.{dtype.numpy.name}"
 
 
-def _where(graph: Graph, value: Value) -> str:
+def place(graph: Graph, value: Value) -> str:
+    """`input 0, first used by node 3 (the one named so)`."""
     where = f"input {graph.inputs.index(value)}"
-    first = next(iter(value.uses), None)
-    if first is not None:
-        where += f", first used by node {graph.nodes.index(first)} `{first.name}`"
+    used = {node: n for n, node in enumerate(graph.nodes) if node in value.uses}
+    if used:
+        first, n = next(iter(used.items()))
+        where += f", first used by node {n}" + (f" `{first.name}`" if first.name else "")
     return where

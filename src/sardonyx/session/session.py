@@ -7,137 +7,233 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from sardonyx.core import knobs
-from sardonyx.core.errors import InvalidArgument, UsageError
-from sardonyx.core.expr import Expr, name_of, show
+from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError
 from sardonyx.core.limits import Limits
-from sardonyx.session.feeds import as_array, check_feeds
 from sardonyx.formats import load, to_bytes
-from sardonyx.graph.ir import Graph, Type, Value
-from sardonyx.session.options import RunOptions, SessionOptions
+from sardonyx.graph.clone import clone
+from sardonyx.graph.ir import Graph
 from sardonyx.passes.infer import infer
-from sardonyx.providers.base import Gap, Options, Runnable
-from sardonyx.providers.registry import find
+from sardonyx.providers.base import Gap, Options, Provider, Runnable
+from sardonyx.session.binding import IOBinding
+from sardonyx.session.choose import Providers, choose
+from sardonyx.session.describe import ModelMetadata, NodeArg, metadata, node_arg
+from sardonyx.session.feeds import Feeds
+from sardonyx.session.options import GraphOptimizationLevel, RunOptions, SessionOptions
+from sardonyx.session.settle import settle, write_optimized
+from sardonyx.session.value import OrtValue
 
-Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True)
-class NodeArg:
-    """An input or output: `name`, `type` such as `tensor(float)`, `shape` of integers, symbol
-    names and (where nothing is known) None.
-    """
-
-    name: str
-    type: str
-    shape: list[int | str | None] | None
-
-
-@dataclass(frozen=True)
-class ModelMetadata:
-    """What the model says about itself."""
-
-    graph_name: str
-    description: str
-    domain: str = ""
-    graph_description: str = ""
-    producer_name: str = ""
-    version: int = 0
-    custom_metadata_map: Mapping[str, str] = field(default_factory=dict)
+ProviderOptions = Sequence[Mapping[str, Any]]
 
 
 class InferenceSession:
-    """A model ready to run. Thread-safe; picklable when made from a path.
+    """A model ready to run. Thread-safe, picklable, usable after a fork.
 
-    `model` is a path, bytes, a file object, an `onnx.ModelProto` or a Graph. `providers` is a
-    list of provider names or (name, options) pairs, the first one is used: nothing falls back in
-    silence. Raises NoSuchFile, InvalidProtobuf, InvalidGraph, ProviderUnavailable, LimitExceeded.
+    `path_or_bytes` is a path, bytes, a binary file object, an `onnx.ModelProto` or a Graph.
+    `providers` are names or (name, options) pairs; the first usable one runs the whole model, and
+    each one passed over is named in a UserWarning. `disabled_optimizers`, `enable_fallback` and
+    `read_config_from_model` are accepted and do nothing.
+
+    Raises NoModel, NoSuchFile, InvalidProtobuf, InvalidGraph, ProviderUnavailable, LimitExceeded.
     """
 
     def __init__(
-        self, model: Any, sess_options: SessionOptions | None = None,
-        providers: Sequence[str | tuple[str, Mapping[str, Any]]] | None = None,
-        provider_options: Sequence[Mapping[str, Any]] | None = None, *,
+        self,
+        path_or_bytes: Any,
+        sess_options: SessionOptions | None = None,
+        providers: Providers | None = None,
+        provider_options: ProviderOptions | None = None,
+        *,
         limits: Limits | None = None,
-    ) -> None:  # fmt: skip
+        disabled_optimizers: object = None,
+        enable_fallback: object = None,
+        read_config_from_model: object = None,
+    ) -> None:
+        del disabled_optimizers, enable_fallback, read_config_from_model
         self._options = sess_options or SessionOptions()
-        name, extra = _chosen(providers, provider_options)
-        self._provider = find(name)
         self._limits = limits or Limits.current()
-        self.graph: Graph = model if isinstance(model, Graph) else load(model, self._limits)
-        self._path = str(model) if isinstance(model, str) or hasattr(model, "__fspath__") else None
-        infer(self.graph, limits=self._limits)
         self._lock = threading.Lock()
-        self._runnable: Runnable = self._provider.prepare(self.graph, self._prepared(model, extra))
-        self._quick = self._runnable.quick
-        self._feeds = {v.name: v for v in self.graph.inputs if v.const is None}
-        self._outputs = [v.name for v in self.graph.outputs]
+        if self._options.cancelled:
+            raise ModelLoadCanceled("E0254", "loading was cancelled")
+        self._model = path_or_bytes
+        self.graph = self._load(path_or_bytes)
+        self._given = Feeds(self.graph)
+        self._names = {v.name: n for n, v in enumerate(self.graph.outputs)}
+        self._use(*choose(providers or self._options.providers, provider_options))
+        if self._options.optimized_model_filepath:
+            level = GraphOptimizationLevel(self._options.graph_optimization_level)
+            write_optimized(self.graph, level, self._options.optimized_model_filepath)
 
-    def _prepared(self, model: Any, extra: Mapping[str, Any]) -> Options:
-        raw: str | bytes | None = self._path
-        if raw is None and self._provider.name not in _GRAPH_PROVIDERS:
-            raw = model if isinstance(model, bytes) else to_bytes(self.graph)
+    def _load(self, model: Any) -> Graph:
+        if model is None:
+            raise NoModel("E0255", "a session needs a model", wanted="a path, bytes or a Graph")
+        graph = clone(model) if isinstance(model, Graph) else load(model, self._limits)
+        try:
+            settle(graph, self._options)
+            infer(graph, limits=self._limits)
+        except SardonyxError as error:
+            raise error.locate(file=graph.source or None) from error.__cause__
+        return graph
+
+    def _use(self, provider: Provider, extra: Mapping[str, Any]) -> None:
+        self._provider, self._extra = provider, dict(extra)
+        self._whole: Runnable | None = None
+        self._runnable = self._prepare(_without_defaults(self.graph))
+        if not self._given.optional:
+            self._whole = self._runnable
+        self._quick: Callable[[Mapping[str, Any]], list[Any] | None] = self._runnable.quick
+
+    def _prepare(self, graph: Graph) -> Runnable:
+        level = GraphOptimizationLevel(self._options.graph_optimization_level).passes
         threads = self._options.intra_op_num_threads or knobs.THREADS.get()
-        level = self._options.graph_optimization_level.value_name
-        return Options(threads, level, self._limits, raw, extra)
+        model = None if self._provider.reads_graph else self._encoded()
+        options = Options(threads, level, self._limits, model, self._extra)
+        try:
+            return self._provider.prepare(graph, options)
+        except SardonyxError as error:
+            raise error.locate(file=self.graph.source or None) from error.__cause__
+
+    def _encoded(self) -> str | bytes:
+        changed = self._options.free_dimensions or self._options.initializers
+        if isinstance(self._model, bytes) and not changed:
+            return self._model
+        if self.graph.source and not isinstance(self._model, Graph) and not changed:
+            return self.graph.source
+        return to_bytes(self.graph)
 
     def run(
-        self, output_names: Sequence[str] | None, input_feed: Mapping[str, Any],
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
         run_options: RunOptions | None = None,
-    ) -> list[Any]:  # fmt: skip
+    ) -> list[Any]:
         """The named outputs (all, when None) for arrays by input name.
 
         An input is anything with `__dlpack__`, `__array_interface__` or `__array__`, a list or an
         OrtValue. Raises InvalidArgument for missing, unknown or wrongly typed inputs, ShapeMismatch
         for wrong shapes, Terminated when `run_options.terminate` is set during the run.
         """
-        if output_names is None and run_options is None:
-            found = self._quick(input_feed)
-            if found is not None:
-                return found
-        feeds = check_feeds(self.graph, self._feeds, input_feed)
-        abort = None if run_options is None else (lambda: run_options.terminate)
-        found = self._runnable.run(feeds, abort)
-        if output_names is None:
-            return found
-        return [found[self._position(name)] for name in output_names]
-
-    def _position(self, name: str) -> int:
-        if name not in self._outputs:
+        if not isinstance(input_feed, Mapping):
             raise InvalidArgument(
-                "E0204", f"the model has no output `{name}`", tensor=name,
-                wanted=", ".join(self._outputs),
-            )  # fmt: skip
-        return self._outputs.index(name)
+                "E0233",
+                "the inputs are a mapping from names to arrays",
+                given=type(input_feed).__name__,
+                wanted="{" + ", ".join(f"{name!r}: array" for name in self._given.required) + "}",
+            )
+        found = self._quick(input_feed) if run_options is None else None
+        if found is None:
+            found = self._checked(input_feed, run_options)
+        if not output_names:
+            return found
+        return [found[self.output_index(name)] for name in output_names]
+
+    def _checked(self, given: Mapping[str, Any], options: RunOptions | None) -> list[Any]:
+        feeds = self._given.check(given)
+        for name in self._given.required:
+            feeds.setdefault(name, None)
+        abort = None if options is None else (lambda: options.terminate)
+        runnable = self._runnable
+        if len(feeds) > len(self._given.required):
+            runnable = self._with_defaults()
+            for name, value in self._given.optional.items():
+                if name not in feeds and value.const is not None:
+                    feeds[name] = value.const.numpy()
+        try:
+            return runnable.run(feeds, abort)
+        except SardonyxError as error:
+            raise error.locate(file=self.graph.source or None) from error.__cause__
+
+    def _with_defaults(self) -> Runnable:
+        """The model with its defaults as inputs, prepared when the first of them is replaced."""
+        with self._lock:
+            if self._whole is None:
+                self._whole = self._prepare(self.graph)
+            return self._whole
+
+    def output_index(self, name: str) -> int:
+        """The position of an output; InvalidArgument (E0204) for an unknown name."""
+        found = self._names.get(name)
+        if found is None:
+            raise InvalidArgument(
+                "E0204",
+                f"the model has no output `{name}`",
+                given=name,
+                wanted=", ".join(self._names),
+                file=self.graph.source or None,
+            )
+        return found
 
     def run_with_ort_values(
-        self, output_names: Sequence[str] | None, input_dict_ort_values: Mapping[str, OrtValue],
+        self,
+        output_names: Sequence[str] | None,
+        input_dict_ort_values: Mapping[str, OrtValue],
         run_options: RunOptions | None = None,
-    ) -> list[OrtValue]:  # fmt: skip
+    ) -> list[OrtValue]:
         """Like `run`, with OrtValues in and out."""
         return [OrtValue(x) for x in self.run(output_names, input_dict_ort_values, run_options)]
 
+    def run_with_ortvaluevector(
+        self,
+        run_options: RunOptions | None,
+        feed_names: Sequence[str],
+        feeds: Sequence[OrtValue],
+        fetch_names: Sequence[str],
+        fetches: list[OrtValue],
+        fetch_devices: Sequence[Any] = (),
+    ) -> None:
+        """Like `run_with_ort_values`; the results are appended to `fetches`."""
+        del fetch_devices
+        given = dict(zip(feed_names, feeds, strict=True))
+        fetches.extend(self.run_with_ort_values(fetch_names, given, run_options))
+
+    def run_async(
+        self,
+        output_names: Sequence[str] | None,
+        input_feed: Mapping[str, Any],
+        callback: Callable[[list[Any], Any, str], None],
+        user_data: Any,
+        run_options: RunOptions | None = None,
+    ) -> None:
+        """Runs on another thread, which then calls `callback(outputs, user_data, error text)`."""
+
+        def work() -> None:
+            try:
+                found, said = self.run(output_names, input_feed, run_options), ""
+            except SardonyxError as error:
+                found, said = [], str(error)
+            callback(found, user_data, said)
+
+        threading.Thread(target=work, name="sardonyx-run", daemon=True).start()
+
     def get_inputs(self) -> list[NodeArg]:
         """The inputs that must be fed."""
-        return [_node_arg(v) for v in self._feeds.values()]
+        return [node_arg(v) for v in self._given.required.values()]
 
     def get_outputs(self) -> list[NodeArg]:
         """The outputs in order."""
-        return [_node_arg(v) for v in self.graph.outputs]
+        return [node_arg(v) for v in self.graph.outputs]
 
     def get_overridable_initializers(self) -> list[NodeArg]:
         """Inputs that have a default value."""
-        return [_node_arg(v) for v in self.graph.inputs if v.const is not None]
+        return [node_arg(v) for v in self._given.optional.values()]
 
     def get_providers(self) -> list[str]:
         """The provider in use."""
         return [self._provider.name]
+
+    def get_provider_options(self) -> dict[str, dict[str, str]]:
+        """The options of the provider in use, by its name."""
+        return {self._provider.name: {k: str(v) for k, v in self._extra.items()}}
+
+    def set_providers(
+        self, providers: Providers | None = None, provider_options: ProviderOptions | None = None
+    ) -> None:
+        """Prepares the model again, for another provider."""
+        self._use(*choose(providers, provider_options))
 
     def get_session_options(self) -> SessionOptions:
         """The options the session was made with."""
@@ -145,8 +241,7 @@ class InferenceSession:
 
     def get_modelmeta(self) -> ModelMetadata:
         """The model's own description."""
-        g = self.graph
-        return ModelMetadata(g.name, g.doc, custom_metadata_map=dict(g.meta))
+        return metadata(self.graph)
 
     def gaps(self) -> list[Gap]:
         """The nodes that the provider does not run natively, with reasons."""
@@ -160,149 +255,60 @@ class InferenceSession:
         self, iobinding: IOBinding, run_options: RunOptions | None = None
     ) -> None:
         """Runs on bound inputs; bound output arrays are written in place."""
-        iobinding.complete(self.run(None, iobinding.inputs, run_options), self._outputs)
+        iobinding.complete(self.run(None, iobinding.inputs, run_options))
+
+    def create_ortvalue_from_shape_and_type(
+        self, shape: Sequence[int], element_type: Any, *_: Any
+    ) -> OrtValue:
+        """A value of zeros, to be written to."""
+        return OrtValue.ortvalue_from_shape_and_type(shape, element_type)
+
+    def disable_fallback(self) -> None:
+        """Accepted; a session never changes its provider by itself."""
+
+    def enable_fallback(self) -> None:
+        """Accepted; a session never changes its provider by itself."""
+
+    def end_profiling(self) -> str:
+        """Accepted; no profile is written, and its name is empty."""
+        return ""
+
+    def get_profiling_start_time_ns(self) -> int:
+        """The time now, in nanoseconds of the monotonic clock."""
+        return time.monotonic_ns()
+
+    def get_tuning_results(self) -> list[Any]:
+        """Accepted; there are none."""
+        return []
+
+    def set_tuning_results(self, results: Any, *, error_on_invalid: bool = False) -> None:
+        """Accepted; nothing is tuned."""
+
+    def set_ep_dynamic_options(self, options: Mapping[str, str]) -> None:
+        """Accepted; the providers have none."""
+
+    def release_captured_graph(self, graph_annotation_id: int = 0) -> None:
+        """Accepted; nothing is captured."""
 
     def __getstate__(self) -> dict[str, Any]:
-        if self._path is None:
-            raise UsageError("E0903", "only a session made from a path can be pickled")
-        return {"path": self._path, "options": self._options, "provider": self._provider.name}
+        source = self.graph.source
+        return {
+            "model": source or to_bytes(self.graph),
+            "options": self._options,
+            "limits": self._limits,
+            "provider": (self._provider.name, self._extra),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        InferenceSession.__init__(self, state["path"], state["options"], [state["provider"]])
+        InferenceSession.__init__(
+            self, state["model"], state["options"], [state["provider"]], limits=state["limits"]
+        )
 
 
-_GRAPH_PROVIDERS = ("CPUExecutionProvider", "ReferenceExecutionProvider")
-
-
-def _chosen(
-    providers: Sequence[str | tuple[str, Mapping[str, Any]]] | None,
-    options: Sequence[Mapping[str, Any]] | None,
-) -> tuple[str, Mapping[str, Any]]:
-    if not providers:
-        return "CPUExecutionProvider", {}
-    first = providers[0]
-    if isinstance(first, str):
-        return first, (options[0] if options else {})
-    return first
-
-
-def _node_arg(v: Value) -> NodeArg:
-    shape = None if v.shape is None else [_dim(d) for d in v.shape]
-    return NodeArg(v.name, type_name(v.type), shape)
-
-
-def _dim(d: Expr) -> int | str | None:
-    if d.is_const:
-        return int(d.arg)
-    if d.op == "var":
-        return None if name_of(d).startswith("?") else name_of(d)
-    return show(d)
-
-
-_NAMES = {"float32": "float", "float64": "double"}
-
-
-def type_name(t: Type) -> str:
-    """A type in ONNX Runtime's spelling, such as `tensor(float)` or `seq(tensor(int64))`."""
-    if t.kind == "tensor":
-        text = str(t.dtype) if t.dtype is not None else "undefined"
-        return f"tensor({_NAMES.get(text, text)})"
-    inner = type_name(t.elem) if t.elem is not None else "undefined"
-    return f"{ {'sequence': 'seq'}.get(t.kind, t.kind) }({inner})".replace(" ", "")
-
-
-class OrtValue:
-    """A tensor (or sequence) that sessions take and give."""
-
-    def __init__(self, value: Any) -> None:
-        self._value = value if isinstance(value, list) else as_array(value)
-
-    @classmethod
-    def ortvalue_from_numpy(cls, array: Array, device: str = "cpu", device_id: int = 0) -> OrtValue:
-        """A value over an array; `device` must be cpu."""
-        del device_id
-        if device != "cpu":
-            raise InvalidArgument("E0208", f"there is no device `{device}` here", wanted="cpu")
-        return cls(array)
-
-    def numpy(self) -> Any:
-        """The array."""
-        return self._value
-
-    def shape(self) -> list[int]:
-        """The dims."""
-        return list(self._value.shape)
-
-    def data_type(self) -> str:
-        """The type in ONNX Runtime's spelling."""
-        from_numpy = np.asarray(self._value).dtype
-        return f"tensor({_NAMES.get(str(from_numpy), str(from_numpy))})"
-
-    def device_name(self) -> str:
-        """Always cpu."""
-        return "cpu"
-
-    def is_tensor(self) -> bool:
-        """Whether it is a tensor."""
-        return isinstance(self._value, np.ndarray)
-
-    def __dlpack__(self, **kwargs: Any) -> Any:
-        return self._value.__dlpack__(**kwargs)
-
-    def __dlpack_device__(self) -> Any:
-        return self._value.__dlpack_device__()
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        return np.array(self._value, dtype=dtype, copy=copy)
-
-
-class IOBinding:
-    """Inputs and outputs fixed ahead of runs of one session."""
-
-    def __init__(self, session: InferenceSession) -> None:
-        self._session = session
-        self.inputs: dict[str, Any] = {}
-        self._outs: dict[str, Array | None] = {}
-        self._results: list[Any] = []
-
-    def bind_cpu_input(self, name: str, arr_on_cpu: Any) -> None:
-        """Feeds an array to an input in every run."""
-        self.inputs[name] = as_array(arr_on_cpu)
-
-    def bind_ortvalue_input(self, name: str, ortvalue: OrtValue) -> None:
-        """Feeds a value to an input in every run."""
-        self.inputs[name] = ortvalue.numpy()
-
-    def bind_output(self, name: str, device_type: str = "cpu", **_: Any) -> None:
-        """Asks for an output in memory of its own."""
-        if device_type != "cpu":
-            raise InvalidArgument("E0208", f"there is no device `{device_type}` here", wanted="cpu")
-        self._outs[name] = None
-
-    def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
-        """Has an output written into a value's memory."""
-        self._outs[name] = ortvalue.numpy()
-
-    def complete(self, results: Sequence[Any], names: Sequence[str]) -> None:
-        """Takes the results of a run."""
-        found = dict(zip(names, results, strict=True))
-        for name, target in self._outs.items():
-            if target is not None:
-                np.copyto(target, found[name])
-        self._results = [found[n] if t is None else t for n, t in self._outs.items()]
-
-    def get_outputs(self) -> list[OrtValue]:
-        """The results of the last run, in the order bound."""
-        return [OrtValue(x) for x in self._results]
-
-    def copy_outputs_to_cpu(self) -> list[Any]:
-        """The results of the last run as arrays."""
-        return list(self._results)
-
-    def clear_binding_inputs(self) -> None:
-        """Forgets the bound inputs."""
-        self.inputs.clear()
-
-    def clear_binding_outputs(self) -> None:
-        """Forgets the bound outputs."""
-        self._outs.clear()
+def _without_defaults(graph: Graph) -> Graph:
+    """The graph with its defaults as constants, which is how it is nearly always run."""
+    if all(v.const is None for v in graph.inputs):
+        return graph
+    fixed = clone(graph)
+    fixed.inputs = [v for v in fixed.inputs if v.const is None]
+    return fixed

@@ -1,0 +1,46 @@
+"""The verbs of the Python API, for models in any form that `load` accepts."""
+
+from __future__ import annotations
+
+from sardonyx.core.limits import Limits
+from sardonyx.formats import Source as Readable
+from sardonyx.formats import load
+from sardonyx.graph import check as structure
+from sardonyx.graph.check import Finding
+from sardonyx.graph.clone import clone
+from sardonyx.graph.ir import Graph
+from sardonyx.passes import pipeline
+from sardonyx.passes.infer import infer
+
+Source = Readable | Graph
+
+
+def graph_of(model: Source, limits: Limits | None = None) -> Graph:
+    """The graph itself, or the loaded one."""
+    return model if isinstance(model, Graph) else load(model, limits)
+
+
+def check(model: Source, *, limits: Limits | None = None) -> list[Finding]:
+    """Everything that is wrong or odd about a model, errors first; [] when there is nothing.
+
+    Structure first; where that holds, the types of every node's inputs too. Raises what loading
+    raises for bytes that are no model, and LimitExceeded.
+    """
+    budget = limits or Limits.current()
+    graph = graph_of(model, budget)
+    found = structure.check(graph, limits=budget)
+    if any(f.is_error for f in found):
+        return found
+    errors = infer(clone(graph), strict=False, limits=budget)
+    typed = [
+        Finding("error", e.code, e.message, e.node, e.tensor, e.op, e.hint) for e in errors
+    ]
+    return typed + found
+
+
+def optimize(model: Source, level: str = "all", *, limits: Limits | None = None) -> Graph:
+    """An equal model that runs faster, in standard ONNX; `model` stays as it is.
+
+    `level` is basic (exact changes), extended or all (changes within rounding too).
+    """
+    return pipeline.optimize(graph_of(model, limits), level).graph

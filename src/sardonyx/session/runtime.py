@@ -1,0 +1,56 @@
+"""What ONNX Runtime's module says of itself and of the process, for scripts that ask."""
+
+from __future__ import annotations
+
+import types
+
+import sardonyx
+from sardonyx.core import errors
+
+_state = types.SimpleNamespace(
+    **{
+        name: kind
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, errors.SardonyxError)
+    }
+)
+capi = types.SimpleNamespace(onnxruntime_pybind11_state=_state)
+
+
+def get_device() -> str:
+    """Always CPU."""
+    return "CPU"
+
+
+def get_version_string() -> str:
+    """The version of Sardonyx."""
+    return sardonyx.__version__
+
+
+def get_build_info() -> str:
+    """The version of Sardonyx, which is not built: it is Python."""
+    return f"Sardonyx {sardonyx.__version__}, pure Python"
+
+
+def set_default_logger_severity(severity: int) -> None:
+    """Accepted; nothing is logged."""
+
+
+def set_default_logger_verbosity(verbosity: int) -> None:
+    """Accepted; nothing is logged."""
+
+
+def set_seed(seed: int) -> None:
+    """Accepted; random operators follow their `seed` attribute."""
+
+
+def preload_dlls(*args: object, **kwargs: object) -> None:
+    """Accepted; there are none."""
+
+
+def disable_telemetry_events() -> None:
+    """Accepted; there is no telemetry to disable."""
+
+
+def enable_telemetry_events() -> None:
+    """Accepted; there is no telemetry to enable."""

@@ -1,0 +1,60 @@
+"""What session options change in a model before it is prepared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from sardonyx.core.errors import InvalidArgument
+from sardonyx.core.expr import Expr, const, name_of, substitute
+from sardonyx.core.tensor import SparseTensor, Tensor
+from sardonyx.formats import save
+from sardonyx.graph.ir import Graph, Type, Value
+from sardonyx.passes.pipeline import optimize
+from sardonyx.session.options import GraphOptimizationLevel, SessionOptions
+from sardonyx.session.value import OrtValue
+
+
+def settle(graph: Graph, options: SessionOptions) -> None:
+    """Fixes symbols and replaces initializers, in place; InvalidArgument for unknown names."""
+    for name, value in options.initializers.items():
+        _replace(graph, name, value)
+    if options.free_dimensions:
+        _fix(graph, options.free_dimensions)
+
+
+def _replace(graph: Graph, name: str, given: object) -> None:
+    value = graph.initializers.get(name)
+    if value is None or value.const is None or isinstance(value.const, SparseTensor):
+        raise InvalidArgument(
+            "E0202", f"the model has no initializer `{name}`", wanted=", ".join(graph.initializers)
+        )
+    array = (given if isinstance(given, OrtValue) else OrtValue(given)).numpy()
+    made = Tensor.of(array)
+    old = value.const
+    if made.dtype is not old.dtype or made.shape != old.shape:
+        raise InvalidArgument(
+            "E0203",
+            f"the initializer `{name}` has another type or shape",
+            tensor=name,
+            given=f"{made.dtype}{list(made.shape)}",
+            wanted=f"{old.dtype}{list(old.shape)}",
+        )
+    value.const = made
+
+
+def _fix(graph: Graph, sizes: dict[str, int]) -> None:
+    symbols = {x for v in graph.inputs for dim in v.shape or () for x in dim.free}
+    known = {x: const(sizes[name_of(x)]) for x in symbols if name_of(x) in sizes}
+    for v in graph.inputs:
+        v.type = _fixed(v, known)
+
+
+def _fixed(v: Value, known: dict[Expr, Expr]) -> Type:
+    if v.shape is None:
+        return v.type
+    return replace(v.type, shape=tuple(substitute(d, known) for d in v.shape))
+
+
+def write_optimized(graph: Graph, level: GraphOptimizationLevel, path: str) -> None:
+    """Saves the optimised model, as ONNX."""
+    save(optimize(graph, level.passes).graph, path)
