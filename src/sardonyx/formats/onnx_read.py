@@ -103,6 +103,7 @@ def read_model(model: Message, limits: Limits) -> Graph:
     extra = ModelExtra(message, model=model, opsets=dict(opsets))
     graph = reader.graph(message, None, opsets, extra)
     graph.meta = read_pairs(model.children("metadata_props"))
+    graph.overridable = model.number("ir_version") >= 4
     extra.meta = dict(graph.meta)
     for item in model.children("functions"):
         found = reader.function(item, opsets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from sardonyx.core.dtype import DType
@@ -12,18 +12,18 @@ from sardonyx.graph.ir import Graph, Type
 from sardonyx.graph.make import AttributeRef, attribute_fields, misfit
 from sardonyx.graph.op import Op, Opaque, find, registered
 
-_PLAIN: dict[str, Callable[[Any], bool]] = {
-    "int": lambda v: isinstance(v, int),
-    "bool": lambda v: isinstance(v, bool | int),
-    "float": lambda v: isinstance(v, float),
-    "str": lambda v: isinstance(v, str),
-    "bytes": lambda v: isinstance(v, bytes),
-    "Tensor": lambda v: isinstance(v, Tensor),
-    "SparseTensor": lambda v: isinstance(v, SparseTensor),
-    "Graph": lambda v: isinstance(v, Graph),
-    "Type": lambda v: isinstance(v, Type),
-    "DType": lambda v: isinstance(v, DType | int),
-    "None": lambda v: v is None,
+_PLAIN: dict[str, type | tuple[type, ...]] = {
+    "int": int,
+    "bool": (bool, int),
+    "float": float,
+    "str": str,
+    "bytes": bytes,
+    "Tensor": Tensor,
+    "SparseTensor": SparseTensor,
+    "Graph": Graph,
+    "Type": Type,
+    "DType": (DType, int),
+    "None": type(None),
 }
 
 
@@ -32,11 +32,14 @@ def misfits(op: Op, opset: int | None = None) -> Iterator[str]:
     if not isinstance(op, Opaque):
         yield from _wrong_types(type(op), op.attributes())
         return
-    versions = registered().get((op.space, op.kind), {})
-    kind = find(op.space, op.kind, opset) if opset is not None else None
+    if opset is None:
+        return
+    kind = find(op.space, op.kind, opset)
     if kind is None:
-        if versions and opset is not None and opset < min(versions):
-            yield f"{op.kind} came with opset {min(versions)}, the model imports {opset}"
+        versions = registered().get((op.space, op.kind))
+        first = min(versions) if versions else 0
+        if first > opset:
+            yield f"{op.kind} came with opset {first}, the model imports {opset}"
         return
     settings = dict(op.settings)
     if any(isinstance(v, AttributeRef) for v in settings.values()):
@@ -56,16 +59,19 @@ def _wrong_types(kind: type[Op], settings: dict[str, Any]) -> Iterator[str]:
 
 
 def _fits(value: Any, f: dataclasses.Field[Any]) -> bool:
-    text = f.type if isinstance(f.type, str) else getattr(f.type, "__name__", str(f.type))
-    return any(_fits_one(value, part.strip()) for part in str(text).split("|"))
+    text = f.type if isinstance(f.type, str) else getattr(f.type, "__name__", "")
+    choices = text.split("|")
+    return any(_fits_one(value, choice.strip()) for choice in choices)
 
 
 def _fits_one(value: Any, wanted: str) -> bool:
     if wanted.startswith("tuple["):
-        inner = wanted.removeprefix("tuple[").removesuffix("]").partition(",")[0].strip()
-        return isinstance(value, tuple) and all(_fits_one(item, inner) for item in value)
-    check = _PLAIN.get(wanted)
-    return check is None or check(value)
+        inner = wanted.removeprefix("tuple[").removesuffix(", ...]")
+        if not isinstance(value, tuple):
+            return False
+        return all(_fits_one(item, inner) for item in value)
+    kind = _PLAIN.get(wanted)
+    return kind is None or isinstance(value, kind)
 
 
 def _kind(value: Any) -> str:

@@ -42,7 +42,7 @@ def inlined_size(graph: Graph, limits: Limits) -> int:
             raise InvalidGraph("E0305", f"the function `{key[1]}` calls itself", op=key[1])
         open_calls[key] = None
         stack.append((key, True))
-        for callee in _callees(graph.functions[key].body, graph):
+        for callee in callees(graph.functions[key].body, graph):
             if callee in open_calls:
                 raise InvalidGraph(
                     "E0305", f"the function `{callee[1]}` calls itself", op=callee[1]
@@ -53,14 +53,15 @@ def inlined_size(graph: Graph, limits: Limits) -> int:
     return total
 
 
-def _callees(body: Graph, graph: Graph) -> list[Key]:
-    found: dict[Key, None] = {}
+def callees(body: Graph, graph: Graph) -> set[Key]:
+    """The functions of `graph` that the nodes of `body` call, subgraphs included."""
+    found: set[Key] = set()
     for inner in bodies(body):
         for node in inner.nodes:
             function = called(node.op, graph.functions)
             if function is not None:
-                found[function.domain, function.name, function.overload] = None
-    return list(found)
+                found.add(function.key)
+    return found
 
 
 def _size(body: Graph, graph: Graph, sizes: dict[Key, int]) -> int:
@@ -68,5 +69,5 @@ def _size(body: Graph, graph: Graph, sizes: dict[Key, int]) -> int:
     for inner in bodies(body):
         for node in inner.nodes:
             f = called(node.op, graph.functions)
-            total += 1 if f is None else sizes[f.domain, f.name, f.overload] + 1
+            total += 1 if f is None else sizes[f.key] + 1
     return total

@@ -55,6 +55,10 @@ class Value:
         """The symbolic shape."""
         return self.type.shape
 
+    def made_by(self, *names: str) -> bool:
+        """Whether the node that makes it is one of these operators."""
+        return self.producer is not None and self.producer.op.op_type in names
+
     def __repr__(self) -> str:
         return f"%{self.name}: {self.type}"
 
@@ -78,6 +82,10 @@ class Node:
 
     def __repr__(self) -> str:
         return f"<{self.op.op_type} {self.name!r}>"
+
+    def operand(self, n: int) -> Value | None:
+        """Input number `n`, None where it is absent."""
+        return self.inputs[n] if n < len(self.inputs) else None
 
     @property
     def output(self) -> Value:
@@ -103,13 +111,19 @@ class Function:
     defaults: dict[str, Any] = field(default_factory=dict)
     extra: Any = None
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Domain, name and overload: what a call says."""
+        return self.domain, self.name, self.overload
+
 
 @dataclass(eq=False)
 class Graph:
     """A graph, the main one carrying the model's opsets, functions and metadata.
 
     `assumed` lists pairs of dims that shape inference took as equal; a session checks them when
-    it binds shapes. `extra` is what the format must keep to save the model as it came.
+    it binds shapes. `overridable` says whether a feed may replace an initializer that is an input
+    too (from IR version 4 on). `extra` is what the format must keep to save the model as it came.
     """
 
     name: str = ""
@@ -122,6 +136,7 @@ class Graph:
     doc: str = ""
     assumed: list[tuple[Expr, Expr]] = field(default_factory=list)
     source: str = ""
+    overridable: bool = True
     extra: Any = None
     _nodes: dict[Node, None] = field(default_factory=dict)
     _names: int = 0
@@ -145,6 +160,16 @@ class Graph:
 
     def __len__(self) -> int:
         return len(self._nodes)
+
+    def defaults(self) -> set[Value]:
+        """The initializers that a feed may replace, since they are inputs too."""
+        if not self.overridable:
+            return set()
+        return {v for v in self.inputs if v.const is not None}
+
+    def gives(self, v: Value) -> bool:
+        """Whether a value is an output of the graph; linear in the outputs."""
+        return any(v is out for out in self.outputs)
 
     def fresh_name(self, stem: str) -> str:
         """A value or node name that no value of this graph made so far has."""

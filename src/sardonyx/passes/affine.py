@@ -13,16 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Node, Value
-from sardonyx.graph.op import find
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
-from sardonyx.passes.infer import emit
-from sardonyx.passes.values import place
+from sardonyx.ops.binary import Add
+from sardonyx.ops.expansion import Body
 
 Array = np.ndarray[Any, Any]
-PRODUCTS = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
+PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,15 @@ class Affine:
     shift: Array
 
 
+class Refused(Exception):  # noqa: N818 - it is an answer, not an error
+    """Why a product stays as it is."""
+
+
 def constant(v: Value | None, graph: Graph) -> Array | None:
     """The elements of an initializer that no feed can replace, None for anything else."""
-    if v is None or not isinstance(v.const, Tensor) or any(v is i for i in graph.inputs):
+    if v is None or not isinstance(v.const, Tensor):
+        return None
+    if graph.overridable and any(v is given for given in graph.inputs):
         return None
     return v.const.numpy()
 
@@ -43,155 +47,164 @@ def constant(v: Value | None, graph: Graph) -> Array | None:
 @rule("into weights (rounding)", "BatchNormalization", "Mul", "Div", "Add", "Sub")
 def into_weights(node: Node, graph: Graph) -> Value | str | None:
     """Arithmetic by channel after a product becomes part of the product's constants."""
-    found = _operand(node)
-    if found is None:
+    y = _operand(node)
+    if y is None or y.producer is None:
         return None
-    y, product = found
-    if len(y.uses) > 1 or any(v is y for v in graph.outputs):
+    if len(y.uses) > 1 or graph.gives(y):
         return "the product is read elsewhere"
     if y.type.dtype is None or not y.type.dtype.is_float:
         return None
-    affine = _affine(node, y, product, graph)
-    return affine if isinstance(affine, str) else _merged(product, affine, graph)
+    try:
+        affine = _affine(node, y, graph)
+        return _Merge(y.producer, affine, graph).run()
+    except Refused as reason:
+        return str(reason)
 
 
-def _operand(node: Node) -> tuple[Value, Node] | None:
-    """The input that a product makes, and the product."""
-    sides = node.inputs[:2] if node.op.op_type in ("Mul", "Add") else node.inputs[:1]
+def _operand(node: Node) -> Value | None:
+    """The input that a product makes."""
+    first, second = node.operand(0), node.operand(1)
+    sides = [first]
+    if node.op.op_type in ("Mul", "Add"):
+        sides.append(second)
     for v in sides:
-        if v is not None and v.producer is not None and v.producer.op.op_type in PRODUCTS:
-            return v, v.producer
+        if v is not None and v.made_by(*PRODUCTS):
+            return v
     return None
 
 
-def _affine(node: Node, y: Value, product: Node, graph: Graph) -> Affine | str:
+def _affine(node: Node, y: Value, graph: Graph) -> Affine:
     name = node.op.op_type
     shape = y.type.shape
     if shape is None or node.output.type.shape != shape:
-        return "it broadcasts"
-    axis = 1 if product.op.op_type.startswith("Conv") else len(shape) - 1
+        raise Refused("it broadcasts")
+    axis = 1 if y.made_by("Conv", "ConvTranspose") else len(shape) - 1
     if name == "BatchNormalization":
-        return _normalization(node, graph) if axis == 1 else "its channels are not the columns"
-    other = constant(node.inputs[1] if node.inputs[0] is y else node.inputs[0], graph)
+        if axis != 1:
+            raise Refused("its channels are not the columns")
+        return _normalization(node, graph)
+    first, second = node.inputs[:2]
+    other = constant(second if first is y else first, graph)
     if other is None:
-        return "the other operand is not constant"
-    by_channel = _by_channel(other.astype(np.float64), len(shape), axis)
-    if by_channel is None:
-        return "it differs within a channel"
-    one, zero = np.float64(1), np.float64(0)
-    if name in ("Mul", "Div"):
+        raise Refused("the other operand is not constant")
+    values = _by_channel(other.astype(np.float64), len(shape), axis)
+    if name == "Mul":
+        return Affine(values, np.zeros(()))
+    if name == "Div":
         with np.errstate(all="ignore"):
-            return Affine(by_channel if name == "Mul" else one / by_channel, np.asarray(zero))
-    return Affine(np.asarray(one), by_channel if name == "Add" else -by_channel)
+            return Affine(1 / values, np.zeros(()))
+    return Affine(np.ones(()), values if name == "Add" else -values)
 
 
-def _normalization(node: Node, graph: Graph) -> Affine | str:
+def _normalization(node: Node, graph: Graph) -> Affine:
     op: Any = node.op
-    if getattr(op, "trains", False) or len([v for v in node.outputs if v is not None]) > 1:
-        return "it is training"
+    wanted = [v for v in node.outputs if v is not None]
+    if op.trains or len(wanted) > 1:
+        raise Refused("it is training")
     if not getattr(op, "spatial", 1):
-        return "every element has its own statistics"
-    given = [constant(v, graph) for v in node.inputs[1:5]]
+        raise Refused("every element has its own statistics")
+    given = [constant(v, graph) for v in node.inputs[1:]]
     known = [a.astype(np.float64) for a in given if a is not None]
-    if len(known) < 4:
-        return "its statistics are not constant"
+    if len(known) < len(given):
+        raise Refused("its statistics are not constant")
     scale, shift, mean, variance = known
     factor = scale / np.sqrt(variance + op.epsilon)
     return Affine(factor, shift - mean * factor)
 
 
-def _by_channel(a: Array, rank: int, axis: int) -> Array | None:
-    """A broadcast operand as one number, or one for each channel; None when it is neither."""
-    if a.ndim > rank:
-        return None
+def _by_channel(a: Array, rank: int, axis: int) -> Array:
+    """A broadcast operand as one number, or one for each channel."""
     dims = (1,) * (rank - a.ndim) + a.shape
-    if any(d != 1 for n, d in enumerate(dims) if n != axis):
-        return None
-    return a.reshape(dims[axis]) if dims[axis] != 1 else a.reshape(())
+    others = [d for n, d in enumerate(dims) if n != axis]
+    if any(d != 1 for d in others):
+        raise Refused("it differs within a channel")
+    return a.reshape(-1) if dims[axis] != 1 else a.reshape(())
 
 
-def _merged(product: Node, affine: Affine, graph: Graph) -> Value | str:
-    x, w, *rest = product.inputs
-    weights, old = constant(w, graph), rest[0] if rest else None
-    bias = constant(old, graph)
-    if weights is None or w is None or (old is not None and bias is None):
-        return "its weights are not constant"
-    if affine.scale.size > 1 and len(w.uses) > 1:
-        return "its weights are shared"
-    name = product.op.op_type
-    if name == "MatMul":
-        return _matmul(product, affine, graph)
-    op: Any = product.op
-    start: Array = np.zeros(()) if bias is None else bias.astype(np.float64)
-    if name == "Gemm":
-        start = start * op.beta
-    channels = _channels(product, weights)
-    if start.ndim > 1 and start.shape[0] != 1:
-        return "its bias differs from row to row"
-    shift = np.broadcast_to(start.reshape(-1) * affine.scale + affine.shift, (channels,))
-    scaled = weights.astype(np.float64) * _spread(product, affine.scale, weights)
-    if name == "Gemm":
-        op = replace(op, beta=1.0)
-    made = _constants(graph, product, {"weight": (scaled, w), "bias": (shift, w)})
-    return made if isinstance(made, str) else emit(graph, op, [x, *made], product.output.name)
+class _Merge:
+    """A product whose constants take up what follows it."""
 
+    def __init__(self, product: Node, affine: Affine, graph: Graph) -> None:
+        self.product = product
+        self.op: Any = product.op
+        self.name = product.op.op_type
+        self.affine = affine
+        self.graph = graph
+        self.body = Body(graph, product.output.name)
 
-def _matmul(product: Node, affine: Affine, graph: Graph) -> Value | str:
-    x, w = product.inputs
-    weights = constant(w, graph)
-    if weights is None or w is None or weights.ndim < 2:
-        return "its weights are no matrix"
-    if affine.shift.any():
-        add = find("", "Add", graph.opsets.get("", 14))
-        if not (affine.scale.size == 1 and affine.scale == 1) and add is not None:
-            scaled = _constants(graph, product, {
-                "weight": (weights * affine.scale, w), "bias": (affine.shift, w),
-            })  # fmt: skip
-            if isinstance(scaled, str):
-                return scaled
-            y = emit(graph, product.op, [x, scaled[0]], product.output.name)
-            return emit(graph, add(), [y, scaled[1]], product.output.name)
-        return "a sum stays a sum after MatMul"
-    made = _constants(graph, product, {"weight": (weights * affine.scale, w)})
-    return made if isinstance(made, str) else emit(graph, product.op, [x, *made], w.name)
+    def run(self) -> Value:
+        """The new product's output; Refused where it cannot be."""
+        x, w = self.product.inputs[:2]
+        weights = constant(w, self.graph)
+        if w is None or weights is None:
+            raise Refused("its weights are not constant")
+        if self.affine.scale.size > 1 and len(w.uses) > 1:
+            raise Refused("its weights are shared")
+        if self.name == "MatMul":
+            return self.matmul(x, weights)
+        shift = self.bias(weights)
+        scaled = weights.astype(np.float64) * self.spread(weights)
+        op = replace(self.op, beta=1.0) if self.name == "Gemm" else self.op
+        made = self.constant(scaled, weights)
+        return self.body(op, x, made, self.constant(shift, weights))
 
+    def matmul(self, x: Value | None, weights: Array) -> Value:
+        """MatMul has no bias, so a shift stays an Add."""
+        scale, shift = self.affine.scale, self.affine.shift
+        if weights.ndim < 2:
+            raise Refused("its weights are no matrix")
+        if np.all(scale == 1):
+            raise Refused("a sum stays a sum after MatMul")
+        made = self.constant(weights * scale, weights)
+        y = self.body(self.op, x, made)
+        if not shift.any():
+            return y
+        return self.body(Add(), y, self.constant(shift, weights))
 
-def _channels(product: Node, weights: Array) -> int:
-    op: Any = product.op
-    if product.op.op_type == "ConvTranspose":
-        return int(weights.shape[1] * op.group)
-    if product.op.op_type == "Gemm":
-        return int(weights.shape[0 if op.transB else 1])
-    return int(weights.shape[0])
+    def bias(self, weights: Array) -> Array:
+        """The new bias, one number for each output channel."""
+        old = self.product.operand(2)
+        known = constant(old, self.graph)
+        if old is not None and known is None:
+            raise Refused("its bias is not constant")
+        start = np.zeros(1) if known is None else known.astype(np.float64)
+        if start.ndim > 1 and start.shape[0] != 1:
+            raise Refused("its bias differs from row to row")
+        if self.name == "Gemm":
+            start = start * self.op.beta
+        shift = start.reshape(-1) * self.affine.scale + self.affine.shift
+        return np.broadcast_to(shift, (self.channels(weights),))
 
+    def channels(self, weights: Array) -> int:
+        """The number of output channels."""
+        if self.name == "ConvTranspose":
+            return int(weights.shape[1] * self.op.group)
+        if self.name == "Gemm" and not self.op.transB:
+            return int(weights.shape[1])
+        return int(weights.shape[0])
 
-def _spread(product: Node, scale: Array, weights: Array) -> Array:
-    """A scale by output channel, shaped to broadcast over the weights."""
-    op: Any = product.op
-    if scale.ndim == 0:
-        return scale
-    if product.op.op_type == "Gemm":
-        return scale[:, None] if op.transB else scale
-    tail = (1,) * (weights.ndim - 2)
-    if product.op.op_type == "Conv":
-        return scale.reshape(-1, 1, *tail)
-    inputs = weights.shape[0] // op.group
-    return np.repeat(scale.reshape(op.group, -1), inputs, axis=0).reshape(*weights.shape[:2], *tail)
+    def spread(self, weights: Array) -> Array:
+        """The scale, shaped to broadcast over the weights."""
+        scale = self.affine.scale
+        if scale.ndim == 0:
+            return scale
+        if self.name == "Gemm":
+            return scale[:, None] if self.op.transB else scale
+        tail = (1,) * (weights.ndim - 2)
+        if self.name == "Conv":
+            return scale.reshape(-1, 1, *tail)
+        groups = self.op.group
+        repeats = weights.shape[0] // groups
+        rows = np.repeat(scale.reshape(groups, -1), repeats, axis=0)
+        return rows.reshape(*weights.shape[:2], *tail)
 
-
-def _constants(
-    graph: Graph, product: Node, arrays: dict[str, tuple[Array, Value]]
-) -> list[Value] | str:
-    rounded = []
-    for array, like in arrays.values():
-        dtype = like.type.dtype or DType.FLOAT32
+    def constant(self, array: Array, like: Array) -> Value:
+        """A new initializer of the weights' element type."""
         with np.errstate(all="ignore"):
-            rounded.append(np.ascontiguousarray(array).astype(dtype.numpy))
-    if not all(np.isfinite(a.astype(np.float64)).all() for a in rounded):
-        return "the new weights would not be finite"
-    stem = product.output.name
-    names = [f"{stem}.{part}" for part in arrays]
-    return [place(graph, a, n) for a, n in zip(rounded, names, strict=True)]
+            rounded = np.ascontiguousarray(array).astype(like.dtype)
+        if not np.isfinite(rounded.astype(np.float64)).all():
+            raise Refused("the new weights would not be finite")
+        return self.body.constant(rounded)
 
 
 def _run(graph: Graph, log: Log) -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from sardonyx.graph.functions import Key, callees
 from sardonyx.graph.ir import Graph, Value
-from sardonyx.graph.op import Opaque, domain_of
 from sardonyx.graph.rewrite import Log, Pass, each_body
-from sardonyx.graph.run import bodies
 
 
 def _run(graph: Graph, log: Log) -> None:
@@ -26,22 +25,21 @@ def _sweep(graph: Graph, log: Log) -> None:
 
 
 def _is_read(v: Value | None, outputs: set[Value]) -> bool:
-    return v is not None and (bool(v.uses) or v in outputs)
+    if v is None:
+        return False
+    return bool(v.uses) or v in outputs
 
 
 def _drop_functions(graph: Graph) -> None:
-    called: set[tuple[str, str, str]] = set()
+    used: set[Key] = set()
     waiting = [graph]
     while waiting:
-        for body in bodies(waiting.pop()):
-            for node in body.nodes:
-                op = node.op
-                key = (domain_of(op), op.op_type, op.overload if isinstance(op, Opaque) else "")
-                if key in graph.functions and key not in called:
-                    called.add(key)
-                    waiting.append(graph.functions[key].body)
-    for key in [k for k in graph.functions if k not in called]:
-        del graph.functions[key]
+        fresh = callees(waiting.pop(), graph) - used
+        used |= fresh
+        waiting.extend(graph.functions[key].body for key in fresh)
+    for key in list(graph.functions):
+        if key not in used:
+            del graph.functions[key]
 
 
 DEAD = Pass("dead", _run)

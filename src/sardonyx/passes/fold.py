@@ -18,7 +18,7 @@ from sardonyx.core.errors import LimitExceeded, SardonyxError
 from sardonyx.core.expr import Expr, number, walk
 from sardonyx.core.limits import MIB, Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
-from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs
+from sardonyx.graph.ir import Graph, Node, Type, Value
 from sardonyx.graph.op import Opaque, loop_index
 from sardonyx.graph.rewrite import Log, Pass, each_body
 from sardonyx.graph.run import bodies, evaluate
@@ -36,62 +36,64 @@ class _Fold:
     def __init__(self, graph: Graph, log: Log, limits: Limits) -> None:
         self.log, self.limits = log, limits
         self.total = 0
-        self.model = sum(_nbytes(v) for g in bodies(graph) for v in g.initializers.values())
+        self.outputs: set[Value] = set()
+        held = [v for body in bodies(graph) for v in body.initializers.values()]
+        self.model = sum(map(_nbytes, held))
         self.deadline = time.monotonic() + SECONDS
 
     def graph(self, graph: Graph) -> None:
         """Folds in one sweep; the graph is sorted."""
-        inputs, outputs = set(graph.inputs), set(graph.outputs)
+        self.outputs = set(graph.outputs)
+        changeable = graph.defaults()
         for node in graph.nodes:
             if not any(v is not None and v.uses for v in node.outputs):
                 continue
-            if self._fold_values(graph, node, outputs):
-                continue
-            if not all(v is None or (v.const is not None and v not in inputs) for v in node.inputs):
-                continue
-            reason = self._reason(node) or self._evaluate(graph, node, outputs)
-            if reason:
-                self.log.refused("fold", node, reason)
+            if self.is_told(node):
+                self.place(graph, node, [_array(v) for v in node.outputs])
+            elif all(_is_constant(v, changeable) for v in node.inputs):
+                reason = self.reason(node) or self.evaluate(graph, node)
+                if reason:
+                    self.log.refused("fold", node, reason)
 
-    def _fold_values(self, graph: Graph, node: Node, outputs: set[Value]) -> bool:
+    def is_told(self, node: Node) -> bool:
         """Whether shape arithmetic has already told all that the node makes."""
-        wanted = [v for v in node.outputs if v is not None and (v.uses or v in outputs)]
-        if node.op.op_type == "DequantizeLinear" or not all(_is_told(v.type) for v in wanted):
+        if node.op.op_type in _KEPT:
             return False
-        told = [v if v in wanted else None for v in node.outputs]
-        self._place(graph, node, [v and values.array(v.type) for v in told], outputs)
-        return True
+        made = [v for v in node.outputs if v is not None]
+        wanted = [v for v in made if v.uses or v in self.outputs]
+        return all(_is_told(v.type) for v in wanted)
 
-    def _reason(self, node: Node) -> str | None:
+    def reason(self, node: Node) -> str | None:
+        """Why a node is not even tried."""
         op = node.op
-        if isinstance(op, Opaque) or op.random or op.has("control") or subgraphs(op):
+        if isinstance(op, Opaque) or op.random or op.has("control"):
             return f"{op.op_type} is not computed before running"
         if op.op_type in _KEPT:
             return "kept for the integer kernels"
         if time.monotonic() > self.deadline:
             return f"folding has taken {SECONDS:.0f} s"
-        return self._size_reason(node)
+        return self.size_reason(node)
 
-    def _size_reason(self, node: Node) -> str | None:
-        held = [t for t in node.op.attributes().values() if isinstance(t, Tensor)]
-        read = sum(_nbytes(v) for v in _distinct(node.inputs)) + sum(_bytes_of(t) for t in held)
-        sizes = [_type_bytes(v.type) for v in node.outputs if v is not None]
-        if any(s is None for s in sizes):
+    def size_reason(self, node: Node) -> str | None:
+        """Why the result is too large or too much work."""
+        read, consumed = _read(node)
+        made = _made(node)
+        if made is None:
             return None if read <= MIB else "the size of the result is not known"
-        made = sum(s for s in sizes if s is not None)
-        consumed = sum(_nbytes(v) for v in _distinct(node.inputs) if len(v.uses) == 1)
         if made > MIB and made > 4 * read:
             return f"the result has {made} bytes, made from {read}"
+        total = self.total + made
         try:
-            self.limits.check_fold(made - consumed, self.total + made, self.model, node.name)
+            self.limits.check_fold(made - consumed, total, self.model, node.name)
         except LimitExceeded as error:
             return error.message
         if made + read > _SMALL and work(node) > WORK:
             return "the work is out of proportion"
         return None
 
-    def _evaluate(self, graph: Graph, node: Node, outputs: set[Value]) -> str | None:
-        arrays = [None if v is None or v.const is None else v.const.numpy() for v in node.inputs]
+    def evaluate(self, graph: Graph, node: Node) -> str | None:
+        """Computes a node and places its results, or says why not."""
+        arrays = [_constant_array(v) for v in node.inputs]
         try:
             results = evaluate(node.op, arrays)
         except NotImplementedError:
@@ -100,12 +102,13 @@ class _Fold:
             return error.message
         except (ArithmeticError, ValueError, TypeError, IndexError) as problem:
             return f"it fails: {problem}"
-        if not all(r is None or isinstance(r, np.ndarray) for r in results):
+        if not all(isinstance(r, np.ndarray) for r in results):
             return "the result is no tensor"
-        self._place(graph, node, results, outputs)
+        self.place(graph, node, results)
         return None
 
-    def _place(self, graph: Graph, node: Node, results: Sequence[Any], outputs: set[Value]) -> None:
+    def place(self, graph: Graph, node: Node, results: Sequence[Any]) -> None:
+        """Makes the results initializers that stand for the node's outputs."""
         self.log.fired("fold", node)
         for v, result in zip(node.outputs, results, strict=False):
             if v is None or result is None or not v.uses:
@@ -113,12 +116,50 @@ class _Fold:
             made = values.place(graph, result, v.name, v.type.dtype)
             self.total += _nbytes(made)
             graph.replace(v, made, outputs=False)
-        if not any(v in outputs for v in node.outputs):
+        if not any(v in self.outputs for v in node.outputs):
             graph.remove(node)
 
 
-def _distinct(inputs: Sequence[Value | None]) -> list[Value]:
-    return [v for v in dict.fromkeys(inputs) if v is not None]
+def _is_constant(v: Value | None, changeable: set[Value]) -> bool:
+    if v is None:
+        return True
+    return v.const is not None and v not in changeable
+
+
+def _constant_array(v: Value | None) -> Any:
+    if v is None or v.const is None:
+        return None
+    return v.const.numpy()
+
+
+def _array(v: Value | None) -> Any:
+    if v is None or not _is_told(v.type):
+        return None
+    return values.array(v.type)
+
+
+def _read(node: Node) -> tuple[int, int]:
+    """Bytes that a node reads, and those of them that nobody else reads."""
+    given = [v for v in dict.fromkeys(node.inputs) if v is not None]
+    read = sum(_nbytes(v) for v in given)
+    consumed = sum(_nbytes(v) for v in given if len(v.uses) == 1)
+    for held in node.op.attributes().values():
+        if isinstance(held, Tensor):
+            read += _bytes_of(held)
+    return read, consumed
+
+
+def _made(node: Node) -> int | None:
+    """Bytes that a node makes, None where that is not known."""
+    total = 0
+    for v in node.outputs:
+        if v is None:
+            continue
+        size = _type_bytes(v.type)
+        if size is None:
+            return None
+        total += size
+    return total
 
 
 def _is_told(t: Type) -> bool:
@@ -129,7 +170,9 @@ def _is_told(t: Type) -> bool:
 
 def _type_bytes(t: Type) -> int | None:
     shape = t.static_shape
-    return None if shape is None or t.dtype is None else prod(shape) * t.dtype.numpy.itemsize
+    if shape is None or t.dtype is None:
+        return None
+    return prod(shape) * t.dtype.numpy.itemsize
 
 
 def _nbytes(v: Value) -> int:

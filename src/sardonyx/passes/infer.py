@@ -71,9 +71,9 @@ class Inference:
 
     def graph(self, graph: Graph) -> None:
         """Infers a graph whose inputs and captured values have types."""
-        inputs = set(graph.inputs)
+        changeable = graph.defaults()
         for v in graph.initializers.values():
-            self.initializer(v, overridable=v in inputs)
+            self.initializer(v, overridable=v in changeable)
         nodes = graph.nodes
         self.budget += 2 * len(nodes)
         for node in nodes:
@@ -124,7 +124,8 @@ class Inference:
             self._check(made)
             v.type = self._merged(made, v.type)
         except SardonyxError as error:
-            self._fail(error.locate(node=node.name, op=node.op.op_type, tensor=v.name))
+            place = {"node": node.name, "op": node.op.op_type, "tensor": v.name}
+            self._fail(error.locate(**place))
 
     def _check(self, t: Type) -> None:
         if t.shape is None:
@@ -154,7 +155,8 @@ class Inference:
         if len(declared.shape) != len(made.shape):
             self._differ("E0333", "another rank is declared", made, declared)
             return made
-        dims = [self._dim(i, d, made) for i, d in zip(made.shape, declared.shape, strict=True)]
+        pairs = zip(made.shape, declared.shape, strict=True)
+        dims = [self._dim(inferred, said, made) for inferred, said in pairs]
         return Type(dtype, tuple(dims), made.value)
 
     def _dim(self, inferred: Expr, declared: Expr, made: Type) -> Expr:
@@ -184,7 +186,8 @@ class Inference:
         elif op.op_type == "SequenceMap":
             body = subgraphs(op)[0]
             for v, t in zip(body.inputs, types, strict=False):
-                v.type = (t.elem or v.type) if t is not None and t.kind == "sequence" else v.type
+                if t is not None and t.kind == "sequence" and t.elem is not None:
+                    v.type = t.elem
             self.graph(body)
         else:
             for body in subgraphs(op):
@@ -235,20 +238,26 @@ def _free(t: Type) -> set[Expr]:
 
 
 def _loop_inputs(types: list[Type | None]) -> list[Type]:
-    states = [replace(t, value=None) if t is not None else Type() for t in types[2:]]
-    return [tensor_type(DType.INT64, ()), tensor_type(DType.BOOL, ()), *states]
+    trip = tensor_type(DType.INT64, ())
+    condition = tensor_type(DType.BOOL, ())
+    return [trip, condition, *map(_unvalued, types[2:])]
+
+
+def _unvalued(t: Type | None) -> Type:
+    return Type() if t is None else replace(t, value=None)
 
 
 def _scan_inputs(op: Op, types: list[Type | None], states: int) -> list[Type]:
     axes = getattr(op, "scan_input_axes", None) or ()
     found = []
     for n, t in enumerate(types):
-        t = replace(t, value=None) if t is not None else Type()
-        if n >= states and t.shape:
+        kept = _unvalued(t)
+        if n >= states and kept.shape:
             axis = axes[n - states] if n - states < len(axes) else 0
-            axis %= len(t.shape)
-            t = replace(t, shape=t.shape[:axis] + t.shape[axis + 1 :])
-        found.append(t)
+            dims = list(kept.shape)
+            del dims[axis % len(dims)]
+            kept = kept.with_shape(dims)
+        found.append(kept)
     return found
 
 

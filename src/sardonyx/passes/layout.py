@@ -31,7 +31,7 @@ def channels_last(rank: int) -> tuple[int, ...]:
 
 
 def _run(graph: Graph, log: Log) -> None:
-    fixed = {*graph.inputs, *graph.outputs, *graph.initializers.values()}
+    fixed = {*graph.inputs, *graph.outputs}
     for node in graph.nodes:
         if node.op.op_type in ANCHORS:
             _mark_outputs(node, fixed, log)
@@ -54,20 +54,22 @@ def _mark_input(node: Node, fixed: set[Value]) -> None:
 
 
 def _may(v: Value, fixed: set[Value]) -> bool:
-    shape = v.type.shape
-    if v in fixed or v.type.kind != "tensor" or shape is None or not 3 <= len(shape) <= 5:
+    kind, maker = v.type, v.producer
+    if v in fixed or maker is None or kind.kind != "tensor":
         return False
-    if v.type.dtype is None or v.type.dtype.is_string or v.producer is None:
+    if kind.rank is None or not 3 <= kind.rank <= 5:
         return False
-    if isinstance(v.producer.op, Opaque) or subgraphs(v.producer.op):
+    if kind.dtype is None or kind.dtype.is_string:
+        return False
+    if isinstance(maker.op, Opaque) or subgraphs(maker.op):
         return False
     return not any(subgraphs(user.op) for user in v.uses)
 
 
 def _follows(node: Node) -> bool:
     """Whether a node reads a channels-last value element by element."""
-    out = node.outputs[0]
-    if out is None or not any(v is not None and v.layout is not None for v in node.inputs):
+    given = [v for v in node.inputs if v is not None]
+    if all(v.layout is None for v in given):
         return False
     if node.op.op_type in FOLLOWERS:
         return True
@@ -84,22 +86,23 @@ class _Watched(Operand):
 
     def __getitem__(self, idx: Expr | int | Sequence[Expr | int]) -> Expr:
         wanted = idx if isinstance(idx, Sequence) else (idx,)
-        tail = self.index[len(self.index) - len(wanted) :]
-        pairs = zip((const(i) for i in wanted), tail, strict=False)
         if len(wanted) >= _SEES_ALL:
-            self.aligned = self.aligned and all(a is b or number(a) == 0 for a, b in pairs)
+            tail = self.index[len(self.index) - len(wanted) :]
+            for given, own in zip(map(const, wanted), tail, strict=False):
+                self.aligned &= given is own or number(given) == 0
         return scalar("element", self.dtype)
 
 
 def is_elementwise(node: Node) -> bool:
     """Whether every operand of three dims or more is read where the output is written."""
     out, op = node.outputs[0], node.op
-    if out is None or isinstance(op, Opaque) or not op.has("at") or out.type.shape is None:
+    if out is None or out.type.shape is None or not op.has("at"):
         return False
-    if any(v is not None and v.type.shape is None for v in node.inputs):
+    types = [None if v is None else v.type for v in node.inputs]
+    if any(t is not None and t.shape is None for t in types):
         return False
     index = loop_index(out.type.dims)
-    operands: list[Any] = [None if v is None else _Watched(v.type, index) for v in node.inputs]
+    operands: list[Any] = [t and _Watched(t, index) for t in types]
     try:
         op.at(index, *operands)
     except (NotImplementedError, TypeError, ValueError, IndexError):

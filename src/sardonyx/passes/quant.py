@@ -19,19 +19,23 @@ import numpy as np
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, number
 from sardonyx.graph.ir import Graph, Node, Value
-from sardonyx.graph.op import Op, find
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
 from sardonyx.graph.run import evaluate
+from sardonyx.ops.binary import Add, Mul
+from sardonyx.ops.cast import Cast
+from sardonyx.ops.expansion import Body
+from sardonyx.ops.qconv import ConvInteger
+from sardonyx.ops.qmatmul import MatMulInteger
 from sardonyx.passes.affine import constant
-from sardonyx.passes.infer import emit
-from sardonyx.passes.values import place
 
-NEWEST = 28
 DEEPEST = 1 << 16
 MOVERS = (
     "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Expand",
     "Identity", "MaxPool", "DepthToSpace", "SpaceToDepth",
 )  # fmt: skip
+_WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
+_TOO_DEEP = "sums of so many products may not fit 32 bits"
+_OTHER_AXIS = "its scales are along another axis"
 
 
 @dataclass(frozen=True)
@@ -43,157 +47,154 @@ class Quantized:
     zero: Value | None
     axis: int | None
 
-
-def _new(name: str, **settings: Any) -> Op:
-    found = find("", name, NEWEST)
-    assert found is not None, name
-    return found(**settings)
+    @property
+    def shape(self) -> tuple[Expr, ...]:
+        """The dims."""
+        return self.codes.type.dims
 
 
 def dequantized(v: Value | None) -> Quantized | None:
     """What an 8-bit value was dequantized from, by tensor or by index of one axis."""
-    maker = None if v is None else v.producer
-    if maker is None or maker.op.op_type != "DequantizeLinear" or v is None:
+    if v is None or v.producer is None or not v.made_by("DequantizeLinear"):
         return None
-    codes, scale, *rest = maker.inputs
-    if codes is None or scale is None or codes.type.dtype not in (DType.INT8, DType.UINT8):
+    maker = v.producer
+    codes, scale = maker.inputs[:2]
+    if codes is None or scale is None or v.type.dtype is not DType.FLOAT32:
         return None
-    blocks, axis = (int(getattr(maker.op, name, 0)) for name in ("block_size", "axis"))
-    if v.type.dtype is not DType.FLOAT32 or blocks:
+    dims, rank = scale.type.static_shape, codes.type.rank
+    if codes.type.dtype not in (DType.INT8, DType.UINT8) or dims is None or not rank:
         return None
-    dims = scale.type.static_shape
-    if dims is None or not codes.type.rank:
+    op: Any = maker.op
+    if op.block:
         return None
-    along = None if prod(dims) == 1 else axis % codes.type.rank
-    return Quantized(codes, scale, rest[0] if rest else None, along)
+    along = None if prod(dims) == 1 else op.along % rank
+    return Quantized(codes, scale, maker.operand(2), along)
+
+
+class _Integer:
+    """The nodes of an integer product with its scales."""
+
+    def __init__(self, node: Node, graph: Graph) -> None:
+        self.graph = graph
+        self.body = Body(graph, node.output.name)
+
+    def scalar(self, zero: Value | None) -> Value | None:
+        """A zero point of one element, as a scalar."""
+        known = constant(zero, self.graph)
+        if known is None or known.ndim == 0:
+            return zero
+        return self.body.constant(known.reshape(()))
+
+    def scales(self, x: Quantized, w: Quantized, behind: int) -> Value:
+        """The product of both scales, with dims of 1 behind; a constant where both are."""
+        left = constant(x.scale, self.graph)
+        right = constant(w.scale, self.graph)
+        if left is not None and right is not None:
+            product = left.reshape(()) * right
+            return self.body.constant(_columns(product, behind))
+        own = w.scale if w.axis is None else self.column(w.scale, behind)
+        return self.body(Mul(), x.scale, own)
+
+    def column(self, v: Value, behind: int) -> Value:
+        """A 1-D value with dims of 1 behind; a constant stays one."""
+        known = self.known(v)
+        if known is not None:
+            return self.body.constant(_columns(known, behind))
+        if not behind:
+            return v
+        return self.body.reshape(v, (-1, *(1,) * behind))
+
+    def known(self, v: Value) -> Any:
+        """The elements of a constant, or of a constant that is dequantized."""
+        maker = v.producer
+        if maker is None or not v.made_by("DequantizeLinear"):
+            return constant(v, self.graph)
+        arrays = [constant(i, self.graph) for i in maker.inputs]
+        if any(a is None for a in arrays):
+            return None
+        return evaluate(maker.op, arrays)[0]
+
+    def finish(self, acc: Value, scale: Value, bias: Value | None, behind: int) -> Value:
+        """The sums as floats, scaled, with the bias."""
+        wide = self.body(Cast(to=DType.FLOAT32.value), acc)
+        y = self.body(Mul(), wide, scale)
+        if bias is None:
+            return y
+        return self.body(Add(), y, self.column(bias, behind))
+
+
+def _columns(a: Any, behind: int) -> Any:
+    if a.size == 1:
+        return a.reshape(())
+    return a.reshape(-1, *(1,) * behind)
+
+
+def _depth(dims: tuple[Expr, ...]) -> int:
+    """The product of dims; too many where one is not known."""
+    known = [number(d) for d in dims]
+    return prod(DEEPEST + 1 if d is None else d for d in known)
 
 
 @rule("integer convolution", "Conv")
 def integer_conv(node: Node, graph: Graph) -> Value | str | None:
     """Conv of dequantized tensors is ConvInteger, rescaled."""
-    x, w = dequantized(node.inputs[0]), dequantized(node.inputs[1])
+    x, w = dequantized(node.operand(0)), dequantized(node.operand(1))
     if x is None or w is None:
         return None
     if x.axis is not None or w.axis not in (None, 0):
-        return "its scales are along another axis"
-    depth = _depth(w.codes.type.shape, 1)
-    if depth is None or depth > DEEPEST:
-        return "sums of so many products may not fit 32 bits"
-    acc = _integer("ConvInteger", node, x, w, graph)
-    rank = len(node.output.type.dims)
-    scale = _scales(x, w, (-1, *(1,) * (rank - 2)), graph)
-    y = _rescaled(acc, scale, graph)
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
-    if bias is None:
-        return y
-    return emit(graph, _new("Add"), [y, _column(bias, rank - 2, graph)], y.name)
+        return _OTHER_AXIS
+    if _depth(w.shape[1:]) > DEEPEST:
+        return _TOO_DEEP
+    make = _Integer(node, graph)
+    behind = len(w.shape) - 2
+    settings = {name: getattr(node.op, name) for name in _WINDOW}
+    inputs = (x.codes, w.codes, make.scalar(x.zero), w.zero)
+    acc = make.body(ConvInteger(**settings), *inputs)
+    scale = make.scales(x, w, behind)
+    return make.finish(acc, scale, node.operand(2), behind)
 
 
 @rule("integer product", "MatMul")
 def integer_matmul(node: Node, graph: Graph) -> Value | str | None:
     """MatMul of dequantized tensors is MatMulInteger, rescaled."""
-    a, b = dequantized(node.inputs[0]), dequantized(node.inputs[1])
+    a, b = dequantized(node.operand(0)), dequantized(node.operand(1))
     if a is None or b is None:
         return None
-    rank = b.codes.type.rank or 0
-    if a.axis is not None or (b.axis is not None and (rank != 2 or b.axis != 1)):
-        return "its scales are along another axis"
-    depth = _depth(b.codes.type.shape[-2:-1] if b.codes.type.shape else None, 0)
-    if depth is None or depth > DEEPEST:
-        return "sums of so many products may not fit 32 bits"
-    acc = _integer("MatMulInteger", node, a, b, graph)
-    return _rescaled(acc, _scales(a, b, (-1,), graph), graph)
+    by_column = b.axis == 1 and len(b.shape) == 2
+    if a.axis is not None or not (b.axis is None or by_column):
+        return _OTHER_AXIS
+    if _depth(b.shape[-2:-1]) > DEEPEST:
+        return _TOO_DEEP
+    make = _Integer(node, graph)
+    inputs = (a.codes, b.codes, make.scalar(a.zero), b.zero)
+    acc = make.body(MatMulInteger(), *inputs)
+    return make.finish(acc, make.scales(a, b, 0), None, 0)
 
 
 @rule("integer product", "Gemm")
 def integer_gemm(node: Node, graph: Graph) -> Value | str | None:
     """Gemm of dequantized tensors is MatMulInteger, rescaled, and a sum."""
     op: Any = node.op
-    a, b = dequantized(node.inputs[0]), dequantized(node.inputs[1])
+    a, b = dequantized(node.operand(0)), dequantized(node.operand(1))
     if a is None or b is None:
         return None
     if a.axis is not None or b.axis not in (None, 0 if op.transB else 1):
-        return "its scales are along another axis"
+        return _OTHER_AXIS
     if op.transA or op.alpha != 1 or op.beta != 1:
         return "it scales or transposes its operands"
-    shape = b.codes.type.shape
-    depth = None if shape is None else number(shape[1 if op.transB else 0])
-    if depth is None or depth > DEEPEST:
-        return "sums of so many products may not fit 32 bits"
-    codes = b.codes
-    if op.transB:
-        codes = emit(graph, _new("Transpose", perm=(1, 0)), [codes], codes.name)
-    turned = Quantized(codes, b.scale, b.zero, None if b.axis is None else 1)
-    acc = _integer("MatMulInteger", node, a, turned, graph)
-    y = _rescaled(acc, _scales(a, turned, (-1,), graph), graph)
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if _depth(b.shape[1:] if op.transB else b.shape[:1]) > DEEPEST:
+        return _TOO_DEEP
+    make = _Integer(node, graph)
+    codes = make.body.transpose(b.codes, 1, 0) if op.transB else b.codes
+    inputs = (a.codes, codes, make.scalar(a.zero), b.zero)
+    acc = make.body(MatMulInteger(), *inputs)
+    scale = make.scales(a, b, 0)
+    y = make.finish(acc, scale, None, 0)
+    bias = node.operand(2)
     if bias is None:
         return y
-    known = _known(bias, graph)
-    if known is not None:
-        bias = place(graph, known, f"{bias.name}_float", bias.type.dtype)
-    return emit(graph, _new("Add"), [y, bias], y.name)
-
-
-def _depth(shape: tuple[Expr, ...] | None, first: int) -> int | None:
-    """The product of the dims from `first` on, where they are numbers."""
-    dims = None if shape is None else [number(d) for d in shape[first:]]
-    return None if dims is None or None in dims else prod(d for d in dims if d is not None)
-
-
-def _integer(name: str, node: Node, x: Quantized, w: Quantized, graph: Graph) -> Value:
-    settings = {}
-    if name == "ConvInteger":
-        names = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
-        settings = {n: getattr(node.op, n) for n in names}
-    inputs = [x.codes, w.codes, _scalar(x.zero, graph), w.zero]
-    return emit(graph, _new(name, **settings), inputs, f"{node.output.name}_sums")
-
-
-def _scalar(zero: Value | None, graph: Graph) -> Value | None:
-    """A zero point of one element, as a scalar."""
-    known = constant(zero, graph)
-    if zero is None or known is None or known.ndim == 0:
-        return zero
-    return place(graph, known.reshape(()), f"{zero.name}_scalar", zero.type.dtype)
-
-
-def _scales(x: Quantized, w: Quantized, dims: tuple[int, ...], graph: Graph) -> Value:
-    """The product of both scales, a constant where both are."""
-    left, right = constant(x.scale, graph), constant(w.scale, graph)
-    if left is not None and right is not None:
-        product = left.reshape(()) * right
-        shaped = product.reshape(dims if product.size > 1 else ())
-        return place(graph, shaped, f"{w.scale.name}_product")
-    right_side = w.scale
-    if w.axis is not None and len(dims) > 1:
-        right_side = _column(w.scale, len(dims) - 1, graph)
-    return emit(graph, _new("Mul"), [x.scale, right_side], f"{w.scale.name}_product")
-
-
-def _column(v: Value, extra: int, graph: Graph) -> Value:
-    """A 1-D value with dims of 1 behind; a constant stays one."""
-    known = _known(v, graph)
-    if known is not None:
-        return place(graph, known.reshape(-1, *(1,) * extra), f"{v.name}_column", v.type.dtype)
-    target = place(graph, np.array([-1, *[1] * extra], np.int64), "column")
-    return emit(graph, _new("Reshape"), [v, target], f"{v.name}_column")
-
-
-def _known(v: Value, graph: Graph) -> Any:
-    """The elements of a constant, or of a constant that is dequantized."""
-    maker = v.producer
-    if maker is None or maker.op.op_type != "DequantizeLinear":
-        return constant(v, graph)
-    arrays = [constant(i, graph) for i in maker.inputs]
-    if any(a is None for a in arrays):
-        return None
-    return evaluate(maker.op, arrays)[0]
-
-
-def _rescaled(acc: Value, scale: Value, graph: Graph) -> Value:
-    wide = emit(graph, _new("Cast", to=DType.FLOAT32.value), [acc], acc.name)
-    return emit(graph, _new("Mul"), [wide, scale], acc.name)
+    known = make.known(bias)
+    return make.body(Add(), y, bias if known is None else make.body.constant(known))
 
 
 def _same(a: Value | None, b: Value | None, graph: Graph) -> bool:
@@ -201,61 +202,66 @@ def _same(a: Value | None, b: Value | None, graph: Graph) -> bool:
     if a is b:
         return True
     left, right = constant(a, graph), constant(b, graph)
-    if left is None or right is None:
+    if left is None or right is None or left.dtype != right.dtype:
         return False
-    return left.dtype == right.dtype and np.array_equal(left, right)
+    return np.array_equal(left.reshape(-1), right.reshape(-1))
+
+
+def _agrees(node: Node, found: Quantized, graph: Graph) -> bool:
+    """Whether a QuantizeLinear has the scale and zero point that codes already have."""
+    op: Any = node.op
+    if op.block or found.codes.type.dtype is not node.output.type.dtype:
+        return False
+    if found.axis is not None and found.axis != op.along % len(found.shape):
+        return False
+    scales = _same(node.operand(1), found.scale, graph)
+    return scales and _same(node.operand(2), found.zero, graph)
 
 
 @rule("requantization", "QuantizeLinear")
 def requantization(node: Node, graph: Graph) -> Value | str | None:
     """Quantizing what was dequantized by the same scale gives the integers back."""
-    found = dequantized(node.inputs[0])
-    if found is None or found.codes.type.dtype is not node.output.type.dtype:
+    found = dequantized(node.operand(0))
+    if found is None:
         return None
     return found.codes if _agrees(node, found, graph) else "the scales differ"
-
-
-def _agrees(node: Node, found: Quantized, graph: Graph) -> bool:
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
-    axis = int(getattr(node.op, "axis", 1)) % max(1, found.codes.type.rank or 1)
-    along = found.axis is None or found.axis == axis
-    return along and _same(node.inputs[1], found.scale, graph) and _same(zero, found.zero, graph)
 
 
 @rule("moves integers", "QuantizeLinear")
 def moves_integers(node: Node, graph: Graph) -> Value | str | None:
     """Quantize(move(Dequantize(x))) by one scale moves the integers."""
-    y = node.inputs[0]
-    mover = None if y is None else y.producer
-    if mover is None or mover.op.op_type not in MOVERS or y is None:
+    y = node.operand(0)
+    if y is None or y.producer is None or not y.made_by(*MOVERS):
         return None
-    found = dequantized(mover.inputs[0])
-    if found is None or found.codes.type.dtype is not node.output.type.dtype:
+    mover = y.producer
+    found = dequantized(mover.operand(0))
+    if found is None:
         return None
     if found.axis is not None or not _agrees(node, found, graph):
         return "the scales differ"
-    if mover.op.op_type == "MaxPool" and len(mover.outputs) > 1:
+    if len(mover.outputs) > 1:
         return "its indices are read"
-    if len(y.uses) > 1 or any(v is y for v in graph.outputs):
+    if len(y.uses) > 1 or graph.gives(y):
         return "the moved value is read elsewhere"
-    return emit(graph, mover.op, [found.codes, *mover.inputs[1:]], node.output.name)
+    make = _Integer(node, graph)
+    return make.body(mover.op, found.codes, *mover.inputs[1:])
 
 
 @rule("saturation is Relu", "QuantizeLinear")
 def saturation(node: Node, graph: Graph) -> Value | str | None:
     """Relu before a QuantizeLinear whose zero point is the lowest code does nothing."""
-    y = node.inputs[0]
-    maker = None if y is None else y.producer
+    y = node.operand(0)
     dtype = node.output.type.dtype
-    if maker is None or maker.op.op_type != "Relu" or dtype is None or not dtype.is_int:
+    if y is None or y.producer is None or not y.made_by("Relu"):
         return None
-    zero = constant(node.inputs[2] if len(node.inputs) > 2 else None, graph)
-    lowest = 0 if not dtype.is_signed else -(1 << (dtype.bits - 1))
-    if zero is None:
-        zero = np.zeros(()) if len(node.inputs) < 3 else None
-    if zero is None or not np.all(zero.astype(np.int64) == lowest):
+    if dtype is None or not dtype.is_int:
+        return None
+    zero = node.operand(2)
+    known = np.zeros(1) if zero is None else constant(zero, graph)
+    lowest = -(1 << (dtype.bits - 1)) if dtype.is_signed else 0
+    if known is None or not np.all(known.astype(np.int64) == lowest):
         return "zero is not the lowest code"
-    graph.set_inputs(node, [maker.inputs[0], *node.inputs[1:]])
+    graph.set_inputs(node, [y.producer.inputs[0], *node.inputs[1:]])
     return node.output
 
 
