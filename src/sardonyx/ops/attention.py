@@ -17,7 +17,7 @@ from sardonyx.ops.concat import Concat
 from sardonyx.ops.element import Array, quiet, settle, widen
 from sardonyx.ops.expansion import Body
 from sardonyx.ops.matmul import MatMul
-from sardonyx.ops.nest import some
+from sardonyx.ops.nest import filled, some
 from sardonyx.ops.shapes import need_rank, refuse
 
 _RAW, _CAPPED, _BIASED, _WEIGHTS = range(4)
@@ -87,7 +87,7 @@ class Attention(Op):
 
     @quiet
     def reference(self, q: Array, k: Array, v: Array, *extras: Array | None) -> Any:
-        mask, past_k, past_v, lengths = (*extras, *[None] * (4 - len(extras)))
+        mask, past_k, past_v, lengths = filled(extras, 4)
         own = _split(q, self.q_num_heads)
         key, value = (_split(x, self.kv_num_heads) for x in (k, v))
         if past_k is not None and past_v is not None:
@@ -110,7 +110,7 @@ class Attention(Op):
 
     def expand(self, graph: Graph, q: Value, k: Value, v: Value, *extras: Value | None) -> Any:
         """Two MatMuls about AttentionWeights; None where the heads' numbers are not known."""
-        mask, past_k, past_v, lengths = (*extras, *[None] * (4 - len(extras)))
+        mask, past_k, past_v, lengths = filled(extras, 4)
         if any(x.type.shape is None for x in (q, k, v)):
             return None
         own = self._heads(q.type, self.q_num_heads, "Q")

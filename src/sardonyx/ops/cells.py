@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -24,8 +24,6 @@ from sardonyx.ops.nest import bounded
 from sardonyx.ops.shapes import refuse
 from sardonyx.ops.unary import Tanh
 
-T = TypeVar("T", bound=Any)
-
 
 @dataclass(frozen=True)
 class _Affine(Unary, abstract=True):
@@ -33,7 +31,7 @@ class _Affine(Unary, abstract=True):
     beta: float = 0.0
 
     def compute(self, x: Array) -> Array:
-        return x * x.dtype.type(self.alpha) + x.dtype.type(self.beta)
+        return np.asarray(x * x.dtype.type(self.alpha) + x.dtype.type(self.beta))
 
     def element(self, x: Expr) -> Expr:
         return x * self.alpha + self.beta
@@ -45,7 +43,7 @@ class _ScaledTanh(Unary, abstract=True):
     beta: float = 1.0
 
     def compute(self, x: Array) -> Array:
-        return np.tanh(x * x.dtype.type(self.beta)) * x.dtype.type(self.alpha)
+        return np.asarray(np.tanh(x * x.dtype.type(self.beta)) * x.dtype.type(self.alpha))
 
     def element(self, x: Expr) -> Expr:
         return unary("tanh", x * self.beta) * self.alpha
@@ -85,22 +83,22 @@ class Cell:
     clip: float | None
     symbolic: bool
 
-    def apply(self, which: int, x: T) -> T:
+    def apply(self, which: int, x: Any) -> Any:
         """Activation `which` of a value clipped first."""
         op = self.functions[which]
         if self.symbolic:
             return op.element(x if self.clip is None else bounded(x, -self.clip, self.clip))
         return op.compute(x if self.clip is None else np.clip(x, -self.clip, self.clip))
 
-    def bare(self, which: int, x: T) -> T:
+    def bare(self, which: int, x: Any) -> Any:
         """Activation `which` of a value as it is."""
         op = self.functions[which]
         return op.element(x) if self.symbolic else op.compute(x)
 
 
 def lstm(
-    cell: Cell, gates: Sequence[T], c: T, peepholes: Sequence[T], coupled: bool
-) -> tuple[T, T]:
+    cell: Cell, gates: Sequence[Any], c: Any, peepholes: Sequence[Any], coupled: bool
+) -> tuple[Any, Any]:
     """The next (h, c) from the gates i, o, f, c; `peepholes` are those of i, o, f, or none."""
     i, o, f, new = gates
     if peepholes:
@@ -113,6 +111,6 @@ def lstm(
     return cell.apply(0, o) * cell.bare(2, state), state
 
 
-def gru(cell: Cell, update: T, new: T, h: T) -> T:
+def gru(cell: Cell, update: Any, new: Any, h: Any) -> Any:
     """The next h from the update gate, activated, and the hidden gate, not yet activated."""
     return (1 - update) * cell.apply(1, new) + update * h

@@ -35,7 +35,8 @@ class Windowed(Op, abstract=True):
             if len(self.kernel_shape) != len(size):
                 given = list(self.kernel_shape)
                 raise refuse("E0341", "`kernel_shape` does not fit the weights", given, size)
-            size = tuple(same_dim(const(k), d) for k, d in zip(self.kernel_shape, size, strict=True))
+            pairs = zip(self.kernel_shape, size, strict=True)
+            size = tuple(same_dim(const(k), d) for k, d in pairs)
         return slide(
             extent, size, strides=self.strides, dilations=self.dilations,
             pads=self.pads, auto_pad=self.auto_pad,
@@ -67,7 +68,8 @@ class Windowed(Op, abstract=True):
         depth = w.shape[1] * int(np.prod(w.shape[2:]))
         columns = columns.reshape(len(x), self.group, depth, int(np.prod(trips)))
         kernels = w.reshape(self.group, w.shape[0] // self.group, depth)
-        return np.matmul(kernels, columns).reshape(len(x), w.shape[0], *trips)
+        y: Array = np.matmul(kernels, columns)
+        return y.reshape(len(x), w.shape[0], *trips)
 
     def element(
         self, idx: Index, x: Operand, w: Operand, left: Read = plain, right: Read = plain,

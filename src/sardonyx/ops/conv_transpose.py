@@ -127,9 +127,11 @@ class ConvTranspose(Op):
                     low, tap, spread.dilation, a.shape[2:], spread.stride, strict=True
                 )
             )
-            y[(..., *spots)] += made[(slice(None), slice(None), *tap)]
+            every = (slice(None), slice(None))
+            y[(*every, *spots)] += made[(*every, *tap)]
         first = [v + p for v, p in zip(low, begin, strict=True)]
-        y = y[(..., *(slice(f, f + o) for f, o in zip(first, out, strict=True)))]
+        kept = tuple(slice(f, f + o) for f, o in zip(first, out, strict=True))
+        y = y[(slice(None), slice(None), *kept)]
         if b is not None:
             y = y + widen(b).reshape(-1, *[1] * rank)
         return settle(y, x.dtype)

@@ -143,9 +143,9 @@ class Einsum(Op):
             return tuple(found[x] for x in terms.output)
 
         dtype = inputs[0].dtype
-        extents = (tuple(dims[x] for x in part) for part in (batch, rows, columns, k))
+        b_, m_, n_, k_ = (tuple(dims[x] for x in p) for p in (batch, rows, columns, k))
         return Contraction(
-            *extents, left=left, right=right, place=place,
+            batch=b_, m=m_, n=n_, k=k_, left=left, right=right, place=place,
             finish=lambda acc, _: cast(acc, dtype), acc=accumulator(dtype),
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,8 @@ class GridSampleV16(Op):
             weight = np.ones(grid.shape[:-1], a.dtype)
             for _, w in taps:
                 weight = weight * w
-            picked = a[(batch, slice(None), *(at for at, _ in taps))]
+            spots: tuple[Any, ...] = (batch, slice(None), *(at for at, _ in taps))
+            picked = a[spots]
             y = y + picked * weight[..., None].astype(a.dtype)
         y = np.moveaxis(y, -1, 1)
         return settle(np.rint(y) if x.dtype.kind in "iu" else y, x.dtype)
@@ -96,7 +98,7 @@ class GridSampleV16(Op):
     def _reflected(self, at: Array, length: int) -> Array:
         period = 2 * (length - 1) if self.align_corners else 2 * length
         m = at % max(1, period)
-        return np.minimum(m, period - m if self.align_corners else period - 1 - m)
+        return np.asarray(np.minimum(m, period - m if self.align_corners else period - 1 - m))
 
     def at(self, idx: Index, x: Operand, grid: Operand) -> Expr:
         rank = x.rank - 2

@@ -13,6 +13,7 @@ from sardonyx.core.dtype import DType
 from sardonyx.graph.ir import Graph, Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.element import Array, is_narrow, quiet, settle, widen
+from sardonyx.ops.nest import filled
 from sardonyx.ops.shapes import need_rank, refuse
 
 _RULES = ("linear", "gated", "delta", "gated_delta")
@@ -53,7 +54,7 @@ class LinearAttention(Op):
         if min(self.kv_num_heads, self.q_num_heads) < 1 or self.q_num_heads % self.kv_num_heads:
             given = f"{self.q_num_heads} and {self.kv_num_heads}"
             raise refuse("E0341", "the heads of the queries do not divide by those of keys", given)
-        _, decay, beta = (*extras, *[None] * (3 - len(extras)))
+        _, decay, beta = filled(extras, 3)
         needs = ("gated" in self.update_rule, "delta" in self.update_rule)
         if (decay is not None, beta is not None) != needs:
             wanted = f"decay: {needs[0]}, beta: {needs[1]}"
@@ -62,7 +63,7 @@ class LinearAttention(Op):
     @quiet
     def reference(self, q: Array, k: Array, v: Array, *extras: Array | None) -> Any:
         self._check(*extras)
-        past, decay, beta = (*extras, *[None] * (3 - len(extras)))
+        past, decay, beta = filled(extras, 3)
         batch, steps, _ = q.shape
         own = widen(q).reshape(batch, steps, self.kv_num_heads, -1, q.shape[2] // self.q_num_heads)
         key, value = (widen(x).reshape(batch, steps, self.kv_num_heads, -1) for x in (k, v))

@@ -48,8 +48,9 @@ class _Loss(Op, abstract=True):
         weights = np.where(kept, one if weight is None else widen(weight)[chosen], 0)
         each = -picked * weights.astype(log_p.dtype)
         if self.reduction == "none":
-            return each
-        return each.sum() if self.reduction == "sum" else each.sum() / weights.sum()
+            return np.asarray(each)
+        total_of = each.sum()
+        return np.asarray(total_of if self.reduction == "sum" else total_of / weights.sum())
 
     def terms(
         self, at: Subscripts, log_p: Any, target: Operand, weight: Operand | None, classes: Expr

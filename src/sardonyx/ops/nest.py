@@ -59,3 +59,8 @@ def p_norm(extents: Sequence[Expr], body: Body, p: float) -> Expr:
         return sqrt(total("add", extents, lambda k: body(k) * body(k)))
     found = total("add", extents, lambda k: binary("pow", unary("abs", body(k)), p))
     return binary("pow", found, 1 / p)
+
+
+def filled(values: Sequence[Any], count: int) -> list[Any]:
+    """The optional inputs given, with None for those that are not."""
+    return [*values, *[None] * (count - len(values))]

@@ -38,10 +38,10 @@ class _Pool(Op, abstract=True):
 
     def window(self, extent: tuple[Expr, ...]) -> Window:
         """The window over spatial dims `extent`."""
+        size = tuple(map(const, self.kernel_shape or ()))
         return slide(
-            extent, tuple(map(const, self.kernel_shape)), strides=self.strides, pads=self.pads,
-            auto_pad=self.auto_pad, dilations=getattr(self, "dilations", None),
-            ceil=bool(getattr(self, "ceil_mode", 0)),
+            extent, size, strides=self.strides, pads=self.pads, auto_pad=self.auto_pad,
+            dilations=getattr(self, "dilations", None), ceil=bool(getattr(self, "ceil_mode", 0)),
         )  # fmt: skip
 
     def pooled(self, x: Type) -> Type:
@@ -90,7 +90,7 @@ class MaxPoolV1(_Pool):
         where_from = np.broadcast_to(where_from, (*flat.shape, where_from.shape[-1]))
         picked = np.take_along_axis(where_from, flat[..., None], -1)[..., 0]
         lead = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * len(spatial))
-        return picked + lead * places.size
+        return np.asarray(picked + lead * places.size)
 
     def at(self, idx: Index, x: Operand) -> Expr:
         window = self.window(x.shape[2:])
@@ -242,7 +242,7 @@ class LpPoolV1(_LpWindow):
 
     since = 1
     name = "LpPool"
-    kernel_shape: tuple[int, ...] = ()
+    kernel_shape: tuple[int, ...] | None = None  # type: ignore[assignment]
     p: float = 2.0
 
 
@@ -282,7 +282,7 @@ class GlobalMaxPool(_Global):
     tolerance = "exact"
 
     def reference(self, x: Array) -> Array:
-        return x.max(axis=tuple(range(2, x.ndim)), keepdims=True)
+        return np.asarray(x.max(axis=tuple(range(2, x.ndim)), keepdims=True))
 
     def at(self, idx: Index, x: Operand) -> Expr:
         return total("max", x.shape[2:], lambda k: x[(*idx[:2], *k)])

@@ -13,7 +13,7 @@ from sardonyx.core.expr import INDEX, Expr, cast, const, mod, number, unary, whe
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
 from sardonyx.ops.element import Array, lift, quiet, settle, widen
-from sardonyx.ops.nest import both, total
+from sardonyx.ops.nest import both, filled, total
 from sardonyx.ops.shapes import axis_of, common_dtype, like, need_rank, refuse, same_dim
 
 
@@ -182,7 +182,7 @@ class CausalConvWithState(Op):
 
     def at_output(self, which: int, idx: Index, *inputs: Any) -> Expr:
         """The output, or the state (1)."""
-        x, w, bias, past = (*inputs, *[None] * (4 - len(inputs)))
+        x, w, bias, past = filled(inputs, 4)
         before = w.shape[2] - 1
 
         def read(position: Expr) -> Expr:

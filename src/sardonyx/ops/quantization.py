@@ -114,7 +114,7 @@ class _Linear(Op, abstract=True):
 class QuantizeLinearV10(_Linear):
     """saturate(round(x / scale) + zero point), rounding half to even."""
 
-    since = 13
+    since = 10
     name = "QuantizeLinear"
     tolerance = "exact"
 
@@ -151,8 +151,8 @@ class QuantizeLinearV10(_Linear):
         return self._rounded(a, dtype)
 
     def _rounded(self, a: Array, dtype: DType) -> Array:
-        if dtype in _FLOATS8 and getattr(self, "saturate", 1):
-            top = float(ml_dtypes.finfo(dtype.numpy).max)
+        if dtype in _FLOATS8 and getattr(self, "saturate", True):
+            top = float(ml_dtypes.finfo(dtype.numpy).max)  # type: ignore[no-untyped-call]
             a = np.clip(a, -top, top)
         return a.astype(dtype.numpy)
 

@@ -200,7 +200,9 @@ class _Loops:
         o = at.gate(1)
         if peepholes:
             o = o + peepholes[1] * state
-        return self.spec.cell.apply(0, o) * self.spec.cell.bare(2, state)
+        shown: Expr = self.spec.cell.bare(2, state)
+        opened: Expr = self.spec.cell.apply(0, o)
+        return opened * shown
 
 
 class _At:

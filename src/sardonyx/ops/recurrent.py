@@ -19,7 +19,7 @@ from sardonyx.ops.cells import ACTIVATIONS, activation
 from sardonyx.ops.element import Array, is_narrow, quiet, settle, widen
 from sardonyx.ops.expansion import Body
 from sardonyx.ops.matmul import MatMul
-from sardonyx.ops.nest import some
+from sardonyx.ops.nest import filled, some
 from sardonyx.ops.recurrence import Recurrence
 from sardonyx.ops.reduce import ReduceSum
 from sardonyx.ops.shapes import common_dtype, need_rank, refuse, same_dim
@@ -60,6 +60,7 @@ class Recurrent(Op, abstract=True):
         return 2 if self.direction == "bidirectional" else 1
 
     def infer(self, x: Type, w: Type, r: Type, *extras: Type | None) -> Any:
+        del extras
         if self.direction not in _DIRECTIONS:
             raise refuse("E0341", "`direction` is unknown", self.direction, ", ".join(_DIRECTIONS))
         need_rank(x, 3, 3, "X")
@@ -115,7 +116,7 @@ class Recurrent(Op, abstract=True):
 
     @quiet
     def reference(self, x: Array, w: Array, r: Array, *extras: Array | None) -> Any:
-        b, lengths, h, c, p = (*extras, *[None] * (5 - len(extras)))
+        b, lengths, h, c, p = filled(extras, 5)
         first = self.batch_first
         a = widen(x).swapaxes(0, 1) if first else widen(x)
         parts = []
@@ -129,7 +130,8 @@ class Recurrent(Op, abstract=True):
             own = [None if s is None else widen(s[:, d] if first else s[d])[None] for s in (h, c)]
             op = self.recurrence(direction, rows)
             peepholes = None if p is None else widen(p[d])[None]
-            parts.append(op.reference(g, widen(r[d])[None], rb, lengths, *own, peepholes))
+            h0, c0 = own
+            parts.append(op.reference(g, widen(r[d])[None], rb, lengths, h0, c0, peepholes))
         y = np.concatenate([made[0] for made in parts], axis=1)
         last = [np.concatenate([m[1 + s] for m in parts], axis=0) for s in range(self.states)]
         if first:
@@ -152,7 +154,7 @@ class Recurrent(Op, abstract=True):
         if hidden is None or x.type.shape is None or functions[0] != functions[-1]:
             return None
         body = Body(graph, self.op_type.lower())
-        b, lengths, *states = (*extras, *[None] * (5 - len(extras)))
+        b, lengths, *states = filled(extras, 5)
         dtype = x.type.dtype
         if dtype is not None and is_narrow(dtype):
             x, w, r = (body(Cast(to=DType.FLOAT32.value), v) for v in (x, w, r))
@@ -180,9 +182,10 @@ class Recurrent(Op, abstract=True):
         if getattr(self, "linear_before_reset", 0):
             parts = [body.constant(np.array([n], np.int64)) for n in (5 * hidden, 6 * hidden, 1)]
             rb = body(Slice(), b, parts[0], parts[1], parts[2])
-            keep = np.ones((2, size), np.float32)
+            assert pair.type.dtype is not None
+            keep = np.ones((2, size), pair.type.dtype.numpy)
             keep[1, 2 * hidden :] = 0
-            pair = body(Mul(), pair, body.constant(keep.astype(pair.type.dtype.numpy)))
+            pair = body(Mul(), pair, body.constant(keep))
         return body.reshape(body(ReduceSum(keepdims=0), pair, axis), (self.count * size,)), rb
 
     def _outputs(self, body: Body, made: Sequence[Value], dtype: DType | None) -> tuple[Value, ...]:

@@ -67,7 +67,8 @@ class _Aligned(Op, abstract=True):
         each = np.sum(parts, axis=0) if self.mode == "avg" else np.max(parts, axis=0)
         shape = (len(image), self.output_height, rows, self.output_width, columns)
         cells = each.reshape(shape)
-        return cells.mean(axis=(2, 4)) if self.mode == "avg" else cells.max(axis=(2, 4))
+        found: Array = cells.mean(axis=(2, 4)) if self.mode == "avg" else cells.max(axis=(2, 4))
+        return found
 
     def _samples(self, start: float, length: float, bins: int) -> tuple[Array, int]:
         """The coordinates sampled along one axis, and how many to a bin."""
@@ -76,13 +77,15 @@ class _Aligned(Op, abstract=True):
             raise RuntimeException("E0404", "a region is too large", given=length)
         size, at = length / bins, np.arange(bins)[:, None] + np.zeros((1, each))
         inner = (np.arange(each) + 0.5) / max(each, 1)
-        return (start + (at + inner) * size).reshape(-1), each
+        found: Array = start + (at + inner) * size
+        return found.reshape(-1), each
 
 
 def _image(x: Array, b: int) -> Array:
     if not 0 <= b < len(x):
         raise RuntimeException("E0404", "no such image in the batch", given=b, wanted=len(x))
-    return x[b]
+    found: Array = x[b]
+    return found
 
 
 def _corners(at: Array, length: int) -> list[tuple[Array, Array]]:

@@ -25,7 +25,7 @@ from sardonyx.ops.interpolation import (
     whole_number,
     within,
 )
-from sardonyx.ops.nest import both
+from sardonyx.ops.nest import both, filled
 from sardonyx.ops.quantization import saturate, saturated
 from sardonyx.ops.shapes import axes_of, like, need_rank, refuse, unknown_dim
 from sardonyx.ops.shapes import known as known_of
@@ -127,12 +127,13 @@ class Resampling(Op, abstract=True):
         length, extent = number(plan.lengths[axis]), a.shape[axis]
         assert length is not None
         scale = plan.scales[axis]
-        roi = plan.roi and tuple(float(e.arg) for e in plan.roi[axis])
+        roi = None if plan.roi is None else tuple(float(e.arg) for e in plan.roi[axis])
         up, down = (length, extent) if scale is None else as_fraction(scale).as_integer_ratio()
         target = float(up) * extent / down
         line = Axis(
-            ARRAYS, float(extent), target, float(length), float(up), float(down), roi or None
-        )
+            ARRAYS, float(extent), target, float(length), float(up), float(down),
+            None if roi is None else (roi[0], roi[1]),
+        )  # fmt: skip
         x = line.at(self.coordinates, np.arange(length, dtype=np.float64))
         if self.way == "nearest":
             at = np.clip(line.rounded(self.rounding, x), 0, extent - 1).astype(np.int64)
@@ -200,8 +201,8 @@ class Resampling(Op, abstract=True):
         if scale is not None:
             part = as_fraction(scale)
             up, down = (source.like(float(n)) for n in (part.numerator, part.denominator))
-        roi = plan.roi and (real(plan.roi[axis][0]), real(plan.roi[axis][1]))
-        line = Axis(EXPRS, source, up * source / down, target, up, down, roi or None)
+        roi = None if plan.roi is None else (real(plan.roi[axis][0]), real(plan.roi[axis][1]))
+        line = Axis(EXPRS, source, up * source / down, target, up, down, roi)
         at = line.at(self.coordinates, real(o))
         value = self._reader(line, at, extent)
         if self.coordinates != "tf_crop_and_resize":
@@ -325,7 +326,7 @@ class ResizeV11(Resampling):
         return tuple(range(rank)) if axes is None else axes_of(axes, rank)
 
     def plan(self, x: Type, *extras: Type | None) -> _Plan | None:
-        roi, scales, sizes = (*extras, *[None] * (3 - len(extras)))
+        roi, scales, sizes = filled(extras, 3)
         axes = self._axes(len(x.dims))
         factors = floats(scales)
         found = None if factors is None else _by_scales(x, factors, axes)
@@ -386,7 +387,8 @@ class ResizeV11(Resampling):
         return self.computed(x, *extras)
 
     def at(self, idx: Index, x: Operand, *extras: Operand | None) -> Expr:
-        return self.element(idx, x, self.plan(x.type, *(e and e.type for e in extras)))
+        types = (None if e is None else e.type for e in extras)
+        return self.element(idx, x, self.plan(x.type, *types))
 
 
 @dataclass(frozen=True)

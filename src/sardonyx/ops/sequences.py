@@ -197,12 +197,12 @@ class Optional(_Sequences):
     """An optional that holds the input, or nothing."""
 
     since = 15
-    type: Any = None
+    type: Type | None = None
 
     def infer(self, x: Type | None = None) -> Type:
         if x is None and self.type is None:
             raise refuse("E0341", "an empty Optional needs its `type`")
-        elem = x if x is not None else self.type if isinstance(self.type, Type) else None
+        elem = self.type if x is None else x
         return Type(kind="optional", elem=elem)
 
     def reference(self, x: Any = None) -> Any:
