@@ -23,7 +23,7 @@ _FLOAT_COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
 _INT_COMPARE = {"lt": "lt", "le": "le", "eq": "eq", "ne": "ne"}
 _BY_DOUBLE = frozenset({"tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"})
 _FORMULAS = _BY_DOUBLE | {"exp", "log", "erf", "tanh", "sin", "cos"}
-EXPENSIVE = _FORMULAS | {"sqrt", "rsqrt", "pow", "fmod", "mod", "floordiv", "truncdiv", "div"}
+EXPENSIVE = _FORMULAS | {"sqrt", "rsqrt", "sigmoid", "pow", "fmod", "mod", "floordiv", "truncdiv", "div"}
 
 
 class Arith:
@@ -216,6 +216,13 @@ def _unary_int(x: Arith, op: str, a: str) -> str:
     raise CompileError("E0821", f"no instructions for {op} of {x.dtype}")
 
 
+def _sigmoid(m: Math, exp: vmath_double.Function, x: str) -> str:
+    """1 / (1 + exp(-x)), 2.5 ulp: of |x|, since exp overflows there at the wrong end only."""
+    e = exp(m, m.neg(m.abs(x)))
+    top = m.pick(m.lt(x, 0.0), e, 1.0)
+    return m.pick(m.nan(x), x, m.div(top, m.add(e, 1.0)))
+
+
 def _unary_float(m: Math, op: str, a: str) -> str:
     if op in ("neg", "abs", "sqrt", "floor", "ceil", "trunc"):
         out: str = getattr(m, op)(a)
@@ -230,6 +237,8 @@ def _unary_float(m: Math, op: str, a: str) -> str:
         return formula(m, a)
     if op == "rsqrt":
         return m.div(1.0, m.sqrt(a))
+    if op == "sigmoid":
+        return _sigmoid(m, formulas.exp, a)
     if op == "round":
         return m.rint(a)
     if op == "isnan":
