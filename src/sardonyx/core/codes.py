@@ -401,6 +401,31 @@ ENGINE = {
         "A loop program touched an element that its buffer does not have; the interpreter saw it.",
         "This is a fault of Sardonyx; please report it with the model.",
     ),
+    "E0820": Explanation(
+        "element type without machine form",
+        "A kernel computes with a data type that machine code has no form for.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
+    "E0821": Explanation(
+        "operation without instructions",
+        "A kernel holds an operation that machine code has no instructions for.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
+    "E0822": Explanation(
+        "one value wanted, many found",
+        "Where one value is needed, an expression varies between the lanes of a vector loop.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
+    "E0823": Explanation(
+        "unknown variable or buffer",
+        "A kernel uses a variable that has no value there, or a buffer that it does not have.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
+    "E0824": Explanation(
+        "statement without instructions",
+        "A kernel holds a statement that no strategy has turned into machine code's terms.",
+        "This is a fault of Sardonyx; please report it with the model.",
+    ),
 }
 
 COMMAND = {
