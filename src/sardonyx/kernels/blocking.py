@@ -10,13 +10,14 @@ import math
 from dataclasses import dataclass
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, const, maximum, minimum, number
+from sardonyx.core.expr import Expr, binary, const, maximum, minimum, number, where
 from sardonyx.kernels.linear import ceiling, least
 from sardonyx.loops.target import Target
 
 _MOST_TILES = 16
 _LANES_PER_PANEL = 2
 _PANELS_PER_BLOCK = 4
+_TILES_PER_CORE = 16
 _LINE = 64
 
 
@@ -51,26 +52,40 @@ def tile_shape(target: Target, dtype: DType, columns: int | None) -> tuple[int, 
 
 
 def choose(
-    target: Target, dtype: DType, sizes: tuple[Expr, Expr, Expr], row_bytes: int, most_panels: int
-) -> Blocking:
-    """The blocking of sizes (batch, rows, columns); a row of the left operand has `row_bytes`.
+    target: Target, tile: tuple[int, int], sizes: tuple[Expr, Expr, Expr], row_bytes: int,
+    most_panels: int,
+) -> Blocking:  # fmt: skip
+    """The blocking of sizes (batch, rows, columns) in register tiles of at most `tile`.
 
-    A task has at most `most_panels` panels, 0: any number.
+    A row of the left operand has `row_bytes`. A task has at most `most_panels` panels, 0: any
+    number of them.
     """
     batch, rows, columns = sizes
-    height, width = tile_shape(target, dtype, number(columns))
-    height = _height(height, number(rows))
+    height, width = _height(tile[0], number(rows)), tile[1]
     tiles, panels = ceiling(rows, height), ceiling(columns, width)
     most = max(1, min(_MOST_TILES, target.l2 // 2 // max(1, height * row_bytes)))
-    across = const(_column_blocks(target, batch, tiles, panels))
+    across, down = _blocks(target, batch, tiles, panels, most)
     if most_panels:
         across = maximum(across, ceiling(panels, most_panels))
-    share = target.cores // math.gcd(target.cores, (least(batch) or 1) * (number(across) or 1))
-    down = ceiling(ceiling(tiles, most), share) * share
-    down = maximum(const(1), minimum(down, tiles))
     return Blocking(
-        height, width, _tails(height, rows), tiles, panels, down, across, most
+        height, width, _tails(height, rows), tiles, panels, maximum(const(1), down), across, most
     )
+
+
+def _blocks(
+    target: Target, batch: Expr, tiles: Expr, panels: Expr, most: int
+) -> tuple[Expr, Expr]:
+    """(column blocks, row blocks): columns are cut only where the rows are too few to share."""
+    few, enough = ceiling(tiles, most), _TILES_PER_CORE * target.cores
+    share = target.cores // math.gcd(target.cores, least(batch) or 1)
+    shared = minimum(ceiling(few, share) * share, tiles)
+    blocks = _column_blocks(target, number(panels))
+    if blocks == 1 or (least(tiles) or 0) * (least(batch) or 1) >= enough:
+        return const(1), shared
+    if number(tiles) is not None:
+        return const(blocks), few
+    many = binary("le", const(enough), tiles * batch)
+    return where(many, const(1), const(blocks)), where(many, shared, few)
 
 
 def _height(most: int, rows: int | None) -> int:
@@ -92,17 +107,12 @@ def _tails(height: int, rows: Expr) -> tuple[int, ...]:
     return tuple(s for s in (8, 4, 2, 1) if s < height)
 
 
-def _column_blocks(target: Target, batch: Expr, tiles: Expr, panels: Expr) -> int:
-    """Into how many tasks the columns are cut: one, unless the rows are too few to share."""
-    known = number(panels)
-    if (least(tiles) or 0) * (least(batch) or 1) >= 4 * target.cores:
+def _column_blocks(target: Target, panels: int | None) -> int:
+    """How many blocks `panels` make when the columns are to be shared: 1, or a few a core."""
+    if panels is None or panels < 2 * target.cores:
         return 1
-    if known is None:
-        return 1
-    blocks = min(known // _PANELS_PER_BLOCK, 4 * target.cores)
-    if blocks < target.cores:
-        blocks = target.cores if known >= target.cores * 2 else 1
-    return max(1, blocks - blocks % target.cores) if blocks > 1 else 1
+    blocks = max(target.cores, min(panels // _PANELS_PER_BLOCK, 4 * target.cores))
+    return blocks - blocks % target.cores
 
 
 def odd_lines(elements: int, dtype: DType) -> int:

@@ -14,11 +14,12 @@ be copied, K is cut and the sums wait in scratch (kernels.tiles).
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, const, number, substitute
-from sardonyx.kernels.blocking import choose, shares_sets
+from sardonyx.kernels.blocking import choose, shares_sets, tile_shape
 from sardonyx.kernels.buffers import trimmed
 from sardonyx.kernels.linear import count, pitch
 from sardonyx.kernels.pack import Form, memory_order, panels
@@ -32,8 +33,45 @@ _DEEPEST = 16384
 _DTYPES = frozenset({DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64, DType.UINT32})
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What is free to choose about a contraction; None: as the rules say.
+
+    `tile` is (rows, columns) of the register tile, `copy` whether rows of `left` are copied even
+    where they could be read where they lie.
+    """
+
+    tile: tuple[int, int] | None = None
+    copy: bool | None = None
+
+    def __str__(self) -> str:
+        shape = "x".join(map(str, self.tile or ()))
+        return f"{shape}, {'copied' if self.copy else 'in place'}"
+
+
 def gemm(kernel: Kernel, target: Target) -> Scheduled | str:
     """Schedules a kernel that is one Contract; the reason where it cannot."""
+    return chosen(kernel, target, Choice())
+
+
+def candidates(kernel: Kernel, target: Target) -> Iterator[tuple[Choice, Scheduled]]:
+    """Every way of scheduling a contraction that may be worth measuring."""
+    lanes = target.lanes(DType.FLOAT32)
+    most = target.registers - 2
+    seen: set[Kernel] = set()
+    for copy in (False, True):
+        for vectors in (1, 2, 3, 4):
+            height = min(16, (most - vectors) // vectors)
+            for rows in dict.fromkeys((height, max(1, height - 2), max(1, height // 2))):
+                choice = Choice((rows, vectors * lanes), copy)
+                made = chosen(kernel, target, choice)
+                if isinstance(made, Scheduled) and made.kernel not in seen:
+                    seen.add(made.kernel)
+                    yield choice, made
+
+
+def chosen(kernel: Kernel, target: Target, choice: Choice) -> Scheduled | str:
+    """Schedules a kernel that is one Contract in a given way; the reason where it cannot."""
     if len(kernel.body) != 1 or not isinstance(kernel.body[0], Contract):
         return "the kernel is not one contraction"
     c = kernel.body[0]
@@ -45,13 +83,14 @@ def gemm(kernel: Kernel, target: Target) -> Scheduled | str:
     c = c if integer is None else integer.contract
     form = Form(c.left.dtype, c.right.dtype) if integer is None else integer.form
     deep = number(count(k))
-    lies = _in_place(c, k, form, target)
+    lies = None if choice.copy else _in_place(c, k, form, target, choice.copy is None)
     cut_depth = lies is None and (deep is None or deep > _DEEPEST)
     if cut_depth and integer is not None and integer.right_zero is not None:
         return "the zero point of the right operand needs K in one piece"
     row_bytes = (SLICE if cut_depth or deep is None else deep) * form.a.bits // 8
     sizes = (count(c.batch), count(c.m), count(c.n))
-    cut = choose(target, c.acc.dtype, sizes, row_bytes, SLICE_PANELS if cut_depth else 0)
+    tile = choice.tile or tile_shape(target, c.acc.dtype, number(sizes[2]))
+    cut = choose(target, tile, sizes, row_bytes, SLICE_PANELS if cut_depth else 0)
     packed = [panels(kernel, c, k, cut.width, form)]
     if integer is not None and integer.left_zero is not None:
         packed.append(column_sums(kernel, c))
@@ -77,8 +116,10 @@ def _refusal(c: Contract, k: tuple[Expr, ...]) -> str:
     return ""
 
 
-def _in_place(c: Contract, k: tuple[Expr, ...], form: Form, target: Target) -> Lies | None:
-    """How to read `left` where it lies, if it lies in rows and copying it would gain nothing."""
+def _in_place(
+    c: Contract, k: tuple[Expr, ...], form: Form, target: Target, only_if_better: bool
+) -> Lies | None:
+    """How to read `left` where it lies, if it lies in rows (and copying it would gain nothing)."""
     if c.left.op != "load" or number(count(k) % form.group) != 0:
         return None
     index = c.left.args[0]
@@ -87,7 +128,7 @@ def _in_place(c: Contract, k: tuple[Expr, ...], form: Form, target: Target) -> L
         return None
     stride, rows = number(down), number(count(c.m))
     height = min(target.registers // 2, rows if rows is not None else target.registers)
-    if stride is not None and shares_sets(stride, form.a, height, target):
+    if only_if_better and stride is not None and shares_sets(stride, form.a, height, target):
         return None
     at = substitute(index, {v: const(0) for v in (*k, *c.m)})
     return Lies(c.left.arg, at, down)
