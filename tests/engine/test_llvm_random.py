@@ -159,9 +159,8 @@ def numbers(rng: np.random.Generator, dtype: DType, count: int) -> Array:
     if dtype.is_bool:
         return rng.integers(0, 2, count).astype(np.bool_)
     if dtype.is_float:
-        return rng.integers(-40, 40, count).astype(np.float32).astype(
-            dtype.numpy
-        ) / dtype.numpy.type(4)
+        quarters: Array = np.asarray(rng.integers(-40, 40, count) / 4, dtype.numpy)
+        return quarters
     low, high = (-9, 9) if dtype.is_signed else (0, 20)
     return np.asarray(rng.integers(low, high, count).astype(dtype.numpy))
 
