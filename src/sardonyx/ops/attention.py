@@ -46,19 +46,25 @@ class Attention(Op):
     def weights(self) -> AttentionWeights:
         """The masked softmax as an op."""
         return AttentionWeights(
-            causal=self.is_causal, left=int(getattr(self, "left_window_size", -1)),
-            right=int(getattr(self, "right_window_size", -1)), softcap=self.softcap,
+            causal=self.is_causal,
+            left=int(getattr(self, "left_window_size", -1)),
+            right=int(getattr(self, "right_window_size", -1)),
+            softcap=self.softcap,
             precision=self.softmax_precision or 0,
-        )  # fmt: skip
+        )
 
-    def _heads(self, x: Type, heads: int | None, what: str) -> tuple[Expr, ...]:
+    def _heads(
+        self, x: Type, heads: int | None, what: str
+    ) -> tuple[Expr, ...]:
         """The dims [batch, heads, length, size] of Q, K or V."""
         need_rank(x, 3, 4, what)
         dims = x.dims
         if len(dims) == 4:
             return dims
         if not heads or heads < 1:
-            raise refuse("E0341", "3-D inputs need q_num_heads and kv_num_heads", heads)
+            raise refuse(
+                "E0341", "3-D inputs need q_num_heads and kv_num_heads", heads
+            )
         return (dims[0], dims[1].like(heads), dims[1], dims[2] // heads)
 
     def infer(self, q: Type, k: Type, v: Type, *extras: Type | None) -> Any:
@@ -71,7 +77,12 @@ class Attention(Op):
         value = self._heads(v, self.kv_num_heads, "V")
         groups, rest = number(own[1] // key[1]), number(own[1] % key[1])
         if rest or groups == 0:
-            raise refuse("E0341", "the heads of Q do not divide by those of K", own[1], key[1])
+            raise refuse(
+                "E0341",
+                "the heads of Q do not divide by those of K",
+                own[1],
+                key[1],
+            )
         length = key[2]
         if past_k is not None and past_k.shape is not None:
             need_rank(past_k, 4, 4, "past_key")
@@ -80,24 +91,34 @@ class Attention(Op):
         if len(q.shape) == 3:
             y = (own[0], own[2], own[1] * value[3])
         return some(
-            self.outputs, Type(q.dtype, y), Type(k.dtype, (*key[:2], length, key[3])),
+            self.outputs,
+            Type(q.dtype, y),
+            Type(k.dtype, (*key[:2], length, key[3])),
             Type(v.dtype, (*value[:2], length, value[3])),
             Type(q.dtype, (*own[:3], length)),
-        )  # fmt: skip
+        )
 
     @quiet
-    def reference(self, q: Array, k: Array, v: Array, *extras: Array | None) -> Any:
+    def reference(
+        self, q: Array, k: Array, v: Array, *extras: Array | None
+    ) -> Any:
         mask, past_k, past_v, lengths = filled(extras, 4)
         own = _split(q, self.q_num_heads)
         key, value = (_split(x, self.kv_num_heads) for x in (k, v))
         if past_k is not None and past_v is not None:
             key = np.concatenate([past_k, key], axis=2)
             value = np.concatenate([past_v, value], axis=2)
-        scale = 1 / math.sqrt(own.shape[3]) if self.scale is None else self.scale
+        scale = (
+            1 / math.sqrt(own.shape[3]) if self.scale is None else self.scale
+        )
         part = widen(own).dtype.type(math.sqrt(scale))
         groups = own.shape[1] // key.shape[1]
-        grouped = (widen(own) * part).reshape(len(own), key.shape[1], groups, *own.shape[2:])
-        scores = np.matmul(grouped, (widen(key) * part)[:, :, None].swapaxes(-1, -2))
+        grouped = (widen(own) * part).reshape(
+            len(own), key.shape[1], groups, *own.shape[2:]
+        )
+        scores = np.matmul(
+            grouped, (widen(key) * part)[:, :, None].swapaxes(-1, -2)
+        )
         scores = scores.reshape(*own.shape[:3], key.shape[2])
         made = self.weights().steps(scores, mask, lengths, past_k)
         weights = made[-1].reshape(*grouped.shape[:-1], key.shape[2])
@@ -106,9 +127,17 @@ class Attention(Op):
         if q.ndim == 3:
             y = y.swapaxes(1, 2).reshape(len(y), y.shape[2], -1)
         shown = (scores, *made)[self.qk_matmul_output_mode]
-        return some(self.outputs, settle(y, q.dtype), key, value, settle(shown, q.dtype))
+        return some(
+            self.outputs,
+            settle(y, q.dtype),
+            key,
+            value,
+            settle(shown, q.dtype),
+        )
 
-    def expand(self, graph: Graph, q: Value, k: Value, v: Value, *extras: Value | None) -> Any:
+    def expand(
+        self, graph: Graph, q: Value, k: Value, v: Value, *extras: Value | None
+    ) -> Any:
         """Two MatMuls about AttentionWeights; None where the heads' numbers are not known."""
         mask, past_k, past_v, lengths = filled(extras, 4)
         if any(x.type.shape is None for x in (q, k, v)):
@@ -117,14 +146,24 @@ class Attention(Op):
         key = self._heads(k.type, self.kv_num_heads, "K")
         heads, shared, size = number(own[1]), number(key[1]), number(own[3])
         wants = self.outputs > 3
-        inner = self.qk_matmul_output_mode in (_CAPPED, _BIASED) or heads != shared
-        if heads is None or shared is None or size is None or (wants and inner):
+        inner = (
+            self.qk_matmul_output_mode in (_CAPPED, _BIASED) or heads != shared
+        )
+        if (
+            heads is None
+            or shared is None
+            or size is None
+            or (wants and inner)
+        ):
             return None
         body = Body(graph, "attention")
         keys, values = (
-            _unpacked(body, x, shared, past) for x, past in ((k, past_k), (v, past_v))
+            _unpacked(body, x, shared, past)
+            for x, past in ((k, past_k), (v, past_v))
         )
-        part = math.sqrt(1 / math.sqrt(size) if self.scale is None else self.scale)
+        part = math.sqrt(
+            1 / math.sqrt(size) if self.scale is None else self.scale
+        )
         assert q.type.dtype is not None
         factor = body.constant(np.array(part, q.type.dtype.numpy))
         queries = body(Mul(), _unpacked(body, q, heads, None), factor)
@@ -133,12 +172,16 @@ class Attention(Op):
         if groups > 1:
             left = body.reshape(left, (0, shared, groups, -1, size))
             right = body.reshape(right, (0, shared, 1, -1, size))
-            picked = body.reshape(values, (0, shared, 1, -1, number(values.type.dims[3]) or -1))
+            picked = body.reshape(
+                values, (0, shared, 1, -1, number(values.type.dims[3]) or -1)
+            )
         order = (*range(len(right.type.dims) - 2), len(right.type.dims) - 1)
         turned = body.transpose(right, *order, len(right.type.dims) - 2)
         scores = body(MatMul(), left, turned)
         weights = body(self.weights(), scores, mask, lengths, past_k)
-        y = self._packed(body, body(MatMul(), weights, picked), len(q.type.dims), heads)
+        y = self._packed(
+            body, body(MatMul(), weights, picked), len(q.type.dims), heads
+        )
         shown = scores if self.qk_matmul_output_mode == _RAW else weights
         return (y, keys, values, shown)[: max(1, self.outputs)]
 
@@ -148,7 +191,9 @@ class Attention(Op):
         if rank == 4:
             size = number(y.type.dims[-1])
             return body.reshape(y, (0, heads, -1, size or 0)) if grouped else y
-        turned = body.transpose(y, *((0, 3, 1, 2, 4) if grouped else (0, 2, 1, 3)))
+        turned = body.transpose(
+            y, *((0, 3, 1, 2, 4) if grouped else (0, 2, 1, 3))
+        )
         return body.reshape(turned, (0, 0, -1))
 
 
@@ -166,11 +211,15 @@ class _Unwindowed(Op, abstract=True):
 
     def _now(self) -> Attention:
         return Attention(
-            is_causal=self.is_causal, kv_num_heads=self.kv_num_heads,
-            q_num_heads=self.q_num_heads, qk_matmul_output_mode=self.qk_matmul_output_mode,
-            scale=self.scale, softcap=self.softcap, softmax_precision=self.softmax_precision,
+            is_causal=self.is_causal,
+            kv_num_heads=self.kv_num_heads,
+            q_num_heads=self.q_num_heads,
+            qk_matmul_output_mode=self.qk_matmul_output_mode,
+            scale=self.scale,
+            softcap=self.softcap,
+            softmax_precision=self.softmax_precision,
             outputs=self.outputs,
-        )  # fmt: skip
+        )
 
     def infer(self, *inputs: Type | None) -> Any:
         return self._now().infer(*inputs)  # type: ignore[arg-type]
@@ -205,5 +254,3 @@ def _unpacked(body: Body, x: Value, heads: int, past: Value | None) -> Value:
     if len(x.type.dims) == 3:
         x = body.transpose(body.reshape(x, (0, 0, heads, -1)), 0, 2, 1, 3)
     return x if past is None else body(Concat(axis=2), past, x)
-
-

@@ -50,33 +50,48 @@ class AttentionWeights(Op):
 
     @quiet
     def reference(
-        self, scores: Array, mask: Array | None = None, lengths: Array | None = None,
+        self,
+        scores: Array,
+        mask: Array | None = None,
+        lengths: Array | None = None,
         past: Array | None = None,
-    ) -> Array:  # fmt: skip
+    ) -> Array:
         flat = scores.reshape(len(scores), -1, *scores.shape[-2:])
         found = self.steps(widen(flat), mask, lengths, past)[-1]
         return settle(found.reshape(scores.shape), scores.dtype)
 
     def steps(
-        self, scores: Array, mask: Array | None, lengths: Array | None, past: Array | None
+        self,
+        scores: Array,
+        mask: Array | None,
+        lengths: Array | None,
+        past: Array | None,
     ) -> tuple[Array, Array, Array]:
         """The capped scores, those with the mask, and the weights."""
         capped = scores
         if self.softcap > 0:
             cap = scores.dtype.type(self.softcap)
             capped = np.tanh(scores / cap) * cap
-        biased = np.where(self._seen(scores.shape, lengths, past), capped, -np.inf)
+        biased = np.where(
+            self._seen(scores.shape, lengths, past), capped, -np.inf
+        )
         if mask is not None:
             biased = _masked(biased, mask)
         biased = biased.astype(scores.dtype)
-        a = biased.astype(DType.from_onnx(self.precision).numpy) if self.precision else biased
+        a = (
+            biased.astype(DType.from_onnx(self.precision).numpy)
+            if self.precision
+            else biased
+        )
         a = widen(a)
         top = a.max(axis=-1, keepdims=True, initial=-np.inf)
         e = np.exp(a - np.where(np.isneginf(top), 0, top))
         sum_of = e.sum(axis=-1, keepdims=True)
         return capped, biased, e / np.where(sum_of == 0, 1, sum_of)
 
-    def _seen(self, shape: tuple[int, ...], lengths: Array | None, past: Array | None) -> Array:
+    def _seen(
+        self, shape: tuple[int, ...], lengths: Array | None, past: Array | None
+    ) -> Array:
         i, j = np.arange(shape[2])[:, None], np.arange(shape[3])[None]
         offset = np.zeros((1, 1, 1, 1), np.int64)
         if past is not None:
@@ -95,9 +110,13 @@ class AttentionWeights(Op):
         return seen
 
     def at(
-        self, idx: Index, scores: Operand, mask: Operand | None = None,
-        lengths: Operand | None = None, past: Operand | None = None,
-    ) -> Expr:  # fmt: skip
+        self,
+        idx: Index,
+        scores: Operand,
+        mask: Operand | None = None,
+        lengths: Operand | None = None,
+        past: Operand | None = None,
+    ) -> Expr:
         precision = DType.from_onnx(self.precision) if self.precision else None
         wide = DType.FLOAT64 if precision is DType.FLOAT64 else None
 
@@ -116,10 +135,16 @@ class AttentionWeights(Op):
         safe = where(eq(top, nothing), top.like(0.0), top)
         sum_of = total("add", keys, lambda k: exp(score(k) - safe))
         each = exp(score((idx[-1],)) - safe)
-        return cast(where(eq(sum_of, 0.0), sum_of, each / sum_of), scores.dtype)
+        return cast(
+            where(eq(sum_of, 0.0), sum_of, each / sum_of), scores.dtype
+        )
 
     def _seen_at(
-        self, at: Sequence[Expr], scores: Operand, lengths: Operand | None, past: Operand | None
+        self,
+        at: Sequence[Expr],
+        scores: Operand,
+        lengths: Operand | None,
+        past: Operand | None,
     ) -> list[Expr]:
         """The conditions under which a query sees a key."""
         i, j = at[-2], at[-1]
@@ -145,7 +170,11 @@ def _masked(biased: Array, mask: Array) -> Array:
     missing = biased.shape[-1] - mask.shape[-1]
     if missing > 0:
         pads = [*[(0, 0)] * (mask.ndim - 1), (0, missing)]
-        mask = np.pad(mask, pads, constant_values=False if mask.dtype == bool else -np.inf)
+        mask = np.pad(
+            mask,
+            pads,
+            constant_values=False if mask.dtype == bool else -np.inf,
+        )
     if mask.dtype == bool:
         return np.where(mask, biased, -np.inf)
     wide = widen(mask)
@@ -153,7 +182,11 @@ def _masked(biased: Array, mask: Array) -> Array:
 
 
 def _mask_at(
-    value: Expr, seen: list[Expr], at: Sequence[Expr], shape: Sequence[Expr], mask: Operand | None
+    value: Expr,
+    seen: list[Expr],
+    at: Sequence[Expr],
+    shape: Sequence[Expr],
+    mask: Operand | None,
 ) -> Expr:
     low = value.like(-float("inf"))
     if mask is None:
@@ -163,8 +196,14 @@ def _mask_at(
         subscripts = [at[0], at[1] * shape[2] + at[2], *at[3:]]
         dims = [shape[0], shape[1] * shape[2], *shape[3:]]
     own: list[Expr] = []
-    for i, d, full in zip(subscripts[-mask.rank :], mask.shape, dims[-mask.rank :], strict=True):
-        own.append(i if d is full or (d.is_const and d.arg != 1) else i * minimum(d - 1, 1))
+    for i, d, full in zip(
+        subscripts[-mask.rank :], mask.shape, dims[-mask.rank :], strict=True
+    ):
+        own.append(
+            i
+            if d is full or (d.is_const and d.arg != 1)
+            else i * minimum(d - 1, 1)
+        )
     if mask.shape[-1] is not dims[-1]:
         own[-1] = subscripts[-1]
         seen = [*seen, subscripts[-1] < mask.shape[-1]]
@@ -174,5 +213,3 @@ def _mask_at(
     extra = cast(lift(e), value.dtype)
     shown = where(eq(extra, -float("inf")), low, value + extra)
     return where(both(seen), shown, low)
-
-

@@ -43,23 +43,35 @@ class BatchNormalizationV9(Op):
 
     def _fits(self, x: Type, extra: Type) -> None:
         need_rank(extra, 1, 1, "scale, bias, mean and variance")
-        if x.shape is not None and extra.shape is not None and len(x.shape) > 1:
+        if (
+            x.shape is not None
+            and extra.shape is not None
+            and len(x.shape) > 1
+        ):
             same_dim(extra.shape[0], x.shape[1])
 
     @quiet
-    def reference(self, x: Array, scale: Array, b: Array, mean: Array, var: Array) -> Any:
+    def reference(
+        self, x: Array, scale: Array, b: Array, mean: Array, var: Array
+    ) -> Any:
         a = widen(x)
         batch_mean, batch_var = widen(mean), widen(var)
         if self.trains:
             axes = (0, *range(2, x.ndim))
             batch_mean = a.mean(axis=axes)
-            batch_var = np.square(a - _column(batch_mean, x.ndim)).mean(axis=axes)
-        factor = widen(scale) / np.sqrt(batch_var + batch_var.dtype.type(self.epsilon))
+            batch_var = np.square(a - _column(batch_mean, x.ndim)).mean(
+                axis=axes
+            )
+        factor = widen(scale) / np.sqrt(
+            batch_var + batch_var.dtype.type(self.epsilon)
+        )
         centred = a - _column(batch_mean, x.ndim)
         y = centred * _column(factor, x.ndim) + _column(widen(b), x.ndim)
         if self.trains:
             keep = batch_mean.dtype.type(self.momentum)
-            mean = settle(widen(mean) * keep + batch_mean * (1 - keep), mean.dtype)
+            mean = settle(
+                widen(mean) * keep + batch_mean * (1 - keep), mean.dtype
+            )
             var = settle(widen(var) * keep + batch_var * (1 - keep), var.dtype)
         return some(self.outputs, settle(y, x.dtype), mean, var, mean, var)
 
@@ -68,14 +80,22 @@ class BatchNormalizationV9(Op):
         return moments(extents, lambda k: lift(x[(k[0], channel, *k[1:])]))
 
     def at(
-        self, idx: Index, x: Operand, scale: Operand, b: Operand, mean: Operand, var: Operand
+        self,
+        idx: Index,
+        x: Operand,
+        scale: Operand,
+        b: Operand,
+        mean: Operand,
+        var: Operand,
     ) -> Expr:
         own = self._own(idx, x)
         value = lift(x[idx])
         centre, spread = lift(mean[own]), lift(var[own])
         if self.trains:
             centre, spread = self._moments(idx[1], x)
-        factor = lift(scale[own]) / cast(sqrt(spread + self.epsilon), lift(scale[own]).dtype)
+        factor = lift(scale[own]) / cast(
+            sqrt(spread + self.epsilon), lift(scale[own]).dtype
+        )
         centred = value - cast(centre, value.dtype)
         shift = cast(lift(b[own]), value.dtype)
         return cast(centred * cast(factor, value.dtype) + shift, x.dtype)
@@ -93,7 +113,10 @@ class BatchNormalizationV9(Op):
             return given[idx]
         batch = self._moments(idx[0], inputs[0])[0 if which % 2 else 1]
         old = lift(given[idx])
-        return cast(old * self.momentum + cast(batch, old.dtype) * (1 - self.momentum), given.dtype)
+        return cast(
+            old * self.momentum + cast(batch, old.dtype) * (1 - self.momentum),
+            given.dtype,
+        )
 
 
 def _column(values: Array, rank: int) -> Array:
@@ -183,8 +206,13 @@ class LRN(Op):
         np.cumsum(np.square(a, dtype=np.float64), axis=1, out=running[:, 1:])
         at = np.arange(channels)
         high = np.minimum(at + self.size - self.before, channels)
-        squares = running[:, high] - running[:, np.maximum(at - self.before, 0)]
-        return settle(a / (self.bias + self.alpha / self.size * squares) ** self.beta, x.dtype)
+        squares = (
+            running[:, high] - running[:, np.maximum(at - self.before, 0)]
+        )
+        return settle(
+            a / (self.bias + self.alpha / self.size * squares) ** self.beta,
+            x.dtype,
+        )
 
     def at(self, idx: Index, x: Operand) -> Expr:
         def term(k: tuple[Expr, ...]) -> Expr:

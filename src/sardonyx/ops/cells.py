@@ -31,7 +31,9 @@ class _Affine(Unary, abstract=True):
     beta: float = 0.0
 
     def compute(self, x: Array) -> Array:
-        return np.asarray(x * x.dtype.type(self.alpha) + x.dtype.type(self.beta))
+        return np.asarray(
+            x * x.dtype.type(self.alpha) + x.dtype.type(self.beta)
+        )
 
     def element(self, x: Expr) -> Expr:
         return x * self.alpha + self.beta
@@ -43,7 +45,9 @@ class _ScaledTanh(Unary, abstract=True):
     beta: float = 1.0
 
     def compute(self, x: Array) -> Array:
-        return np.asarray(np.tanh(x * x.dtype.type(self.beta)) * x.dtype.type(self.alpha))
+        return np.asarray(
+            np.tanh(x * x.dtype.type(self.beta)) * x.dtype.type(self.alpha)
+        )
 
     def element(self, x: Expr) -> Expr:
         return unary("tanh", x * self.beta) * self.alpha
@@ -67,7 +71,9 @@ ACTIVATIONS: dict[str, tuple[type[Unary], int]] = {
 def activation(name: str, *settings: float) -> Unary:
     """The activation of that name (in any case); E0341 when ONNX has none."""
     if name.lower() not in ACTIVATIONS:
-        raise refuse("E0341", "an activation is unknown", name, ", ".join(ACTIVATIONS))
+        raise refuse(
+            "E0341", "an activation is unknown", name, ", ".join(ACTIVATIONS)
+        )
     kind, takes = ACTIVATIONS[name.lower()]
     return kind(*settings[:takes])
 
@@ -87,8 +93,12 @@ class Cell:
         """Activation `which` of a value clipped first."""
         op = self.functions[which]
         if self.symbolic:
-            return op.element(x if self.clip is None else bounded(x, -self.clip, self.clip))
-        return op.compute(x if self.clip is None else np.clip(x, -self.clip, self.clip))
+            return op.element(
+                x if self.clip is None else bounded(x, -self.clip, self.clip)
+            )
+        return op.compute(
+            x if self.clip is None else np.clip(x, -self.clip, self.clip)
+        )
 
     def bare(self, which: int, x: Any) -> Any:
         """Activation `which` of a value as it is."""
@@ -97,7 +107,11 @@ class Cell:
 
 
 def lstm(
-    cell: Cell, gates: Sequence[Any], c: Any, peepholes: Sequence[Any], coupled: bool
+    cell: Cell,
+    gates: Sequence[Any],
+    c: Any,
+    peepholes: Sequence[Any],
+    coupled: bool,
 ) -> tuple[Any, Any]:
     """The next (h, c) from the gates i, o, f, c; `peepholes` are those of i, o, f, or none."""
     i, o, f, new = gates

@@ -24,12 +24,17 @@ def joined(a: Type, b: Type) -> Type:
     if a.kind != b.kind:
         return replace(a, value=None)
     if a.kind != "tensor":
-        elem = joined(a.elem, b.elem) if a.elem and b.elem else a.elem or b.elem
+        elem = (
+            joined(a.elem, b.elem) if a.elem and b.elem else a.elem or b.elem
+        )
         return replace(a, elem=elem)
     dtype = a.dtype or b.dtype
     if a.shape is None or b.shape is None or len(a.shape) != len(b.shape):
         return Type(dtype)
-    dims = [x if x is y else unknown_dim("either") for x, y in zip(a.shape, b.shape, strict=True)]
+    dims = [
+        x if x is y else unknown_dim("either")
+        for x, y in zip(a.shape, b.shape, strict=True)
+    ]
     value = a.value if a.value == b.value else None
     return Type(dtype, tuple(dims), value)
 
@@ -46,15 +51,33 @@ class If(Op):
     def infer(self, cond: Type) -> Any:
         yes, no = self.then_branch.outputs, self.else_branch.outputs
         if len(yes) != len(no):
-            raise refuse("E0343", "the branches' outputs differ in number", len(yes), len(no))
-        if cond.value is not None and len(cond.value) == 1 and cond.value[0].is_const:
+            raise refuse(
+                "E0343",
+                "the branches' outputs differ in number",
+                len(yes),
+                len(no),
+            )
+        if (
+            cond.value is not None
+            and len(cond.value) == 1
+            and cond.value[0].is_const
+        ):
             return tuple(v.type for v in (yes if cond.value[0].arg else no))
-        return tuple(joined(a.type, b.type) for a, b in zip(yes, no, strict=True))
+        return tuple(
+            joined(a.type, b.type) for a, b in zip(yes, no, strict=True)
+        )
 
     def control(self, call: Call, cond: Array) -> Any:
         if cond.size != 1:
-            raise RuntimeException("E0404", "a condition must be one element", given=cond.shape)
-        return tuple(call(self.then_branch if cond.reshape(())[()] else self.else_branch, []))
+            raise RuntimeException(
+                "E0404", "a condition must be one element", given=cond.shape
+            )
+        return tuple(
+            call(
+                self.then_branch if cond.reshape(())[()] else self.else_branch,
+                [],
+            )
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,29 +88,45 @@ class Loop(Op):
     tolerance = "exact"
     body: Graph
 
-    def infer(self, trips: Type | None, cond: Type | None, *initial: Type) -> Any:
+    def infer(
+        self, trips: Type | None, cond: Type | None, *initial: Type
+    ) -> Any:
         del trips, cond
         made = [v.type for v in self.body.outputs[1:]]
-        if len(self.body.inputs) != 2 + len(initial) or len(made) < len(initial):
+        if len(self.body.inputs) != 2 + len(initial) or len(made) < len(
+            initial
+        ):
             given = f"{len(self.body.inputs)} inputs, {len(made) + 1} outputs"
             wanted = f"{2 + len(initial)} inputs, {1 + len(initial)} outputs or more"
-            raise refuse("E0343", "a Loop's body does not fit its inputs", given, wanted)
+            raise refuse(
+                "E0343", "a Loop's body does not fit its inputs", given, wanted
+            )
         carried = [joined(a, b) for a, b in zip(initial, made, strict=False)]
         stacked = [_stacked(t, 0) for t in made[len(initial) :]]
         return tuple(replace(t, value=None) for t in (*carried, *stacked))
 
-    def control(self, call: Call, trips: Array | None, cond: Array | None, *initial: Any) -> Any:
+    def control(
+        self,
+        call: Call,
+        trips: Array | None,
+        cond: Array | None,
+        *initial: Any,
+    ) -> Any:
         most = None if trips is None else int(trips.reshape(()))
         going = cond is None or bool(cond.reshape(()))
         state, rows, trip = list(initial), list[list[Any]](), 0
         while going and (most is None or trip < most):
-            made = call(self.body, [np.array(trip, np.int64), np.array(going), *state])
+            made = call(
+                self.body, [np.array(trip, np.int64), np.array(going), *state]
+            )
             going = bool(made[0].reshape(()))
             state, new = made[1 : 1 + len(state)], made[1 + len(state) :]
             rows.append(new)
             trip += 1
         outs = self.body.outputs[1 + len(state) :]
-        stacked = [_stack([r[n] for r in rows], v.type, 0) for n, v in enumerate(outs)]
+        stacked = [
+            _stack([r[n] for r in rows], v.type, 0) for n, v in enumerate(outs)
+        ]
         return (*state, *stacked)
 
 
@@ -126,9 +165,16 @@ class Scan(Op):
         states = len(inputs) - self.num_scan_inputs
         if states < 0 or self.num_scan_inputs < 1:
             given = self.num_scan_inputs
-            raise refuse("E0341", "`num_scan_inputs` does not fit", given, f"1 to {len(inputs)}")
+            raise refuse(
+                "E0341",
+                "`num_scan_inputs` does not fit",
+                given,
+                f"1 to {len(inputs)}",
+            )
         made = [v.type for v in self.body.outputs]
-        carried = [joined(a, b) for a, b in zip(inputs[:states], made, strict=False)]
+        carried = [
+            joined(a, b) for a, b in zip(inputs[:states], made, strict=False)
+        ]
         first, axis = inputs[states], _nth(self.scan_input_axes, 0)
         trips = None
         if first.shape is not None:
@@ -143,11 +189,17 @@ class Scan(Op):
         states = len(inputs) - self.num_scan_inputs
         state, scanned = list(inputs[:states]), []
         for n, a in enumerate(inputs[states:]):
-            moved = np.moveaxis(a, axis_of(_nth(self.scan_input_axes, n), a.ndim), 0)
-            scanned.append(moved[::-1] if _nth(self.scan_input_directions, n) else moved)
+            moved = np.moveaxis(
+                a, axis_of(_nth(self.scan_input_axes, n), a.ndim), 0
+            )
+            scanned.append(
+                moved[::-1] if _nth(self.scan_input_directions, n) else moved
+            )
         lengths = {len(a) for a in scanned}
         if len(lengths) != 1:
-            raise RuntimeException("E0404", "scan inputs differ in length", given=sorted(lengths))
+            raise RuntimeException(
+                "E0404", "scan inputs differ in length", given=sorted(lengths)
+            )
         rows: list[list[Any]] = []
         for trip in range(lengths.pop()):
             made = call(self.body, [*state, *(a[trip] for a in scanned)])
@@ -185,14 +237,21 @@ class ScanV8(Op):
         batch = first[0] if first else unknown_dim("batch")
         trips = first[1] if first and len(first) > 1 else unknown_dim("trips")
         carried = [replace(t, value=None) for t in inputs[:states]]
-        return (*carried, *(_stacked(_stacked(t, 0, trips), 0, batch) for t in made[states:]))
+        return (
+            *carried,
+            *(
+                _stacked(_stacked(t, 0, trips), 0, batch)
+                for t in made[states:]
+            ),
+        )
 
     def control(self, call: Call, lengths: Array | None, *inputs: Any) -> Any:
         states = len(inputs) - self.num_scan_inputs
         inner = Scan(
-            body=self.body, num_scan_inputs=self.num_scan_inputs,
+            body=self.body,
+            num_scan_inputs=self.num_scan_inputs,
             scan_input_directions=self.directions,
-        )  # fmt: skip
+        )
         longest = inputs[states].shape[1]
         batches = []
         for b in range(len(inputs[states])):
@@ -202,7 +261,11 @@ class ScanV8(Op):
             batches.append(inner.control(call, *parts))
         outs = []
         for n, column in enumerate(zip(*batches, strict=True)):
-            rows = [_padded(a, longest) for a in column] if n >= states else column
+            rows = (
+                [_padded(a, longest) for a in column]
+                if n >= states
+                else column
+            )
             outs.append(np.stack(rows))
         return tuple(outs)
 
@@ -222,14 +285,16 @@ class SequenceMap(Op):
 
     def infer(self, sequence: Type, *extras: Type) -> Any:
         del sequence, extras
-        return tuple(Type(kind="sequence", elem=v.type) for v in self.body.outputs)
+        return tuple(
+            Type(kind="sequence", elem=v.type) for v in self.body.outputs
+        )
 
     def control(self, call: Call, sequence: list[Any], *extras: Any) -> Any:
         outs: list[list[Any]] = [[] for _ in self.body.outputs]
         for n, item in enumerate(sequence):
             own = [e[n] if isinstance(e, list) else e for e in extras]
-            for column, made in zip(outs, call(self.body, [item, *own]), strict=True):
+            for column, made in zip(
+                outs, call(self.body, [item, *own]), strict=True
+            ):
                 column.append(made)
         return tuple(outs)
-
-

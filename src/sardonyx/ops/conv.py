@@ -29,18 +29,29 @@ class Windowed(Op, abstract=True):
     pads: tuple[int, ...] | None = None
     strides: tuple[int, ...] | None = None
 
-    def window(self, extent: tuple[Expr, ...], size: tuple[Expr, ...]) -> Window:
+    def window(
+        self, extent: tuple[Expr, ...], size: tuple[Expr, ...]
+    ) -> Window:
         """The window over spatial dims `extent` with the kernel of the weights."""
         if self.kernel_shape is not None:
             if len(self.kernel_shape) != len(size):
                 given = list(self.kernel_shape)
-                raise refuse("E0341", "`kernel_shape` does not fit the weights", given, size)
+                raise refuse(
+                    "E0341",
+                    "`kernel_shape` does not fit the weights",
+                    given,
+                    size,
+                )
             pairs = zip(self.kernel_shape, size, strict=True)
             size = tuple(same_dim(const(k), d) for k, d in pairs)
         return slide(
-            extent, size, strides=self.strides, dilations=self.dilations,
-            pads=self.pads, auto_pad=self.auto_pad,
-        )  # fmt: skip
+            extent,
+            size,
+            strides=self.strides,
+            dilations=self.dilations,
+            pads=self.pads,
+            auto_pad=self.auto_pad,
+        )
 
     def shape(self, x: Type, w: Type) -> tuple[Expr, ...] | None:
         """The output's shape; InvalidGraph where weights and input do not fit."""
@@ -54,8 +65,17 @@ class Windowed(Op, abstract=True):
         filters = number(w.shape[0])
         if filters is not None and filters % self.group:
             wanted = f"a multiple of group={self.group}"
-            raise refuse("E0341", "the filters do not divide into groups", filters, wanted)
-        return (x.shape[0], w.shape[0], *self.window(x.shape[2:], w.shape[2:]).trips)
+            raise refuse(
+                "E0341",
+                "the filters do not divide into groups",
+                filters,
+                wanted,
+            )
+        return (
+            x.shape[0],
+            w.shape[0],
+            *self.window(x.shape[2:], w.shape[2:]).trips,
+        )
 
     def convolve(self, x: Array, w: Array) -> Array:
         """The convolution of arrays, in their own precision."""
@@ -66,18 +86,29 @@ class Windowed(Op, abstract=True):
         taps = range(2 + rank, 2 + 2 * rank)
         columns = view.transpose(0, 1, *taps, *range(2, 2 + rank))
         depth = w.shape[1] * int(np.prod(w.shape[2:]))
-        columns = columns.reshape(len(x), self.group, depth, int(np.prod(trips)))
+        columns = columns.reshape(
+            len(x), self.group, depth, int(np.prod(trips))
+        )
         kernels = w.reshape(self.group, w.shape[0] // self.group, depth)
         y: Array = np.matmul(kernels, columns)
         return y.reshape(len(x), w.shape[0], *trips)
 
     def element(
-        self, idx: Index, x: Operand, w: Operand, left: Read = plain, right: Read = plain,
-    ) -> Expr:  # fmt: skip
+        self,
+        idx: Index,
+        x: Operand,
+        w: Operand,
+        left: Read = plain,
+        right: Read = plain,
+    ) -> Expr:
         """One output element as a reduction over the taps and the channels of its group."""
         window = self.window(x.shape[2:], w.shape[2:])
         inner = w.shape[1]
-        first = idx[1] // (w.shape[0] // self.group) * inner if self.group > 1 else const(0)
+        first = (
+            idx[1] // (w.shape[0] // self.group) * inner
+            if self.group > 1
+            else const(0)
+        )
 
         def term(k: Subscripts) -> Expr:
             at = window.source(idx[2:], k[:-1])
@@ -88,9 +119,14 @@ class Windowed(Op, abstract=True):
         return total("add", (*window.size, inner), term)
 
     def product(
-        self, x: Operand, w: Operand, acc: DType, left: Read, right: Read,
+        self,
+        x: Operand,
+        w: Operand,
+        acc: DType,
+        left: Read,
+        right: Read,
         finish: Callable[[Expr, Index], Expr],
-    ) -> Contraction | None:  # fmt: skip
+    ) -> Contraction | None:
         """The convolution as a contraction: rows are (batch, trips), k is (taps, channels).
 
         None where every channel has a kernel of its own, which leaves no product to speak of.
@@ -114,9 +150,16 @@ class Windowed(Op, abstract=True):
             return (m[0], _filter(b, n, each), *m[1:])
 
         return Contraction(
-            batch=groups, m=(x.shape[0], *window.trips), n=(each,), k=(*window.size, inner),
-            left=read, right=kernel, place=place, finish=finish, acc=acc,
-        )  # fmt: skip
+            batch=groups,
+            m=(x.shape[0], *window.trips),
+            n=(each,),
+            k=(*window.size, inner),
+            left=read,
+            right=kernel,
+            place=place,
+            finish=finish,
+            acc=acc,
+        )
 
 
 def _filter(b: Subscripts, n: Subscripts, each: Expr) -> Expr:
@@ -142,7 +185,9 @@ class Conv(Windowed):
             y = y + widen(b).reshape(-1, *[1] * (x.ndim - 2))
         return settle(y, x.dtype)
 
-    def at(self, idx: Index, x: Operand, w: Operand, b: Operand | None = None) -> Expr:
+    def at(
+        self, idx: Index, x: Operand, w: Operand, b: Operand | None = None
+    ) -> Expr:
         return _biased(self.element(idx, x, w), idx, x, b)
 
     def contract(
@@ -150,7 +195,9 @@ class Conv(Windowed):
     ) -> Contraction | None:
         del out
         kind = accumulator(x.dtype)
-        return self.product(x, w, kind, plain, plain, lambda e, idx: _biased(e, idx, x, b))
+        return self.product(
+            x, w, kind, plain, plain, lambda e, idx: _biased(e, idx, x, b)
+        )
 
 
 def _biased(acc: Expr, idx: Index, x: Operand, b: Operand | None) -> Expr:

@@ -23,7 +23,11 @@ class CenterCropPad(Op):
     axes: tuple[int, ...] | None = None
 
     def _axes(self, rank: int) -> tuple[int, ...]:
-        return tuple(range(rank)) if self.axes is None else axes_of(self.axes, rank)
+        return (
+            tuple(range(rank))
+            if self.axes is None
+            else axes_of(self.axes, rank)
+        )
 
     def infer(self, x: Type, shape: Type) -> Type:
         if x.shape is None:
@@ -31,13 +35,22 @@ class CenterCropPad(Op):
         dims = list(x.shape)
         axes, lengths = self._axes(len(dims)), known(shape)
         if lengths is not None and len(lengths) != len(axes):
-            raise refuse("E0341", "`shape` does not fit the axes", len(lengths), len(axes))
+            raise refuse(
+                "E0341",
+                "`shape` does not fit the axes",
+                len(lengths),
+                len(axes),
+            )
         for n, axis in enumerate(axes):
-            dims[axis] = unknown_dim("centred") if lengths is None else lengths[n]
+            dims[axis] = (
+                unknown_dim("centred") if lengths is None else lengths[n]
+            )
         return Type(x.dtype, tuple(dims))
 
     def reference(self, x: Array, shape: Array) -> Array:
-        for axis, length in zip(self._axes(x.ndim), shape.tolist(), strict=True):
+        for axis, length in zip(
+            self._axes(x.ndim), shape.tolist(), strict=True
+        ):
             extent = x.shape[axis]
             if length < extent:
                 start = (extent - length) // 2
@@ -64,6 +77,6 @@ class CenterCropPad(Op):
 
 def _shift(extent: Expr, length: Expr) -> Expr:
     """How far the input position is from the output position."""
-    return where(length < extent, (extent - length) // 2, -((length - extent) // 2))
-
-
+    return where(
+        length < extent, (extent - length) // 2, -((length - extent) // 2)
+    )

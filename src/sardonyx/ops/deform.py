@@ -31,9 +31,16 @@ class DeformConv(Op):
     def window(self, extent: tuple[int, ...], size: tuple[int, ...]) -> Window:
         """The window before its taps move."""
         dims = (tuple(map(const, d)) for d in (extent, size))
-        return slide(*dims, strides=self.strides, dilations=self.dilations, pads=self.pads)
+        return slide(
+            *dims,
+            strides=self.strides,
+            dilations=self.dilations,
+            pads=self.pads,
+        )
 
-    def infer(self, x: Type, w: Type, offset: Type, *extras: Type | None) -> Type:
+    def infer(
+        self, x: Type, w: Type, offset: Type, *extras: Type | None
+    ) -> Type:
         need_rank(x, 3)
         dtype = common_dtype(x, w, offset, *extras)
         if x.shape is None or w.shape is None:
@@ -41,28 +48,47 @@ class DeformConv(Op):
         need_rank(w, len(x.shape), len(x.shape), "the weights")
         need_rank(offset, len(x.shape), len(x.shape), "the offsets")
         if min(self.group, self.offset_group) < 1:
-            raise refuse("E0341", "groups must be positive", (self.group, self.offset_group))
+            raise refuse(
+                "E0341",
+                "groups must be positive",
+                (self.group, self.offset_group),
+            )
         same_dim(x.shape[1], w.shape[1] * self.group)
         window = slide(
-            x.shape[2:], w.shape[2:], strides=self.strides, dilations=self.dilations,
+            x.shape[2:],
+            w.shape[2:],
+            strides=self.strides,
+            dilations=self.dilations,
             pads=self.pads,
-        )  # fmt: skip
+        )
         return Type(dtype, (x.shape[0], w.shape[0], *window.trips))
 
     @quiet
     def reference(
-        self, x: Array, w: Array, offset: Array, b: Array | None = None, mask: Array | None = None
+        self,
+        x: Array,
+        w: Array,
+        offset: Array,
+        b: Array | None = None,
+        mask: Array | None = None,
     ) -> Array:
         a, kernel = widen(x), widen(w)
         rank, taps = x.ndim - 2, int(np.prod(w.shape[2:]))
         window = self.window(x.shape[2:], w.shape[2:])
         trips = whole(window.trips)
-        moved = widen(offset).reshape(len(x), self.offset_group, taps, rank, *trips)
+        moved = widen(offset).reshape(
+            len(x), self.offset_group, taps, rank, *trips
+        )
         columns = np.stack(
-            [self._sampled(a[n], moved[n], window, w.shape[2:], trips) for n in range(len(x))]
+            [
+                self._sampled(a[n], moved[n], window, w.shape[2:], trips)
+                for n in range(len(x))
+            ]
         )
         if mask is not None:
-            part = widen(mask).reshape(len(x), self.offset_group, 1, taps, *trips)
+            part = widen(mask).reshape(
+                len(x), self.offset_group, 1, taps, *trips
+            )
             shape = (len(x), self.offset_group, -1, taps, *trips)
             columns = (columns.reshape(shape) * part).reshape(columns.shape)
         columns = columns.reshape(len(x), self.group, -1, int(np.prod(trips)))
@@ -73,9 +99,13 @@ class DeformConv(Op):
         return settle(y, x.dtype)
 
     def _sampled(
-        self, image: Array, moved: Array, window: Window, size: tuple[int, ...],
+        self,
+        image: Array,
+        moved: Array,
+        window: Window,
+        size: tuple[int, ...],
         trips: tuple[int, ...],
-    ) -> Array:  # fmt: skip
+    ) -> Array:
         """[channels, taps, trips...]: what every tap reads of one image."""
         rank, begin = len(size), whole(window.begin)
         at = []
@@ -83,11 +113,17 @@ class DeformConv(Op):
             base = np.arange(trips[axis]) * window.stride[axis] - begin[axis]
             shape = [1] * (rank + 1)
             shape[1 + axis] = -1
-            tap = np.indices(size)[axis].reshape(-1, *[1] * rank) * window.dilation[axis]
+            tap = (
+                np.indices(size)[axis].reshape(-1, *[1] * rank)
+                * window.dilation[axis]
+            )
             at.append(base.reshape(shape) + tap + moved[:, :, axis])
         each = image.shape[0] // self.offset_group
         groups = image.reshape(self.offset_group, each, *image.shape[1:])
-        found = [_linear(groups[g], [p[g] for p in at]) for g in range(self.offset_group)]
+        found = [
+            _linear(groups[g], [p[g] for p in at])
+            for g in range(self.offset_group)
+        ]
         return np.concatenate(found)
 
 

@@ -37,9 +37,13 @@ class NonMaxSuppression(Op):
 
     @quiet
     def reference(
-        self, boxes: Array, scores: Array, most: Array | None = None, overlap: Array | None = None,
+        self,
+        boxes: Array,
+        scores: Array,
+        most: Array | None = None,
+        overlap: Array | None = None,
         least: Array | None = None,
-    ) -> Array:  # fmt: skip
+    ) -> Array:
         count = 0 if most is None else int(most.reshape(-1)[0])
         limit = 0.0 if overlap is None else float(overlap.reshape(-1)[0])
         rows = []
@@ -50,7 +54,10 @@ class NonMaxSuppression(Op):
                 order = np.argsort(-row, kind="stable")
                 if least is not None:
                     order = order[row[order] > least.reshape(-1)[0]]
-                rows += [(b, c, n) for n in _suppressed(corners, order, count, limit)]
+                rows += [
+                    (b, c, n)
+                    for n in _suppressed(corners, order, count, limit)
+                ]
         return np.array(rows, np.int64).reshape(-1, 3)
 
     def _corners(self, boxes: Array) -> Array:
@@ -61,7 +68,9 @@ class NonMaxSuppression(Op):
         return np.concatenate([np.minimum(a, b), np.maximum(a, b)], axis=1)
 
 
-def _suppressed(corners: Array, order: Array, count: int, limit: float) -> list[int]:
+def _suppressed(
+    corners: Array, order: Array, count: int, limit: float
+) -> list[int]:
     kept: list[int] = []
     while order.size and len(kept) < count:
         best = int(order[0])
@@ -73,9 +82,15 @@ def _suppressed(corners: Array, order: Array, count: int, limit: float) -> list[
 
 def _overlap(one: Array, many: Array) -> Array:
     """Intersection over union; zero where either box is empty."""
-    low, high = np.maximum(one[:2], many[:, :2]), np.minimum(one[2:], many[:, 2:])
+    low, high = (
+        np.maximum(one[:2], many[:, :2]),
+        np.minimum(one[2:], many[:, 2:]),
+    )
     shared = np.prod(np.maximum(high - low, 0), axis=1)
-    area, areas = np.prod(one[2:] - one[:2]), np.prod(many[:, 2:] - many[:, :2], axis=1)
+    area, areas = (
+        np.prod(one[2:] - one[:2]),
+        np.prod(many[:, 2:] - many[:, :2], axis=1),
+    )
     union = area + areas - shared
     empty = (area <= 0) | (areas <= 0) | (union <= 0)
     return np.where(empty, 0, shared / np.where(union <= 0, 1, union))

@@ -32,18 +32,36 @@ class _Terms:
         left, arrow, right = text.partition("->")
         parts = left.split(",")
         if len(parts) != len(ranks):
-            raise refuse("E0341", "`equation` has another number of terms", equation, len(ranks))
-        inputs = tuple(_labels(p, r, equation) for p, r in zip(parts, ranks, strict=True))
-        wide = sorted({x for t in inputs for x in t if x.isdigit()}, key=int, reverse=True)
+            raise refuse(
+                "E0341",
+                "`equation` has another number of terms",
+                equation,
+                len(ranks),
+            )
+        inputs = tuple(
+            _labels(p, r, equation) for p, r in zip(parts, ranks, strict=True)
+        )
+        wide = sorted(
+            {x for t in inputs for x in t if x.isdigit()},
+            key=int,
+            reverse=True,
+        )
         if arrow:
-            output = _labels(right, right.replace("...", "").__len__() + len(wide), equation)
+            output = _labels(
+                right, right.replace("...", "").__len__() + len(wide), equation
+            )
             output = tuple(output) if "..." in right else tuple(right)
         else:
             letters = [x for t in inputs for x in t if not x.isdigit()]
-            output = (*wide, *sorted(x for x in set(letters) if letters.count(x) == 1))
+            output = (
+                *wide,
+                *sorted(x for x in set(letters) if letters.count(x) == 1),
+            )
         known = {x for t in inputs for x in t}
         if not set(output) <= known or len(set(output)) != len(output):
-            raise refuse("E0341", "the output of `equation` is wrong", equation)
+            raise refuse(
+                "E0341", "the output of `equation` is wrong", equation
+            )
         return cls(inputs, output)
 
     @property
@@ -64,10 +82,20 @@ class _Terms:
 def _labels(term: str, rank: int, equation: str) -> tuple[str, ...]:
     head, dots, tail = term.partition("...")
     if not all(c.isalpha() for c in head + tail):
-        raise refuse("E0341", "`equation` is malformed", equation, "letters, `...`, `,`, `->`")
+        raise refuse(
+            "E0341",
+            "`equation` is malformed",
+            equation,
+            "letters, `...`, `,`, `->`",
+        )
     wide = rank - len(head) - len(tail)
     if wide < 0 or (wide and not dots):
-        raise refuse("E0341", "`equation` does not fit an operand's dims", equation, f"{rank} dims")
+        raise refuse(
+            "E0341",
+            "`equation` does not fit an operand's dims",
+            equation,
+            f"{rank} dims",
+        )
     return (*head, *(str(n) for n in reversed(range(wide))), *tail)
 
 
@@ -91,9 +119,16 @@ class Einsum(Op):
 
     def reference(self, *inputs: Array) -> Array:
         terms = _Terms.parse(self.equation, [a.ndim for a in inputs])
-        labels = {x: n for n, x in enumerate(dict.fromkeys(x for t in terms.inputs for x in t))}
+        labels = {
+            x: n
+            for n, x in enumerate(
+                dict.fromkeys(x for t in terms.inputs for x in t)
+            )
+        }
         if len(labels) > _MOST:
-            raise refuse("E0341", "`equation` has too many labels", len(labels), _MOST)
+            raise refuse(
+                "E0341", "`equation` has too many labels", len(labels), _MOST
+            )
         args: list[object] = []
         for a, t in zip(inputs, terms.inputs, strict=True):
             args += [widen(a), [labels[x] for x in t]]
@@ -108,7 +143,10 @@ class Einsum(Op):
 
         def product(k: Subscripts) -> Expr:
             at = {**fixed, **dict(zip(terms.summed, k, strict=True))}
-            factors = [_read(x, t, at, dims) for x, t in zip(inputs, terms.inputs, strict=True)]
+            factors = [
+                _read(x, t, at, dims)
+                for x, t in zip(inputs, terms.inputs, strict=True)
+            ]
             out = factors[0]
             for f in factors[1:]:
                 out = out * f
@@ -120,7 +158,9 @@ class Einsum(Op):
     def contract(self, out: Type, *inputs: Operand) -> Contraction | None:
         del out
         terms = _Terms.parse(self.equation, [x.rank for x in inputs])
-        if len(inputs) != 2 or any(len(set(t)) != len(t) for t in terms.inputs):
+        if len(inputs) != 2 or any(
+            len(set(t)) != len(t) for t in terms.inputs
+        ):
             return None
         a, b = (set(t) for t in terms.inputs)
         batch = [x for x in terms.output if x in a and x in b]
@@ -132,7 +172,12 @@ class Einsum(Op):
         dims = terms.dims([x.shape for x in inputs])
 
         def left(at: Subscripts, m: Subscripts, d: Subscripts) -> Expr:
-            return _read(inputs[0], terms.inputs[0], _named((batch, at), (rows, m), (k, d)), dims)
+            return _read(
+                inputs[0],
+                terms.inputs[0],
+                _named((batch, at), (rows, m), (k, d)),
+                dims,
+            )
 
         def right(at: Subscripts, d: Subscripts, n: Subscripts) -> Expr:
             own = _named((batch, at), (columns, n), (k, d))
@@ -143,19 +188,33 @@ class Einsum(Op):
             return tuple(found[x] for x in terms.output)
 
         dtype = inputs[0].dtype
-        b_, m_, n_, k_ = (tuple(dims[x] for x in p) for p in (batch, rows, columns, k))
+        b_, m_, n_, k_ = (
+            tuple(dims[x] for x in p) for p in (batch, rows, columns, k)
+        )
         return Contraction(
-            batch=b_, m=m_, n=n_, k=k_, left=left, right=right, place=place,
-            finish=lambda acc, _: cast(acc, dtype), acc=accumulator(dtype),
-        )  # fmt: skip
+            batch=b_,
+            m=m_,
+            n=n_,
+            k=k_,
+            left=left,
+            right=right,
+            place=place,
+            finish=lambda acc, _: cast(acc, dtype),
+            acc=accumulator(dtype),
+        )
 
 
 def _named(*pairs: tuple[Sequence[str], Subscripts]) -> dict[str, Expr]:
-    return {x: i for labels, at in pairs for x, i in zip(labels, at, strict=True)}
+    return {
+        x: i for labels, at in pairs for x, i in zip(labels, at, strict=True)
+    }
 
 
 def _read(
-    x: Operand, labels: Sequence[str], at: dict[str, Expr], dims: dict[str, Expr]
+    x: Operand,
+    labels: Sequence[str],
+    at: dict[str, Expr],
+    dims: dict[str, Expr],
 ) -> Expr:
     found = []
     for label, d in zip(labels, x.shape, strict=True):

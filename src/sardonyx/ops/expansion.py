@@ -34,7 +34,9 @@ class Body:
 
     def constant(self, array: Any) -> Value:
         """An initializer, its elements known to inference where they are few."""
-        return self.graph.constant(Tensor.of(np.asarray(array)), f"{self.stem}_constant")
+        return self.graph.constant(
+            Tensor.of(np.asarray(array)), f"{self.stem}_constant"
+        )
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
         """`x` in another shape, in which 0 keeps a dim and -1 takes what is left."""

@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.expr import INDEX, Expr, cast, const, minimum, mod, number, unary, where
+from sardonyx.core.expr import (
+    INDEX,
+    Expr,
+    cast,
+    const,
+    minimum,
+    mod,
+    number,
+    unary,
+    where,
+)
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array, lift, quiet, settle, widen
@@ -40,10 +50,17 @@ class GridSampleV16(Op):
 
     def infer(self, x: Type, grid: Type) -> Type:
         if self.way not in ("nearest", "linear", "cubic"):
-            raise refuse("E0341", "`mode` is unknown", self.mode, "nearest, linear, cubic")
+            raise refuse(
+                "E0341",
+                "`mode` is unknown",
+                self.mode,
+                "nearest, linear, cubic",
+            )
         if self.padding_mode not in _PADDINGS:
             wanted = ", ".join(_PADDINGS)
-            raise refuse("E0341", "`padding_mode` is unknown", self.padding_mode, wanted)
+            raise refuse(
+                "E0341", "`padding_mode` is unknown", self.padding_mode, wanted
+            )
         need_rank(x, 3)
         if x.shape is None or grid.shape is None:
             return Type(x.dtype)
@@ -57,14 +74,21 @@ class GridSampleV16(Op):
         a, points = widen(x), widen(grid)
         if a.dtype.kind != "f":
             a = a.astype(np.float64)
-        rows = [self._taps(points[..., -1 - n], a.shape[2 + n]) for n in range(x.ndim - 2)]
+        rows = [
+            self._taps(points[..., -1 - n], a.shape[2 + n])
+            for n in range(x.ndim - 2)
+        ]
         batch = np.arange(len(a)).reshape(-1, *[1] * (x.ndim - 2))
         y = np.zeros((len(a), *grid.shape[1:-1], a.shape[1]), a.dtype)
         for taps in itertools.product(*rows):
             weight = np.ones(grid.shape[:-1], a.dtype)
             for _, w in taps:
                 weight = weight * w
-            spots: tuple[Any, ...] = (batch, slice(None), *(at for at, _ in taps))
+            spots: tuple[Any, ...] = (
+                batch,
+                slice(None),
+                *(at for at, _ in taps),
+            )
             picked = a[spots]
             y = y + picked * weight[..., None].astype(a.dtype)
         y = np.moveaxis(y, -1, 1)
@@ -83,7 +107,11 @@ class GridSampleV16(Op):
         else:
             first = np.floor(x)
             t = x - first
-            weights = [1 - t, t] if self.way == "linear" else cubic_weights(t, _SHARPNESS)
+            weights = (
+                [1 - t, t]
+                if self.way == "linear"
+                else cubic_weights(t, _SHARPNESS)
+            )
             first = first - (self.way == "cubic")
         out = []
         for k, w in enumerate(weights):
@@ -98,15 +126,21 @@ class GridSampleV16(Op):
     def _reflected(self, at: Array, length: int) -> Array:
         period = 2 * (length - 1) if self.align_corners else 2 * length
         m = at % max(1, period)
-        return np.asarray(np.minimum(m, period - m if self.align_corners else period - 1 - m))
+        return np.asarray(
+            np.minimum(m, period - m if self.align_corners else period - 1 - m)
+        )
 
     def at(self, idx: Index, x: Operand, grid: Operand) -> Expr:
         rank = x.rank - 2
         if x.dtype.is_int:
-            raise NotImplementedError("GridSample of integers has no native code yet")
+            raise NotImplementedError(
+                "GridSample of integers has no native code yet"
+            )
         point = (idx[0], *idx[2:])
-        rows = [self._taps_at(lift(grid[(*point, rank - 1 - n)]), x.shape[2 + n])
-                for n in range(rank)]  # fmt: skip
+        rows = [
+            self._taps_at(lift(grid[(*point, rank - 1 - n)]), x.shape[2 + n])
+            for n in range(rank)
+        ]
         terms = []
         for taps in itertools.product(*rows):
             value = lift(x[(idx[0], idx[1], *(at for at, _, _ in taps))])
@@ -119,18 +153,29 @@ class GridSampleV16(Op):
             out = out + t
         return cast(out, x.dtype)
 
-    def _taps_at(self, p: Expr, length: Expr) -> list[tuple[Expr, Expr, list[Expr]]]:
+    def _taps_at(
+        self, p: Expr, length: Expr
+    ) -> list[tuple[Expr, Expr, list[Expr]]]:
         """(position, weight, conditions) of every tap along one axis."""
         extent = cast(length, p.dtype)
-        x = (p + 1.0) / 2.0 * (extent - 1.0) if self.align_corners else (
-            ((p + 1.0) * extent - 1.0) / 2.0)  # fmt: skip
-        x = where(x.like(-_FAR) < x, where(x < _FAR, x, x.like(_FAR)), x.like(-_FAR))
+        x = (
+            (p + 1.0) / 2.0 * (extent - 1.0)
+            if self.align_corners
+            else (((p + 1.0) * extent - 1.0) / 2.0)
+        )
+        x = where(
+            x.like(-_FAR) < x, where(x < _FAR, x, x.like(_FAR)), x.like(-_FAR)
+        )
         if self.way == "nearest":
             weights, base = [x.like(1.0)], unary("round", x)
         else:
             base = unary("floor", x)
             t = x - base
-            weights = [1.0 - t, t] if self.way == "linear" else cubic_weights(t, _SHARPNESS)
+            weights = (
+                [1.0 - t, t]
+                if self.way == "linear"
+                else cubic_weights(t, _SHARPNESS)
+            )
         first = cast(base, INDEX) - (1 if self.way == "cubic" else 0)
         out = []
         for k, w in enumerate(weights):
@@ -184,8 +229,12 @@ class AffineGrid(Op):
         mesh = np.meshgrid(*lines, indexing="ij")
         points = np.stack([*reversed(mesh), np.ones(lengths)], axis=-1)
         points = points.reshape(-1, len(lengths) + 1)
-        made = np.matmul(points.astype(widen(theta).dtype), widen(theta).swapaxes(1, 2))
-        return settle(made.reshape(len(theta), *lengths, len(lengths)), theta.dtype)
+        made = np.matmul(
+            points.astype(widen(theta).dtype), widen(theta).swapaxes(1, 2)
+        )
+        return settle(
+            made.reshape(len(theta), *lengths, len(lengths)), theta.dtype
+        )
 
     def _line(self, length: int) -> Array:
         at = np.arange(length)
@@ -210,5 +259,3 @@ class AffineGrid(Op):
             return (i * 2.0 + 1.0) / extent - 1.0
         last = where(length < 2, extent, extent - 1.0)
         return where(length < 2, extent.like(0.0), i * 2.0 / last - 1.0)
-
-

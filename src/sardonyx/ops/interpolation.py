@@ -14,14 +14,27 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import INDEX, Expr, cast, eq, maximum, minimum, unary, where
+from sardonyx.core.expr import (
+    INDEX,
+    Expr,
+    cast,
+    eq,
+    maximum,
+    minimum,
+    unary,
+    where,
+)
 from sardonyx.ops.element import Array
 from sardonyx.ops.shapes import refuse
 
 COORDINATES = (
-    "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+    "half_pixel",
+    "half_pixel_symmetric",
+    "pytorch_half_pixel",
+    "align_corners",
+    "asymmetric",
     "tf_crop_and_resize",
-)  # fmt: skip
+)
 ROUNDINGS = ("round_prefer_floor", "round_prefer_ceil", "floor", "ceil")
 
 
@@ -60,18 +73,29 @@ class Axis:
         ways: dict[str, Callable[[Any], Any]] = {
             "half_pixel": self._half_pixel,
             "half_pixel_symmetric": self._symmetric,
-            "pytorch_half_pixel": lambda o: self._unless_one(self._half_pixel(o), o * 0.0),
-            "align_corners": lambda o: self._unless_one(self._corners(o), o * 0.0),
+            "pytorch_half_pixel": lambda o: self._unless_one(
+                self._half_pixel(o), o * 0.0
+            ),
+            "align_corners": lambda o: self._unless_one(
+                self._corners(o), o * 0.0
+            ),
             "asymmetric": lambda o: o * self.down / self.up,
             "tf_crop_and_resize": self._cropped,
         }
         if mode not in ways:
             given = ", ".join(COORDINATES)
-            raise refuse("E0341", "`coordinate_transformation_mode` is unknown", mode, given)
+            raise refuse(
+                "E0341",
+                "`coordinate_transformation_mode` is unknown",
+                mode,
+                given,
+            )
         return ways[mode](o)
 
     def _unless_one(self, many: Any, one: Any) -> Any:
-        return self.kit.where(self.kit.equal(self.target + o_like(many), 1.0), one, many)
+        return self.kit.where(
+            self.kit.equal(self.target + o_like(many), 1.0), one, many
+        )
 
     def _half_pixel(self, o: Any) -> Any:
         return (o + 0.5) * self.down / self.up - 0.5
@@ -98,7 +122,12 @@ class Axis:
     def rounded(self, mode: str, x: Any) -> Any:
         """A coordinate as a whole number."""
         if mode not in ROUNDINGS:
-            raise refuse("E0341", "`nearest_mode` is unknown", mode, ", ".join(ROUNDINGS))
+            raise refuse(
+                "E0341",
+                "`nearest_mode` is unknown",
+                mode,
+                ", ".join(ROUNDINGS),
+            )
         if mode == "round_prefer_floor":
             return self.kit.ceil(x - 0.5)
         if mode == "round_prefer_ceil":
@@ -130,7 +159,9 @@ def _cubic(x: Array, a: float) -> Array:
     return np.where(x <= 1, near, np.where(x < 2, far, 0))
 
 
-def smooth_taps(x: Array, scale: float, mode: str, a: float) -> tuple[Array, Array]:
+def smooth_taps(
+    x: Array, scale: float, mode: str, a: float
+) -> tuple[Array, Array]:
     """(positions, weights) of the taps of an antialiased resize, [outputs, taps] each."""
     shrink = min(scale, 1.0)
     radius = (1.0 if mode == "linear" else 2.0) / shrink
@@ -138,8 +169,14 @@ def smooth_taps(x: Array, scale: float, mode: str, a: float) -> tuple[Array, Arr
     first = int(math.floor(-radius) + 1)
     positions = base[:, None] + np.arange(first, 2 - first)
     distance = (positions - x[:, None]) * shrink
-    weights = np.clip(1 - np.abs(distance), 0, 1) if mode == "linear" else _cubic(distance, a)
-    return positions.astype(np.int64), weights / weights.sum(axis=1, keepdims=True)
+    weights = (
+        np.clip(1 - np.abs(distance), 0, 1)
+        if mode == "linear"
+        else _cubic(distance, a)
+    )
+    return positions.astype(np.int64), weights / weights.sum(
+        axis=1, keepdims=True
+    )
 
 
 def plain_taps(x: Array, mode: str, a: float) -> tuple[Array, Array]:
@@ -147,7 +184,9 @@ def plain_taps(x: Array, mode: str, a: float) -> tuple[Array, Array]:
     base = np.floor(x)
     t = x - base
     if mode == "linear":
-        return np.stack([base, base + 1], 1).astype(np.int64), np.stack([1 - t, t], 1)
+        return np.stack([base, base + 1], 1).astype(np.int64), np.stack(
+            [1 - t, t], 1
+        )
     positions = base[:, None] + np.arange(-1, 3)
     return positions.astype(np.int64), np.stack(cubic_weights(t, a), 1)
 

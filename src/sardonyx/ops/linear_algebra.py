@@ -35,8 +35,12 @@ class Det(Op):
     def at(self, idx: Index, x: Operand) -> Expr:
         size = number(x.shape[-1])
         if size is None or not 1 <= size <= _SMALL:
-            raise NotImplementedError("only determinants of small matrices have native code")
-        rows = [[lift(x[(*idx, i, j)]) for j in range(size)] for i in range(size)]
+            raise NotImplementedError(
+                "only determinants of small matrices have native code"
+            )
+        rows = [
+            [lift(x[(*idx, i, j)]) for j in range(size)] for i in range(size)
+        ]
         return cast(_expanded(rows), x.dtype)
 
 
@@ -46,7 +50,9 @@ def _expanded(rows: list[list[Expr]]) -> Expr:
         return rows[0][0]
     out: Expr | None = None
     for j, first in enumerate(rows[0]):
-        minor = _expanded([[e for n, e in enumerate(row) if n != j] for row in rows[1:]])
+        minor = _expanded(
+            [[e for n, e in enumerate(row) if n != j] for row in rows[1:]]
+        )
         term = first * minor
         out = term if out is None else out - term if j % 2 else out + term
     assert out is not None

@@ -7,7 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.expr import Expr, cast, eq, exp, maximum, minimum, unary, where
+from sardonyx.core.expr import (
+    Expr,
+    cast,
+    eq,
+    exp,
+    maximum,
+    minimum,
+    unary,
+    where,
+)
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
 from sardonyx.ops.element import Array, lift, quiet, settle, widen
@@ -35,7 +44,9 @@ class _Loss(Op, abstract=True):
             return Type(x.dtype, ())
         if x.shape is None or target.shape is None:
             return Type(x.dtype, target.shape)
-        return Type(x.dtype, same_shape((x.shape[0], *x.shape[2:]), target.shape))
+        return Type(
+            x.dtype, same_shape((x.shape[0], *x.shape[2:]), target.shape)
+        )
 
     def loss(self, log_p: Array, target: Array, weight: Array | None) -> Array:
         """The loss from log-probabilities of computing precision."""
@@ -43,17 +54,28 @@ class _Loss(Op, abstract=True):
         if self.ignore_index is not None:
             kept = target != self.ignore_index
         chosen = np.where(kept, target, 0)
-        picked = np.take_along_axis(log_p, np.expand_dims(chosen, 1), 1).squeeze(1)
+        picked = np.take_along_axis(
+            log_p, np.expand_dims(chosen, 1), 1
+        ).squeeze(1)
         one = log_p.dtype.type(1)
-        weights = np.where(kept, one if weight is None else widen(weight)[chosen], 0)
+        weights = np.where(
+            kept, one if weight is None else widen(weight)[chosen], 0
+        )
         each = -picked * weights.astype(log_p.dtype)
         if self.reduction == "none":
             return np.asarray(each)
         total_of = each.sum()
-        return np.asarray(total_of if self.reduction == "sum" else total_of / weights.sum())
+        return np.asarray(
+            total_of if self.reduction == "sum" else total_of / weights.sum()
+        )
 
     def terms(
-        self, at: Subscripts, log_p: Any, target: Operand, weight: Operand | None, classes: Expr
+        self,
+        at: Subscripts,
+        log_p: Any,
+        target: Operand,
+        weight: Operand | None,
+        classes: Expr,
     ) -> tuple[Expr, Expr]:
         """(loss, weight) at a place; `log_p(place, class)` reads a log-probability."""
         label = target[at]
@@ -61,12 +83,21 @@ class _Loss(Op, abstract=True):
         picked = log_p(at, safe)
         factor = picked.like(1.0) if weight is None else lift(weight[safe])
         if self.ignore_index is not None:
-            factor = where(eq(label, self.ignore_index), factor.like(0.0), factor)
-            picked = where(eq(label, self.ignore_index), picked.like(0.0), picked)
+            factor = where(
+                eq(label, self.ignore_index), factor.like(0.0), factor
+            )
+            picked = where(
+                eq(label, self.ignore_index), picked.like(0.0), picked
+            )
         return -picked * factor, factor
 
     def reduced(
-        self, idx: Index, log_p: Any, target: Operand, weight: Operand | None, classes: Expr
+        self,
+        idx: Index,
+        log_p: Any,
+        target: Operand,
+        weight: Operand | None,
+        classes: Expr,
     ) -> Expr:
         """The element of the loss."""
         if self.reduction == "none":
@@ -74,9 +105,12 @@ class _Loss(Op, abstract=True):
 
         def part(which: int) -> Expr:
             return total(
-                "add", target.shape,
-                lambda at: self.terms(at, log_p, target, weight, classes)[which],
-            )  # fmt: skip
+                "add",
+                target.shape,
+                lambda at: self.terms(at, log_p, target, weight, classes)[
+                    which
+                ],
+            )
 
         return part(0) if self.reduction == "sum" else part(0) / part(1)
 
@@ -92,16 +126,24 @@ class NegativeLogLikelihoodLoss(_Loss):
         return self.loss_type(x, target)
 
     @quiet
-    def reference(self, x: Array, target: Array, weight: Array | None = None) -> Array:
+    def reference(
+        self, x: Array, target: Array, weight: Array | None = None
+    ) -> Array:
         return settle(self.loss(widen(x), target, weight), x.dtype)
 
     def at(
-        self, idx: Index, x: Operand, target: Operand, weight: Operand | None = None
+        self,
+        idx: Index,
+        x: Operand,
+        target: Operand,
+        weight: Operand | None = None,
     ) -> Expr:
         def read(at: Subscripts, c: Expr) -> Expr:
             return lift(x[(at[0], c, *at[1:])])
 
-        return cast(self.reduced(idx, read, target, weight, x.shape[1]), x.dtype)
+        return cast(
+            self.reduced(idx, read, target, weight, x.shape[1]), x.dtype
+        )
 
 
 @dataclass(frozen=True)
@@ -115,7 +157,9 @@ class SoftmaxCrossEntropyLoss(_Loss):
         return some(self.outputs, self.loss_type(x, labels), like(x))
 
     @quiet
-    def reference(self, x: Array, labels: Array, weights: Array | None = None) -> Any:
+    def reference(
+        self, x: Array, labels: Array, weights: Array | None = None
+    ) -> Any:
         a = widen(x)
         a = a - a.max(axis=1, keepdims=True)
         log_p = a - np.log(np.exp(a).sum(axis=1, keepdims=True))
@@ -137,6 +181,6 @@ class SoftmaxCrossEntropyLoss(_Loss):
         if which:
             return cast(read((idx[0], *idx[2:]), idx[1]), x.dtype)
         weights = inputs[2] if len(inputs) > 2 else None
-        return cast(self.reduced(idx, read, inputs[1], weights, x.shape[1]), x.dtype)
-
-
+        return cast(
+            self.reduced(idx, read, inputs[1], weights, x.shape[1]), x.dtype
+        )

@@ -14,7 +14,12 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts
 from sardonyx.ops.element import Array, is_narrow, lift, settle, widen
 from sardonyx.ops.nest import total
-from sardonyx.ops.shapes import broadcast, common_dtype, need_rank, same_dim
+from sardonyx.ops.shapes import (
+    broadcast,
+    common_dtype,
+    need_rank,
+    same_dim,
+)
 
 Read: TypeAlias = Callable[[Operand, Sequence[Expr]], Expr]
 
@@ -58,7 +63,12 @@ class _Batch:
     rows: tuple[int, ...]
 
     @classmethod
-    def of(cls, left: Sequence[Expr], right: Sequence[Expr], out: Sequence[Expr]) -> _Batch:
+    def of(
+        cls,
+        left: Sequence[Expr],
+        right: Sequence[Expr],
+        out: Sequence[Expr],
+    ) -> _Batch:
         one = const(1)
         rank = len(out)
         a = (one,) * (rank - len(left)) + tuple(left)
@@ -69,7 +79,9 @@ class _Batch:
 
     def join(self, shared: Subscripts, rows: Subscripts) -> Subscripts:
         """The output's leading subscripts."""
-        where_from = dict(zip(self.shared + self.rows, shared + rows, strict=True))
+        where_from = dict(
+            zip(self.shared + self.rows, shared + rows, strict=True)
+        )
         return tuple(where_from[i] for i in range(len(self.dims)))
 
     def of_left(self, lead: Subscripts, rank: int) -> Subscripts:
@@ -83,18 +95,30 @@ class _Batch:
 
 
 def _repeat(
-    lead: Subscripts, dims: Sequence[Expr], out: Sequence[Expr], rank: int
+    lead: Subscripts,
+    dims: Sequence[Expr],
+    out: Sequence[Expr],
+    rank: int,
 ) -> Subscripts:
     pairs = zip(lead, dims, out, strict=True)
-    found = [i if d is o or (d.is_const and number(d) != 1) else i * minimum(d - 1, 1)
-             for i, d, o in pairs]  # fmt: skip
+    found = [
+        i
+        if d is o or (d.is_const and number(d) != 1)
+        else i * minimum(d - 1, 1)
+        for i, d, o in pairs
+    ]
     return tuple(found[len(found) - rank :])
 
 
 def multiply(
-    out: Type, a: Operand, b: Operand, read_left: Read, read_right: Read,
-    finish: Callable[[Expr, Index], Expr], acc: DType,
-) -> Contraction:  # fmt: skip
+    out: Type,
+    a: Operand,
+    b: Operand,
+    read_left: Read,
+    read_right: Read,
+    finish: Callable[[Expr, Index], Expr],
+    acc: DType,
+) -> Contraction:
     """numpy's matmul of two operands as a contraction; a read gives the factor at a subscript."""
     lead_a, lead_b = a.shape[:-2], b.shape[:-2]
     count = max(len(lead_a), len(lead_b))
@@ -105,12 +129,16 @@ def multiply(
 
     def left(at: Subscripts, m: Subscripts, k: Subscripts) -> Expr:
         lead = batch.join(at, m[:free])
-        return read_left(a, (*batch.of_left(lead, len(lead_a)), *m[free:], *k))
+        return read_left(
+            a, (*batch.of_left(lead, len(lead_a)), *m[free:], *k)
+        )
 
     def right(at: Subscripts, k: Subscripts, n: Subscripts) -> Expr:
         return read_right(b, (*batch.of_right(at, len(lead_b)), *k, *n))
 
-    def place(at: Subscripts, m: Subscripts, n: Subscripts) -> Subscripts:
+    def place(
+        at: Subscripts, m: Subscripts, n: Subscripts
+    ) -> Subscripts:
         return (*batch.join(at, m[:free]), *m[free:], *n)
 
     return Contraction(
@@ -126,7 +154,9 @@ def multiply(
     )
 
 
-def multiply_at(idx: Index, a: Operand, b: Operand, left: Read, right: Read) -> Expr:
+def multiply_at(
+    idx: Index, a: Operand, b: Operand, left: Read, right: Read
+) -> Expr:
     """One element of numpy's matmul as a reduction."""
     columns = idx[-1:] if b.rank > 1 else ()
     rest = idx[: len(idx) - len(columns)]
@@ -140,9 +170,13 @@ def multiply_at(idx: Index, a: Operand, b: Operand, left: Read, right: Read) -> 
         return (*_repeat(lead, dims, shape, count), *tail)
 
     return total(
-        "add", a.shape[-1:],
-        lambda k: left(a, pick(a, (*rows, *k))) * right(b, pick(b, (*k, *columns))),
-    )  # fmt: skip
+        "add",
+        a.shape[-1:],
+        lambda k: (
+            left(a, pick(a, (*rows, *k)))
+            * right(b, pick(b, (*k, *columns)))
+        ),
+    )
 
 
 @dataclass(frozen=True)
@@ -163,7 +197,9 @@ class MatMul(Op):
 
     def contract(self, out: Type, a: Operand, b: Operand) -> Contraction:
         acc = accumulator(a.dtype)
-        return multiply(out, a, b, plain, plain, lambda e, _: cast(e, a.dtype), acc)
+        return multiply(
+            out, a, b, plain, plain, lambda e, _: cast(e, a.dtype), acc
+        )
 
 
 @dataclass(frozen=True)
@@ -191,20 +227,35 @@ class Gemm(Op):
             broadcast((rows, columns), c.shape)
         return Type(dtype, (rows, columns))
 
-    def reference(self, a: Array, b: Array, c: Array | None = None) -> Array:
+    def reference(
+        self, a: Array, b: Array, c: Array | None = None
+    ) -> Array:
         left, right = widen(a), widen(b)
-        product = np.matmul(left.T if self.transA else left, right.T if self.transB else right)
+        product = np.matmul(
+            left.T if self.transA else left,
+            right.T if self.transB else right,
+        )
         product = _scaled(product, self.alpha)
         if c is not None and self.beta != 0:
             product = product + _scaled(widen(c), self.beta)
         return settle(product, a.dtype)
 
-    def at(self, idx: Index, a: Operand, b: Operand, c: Operand | None = None) -> Expr:
+    def at(
+        self,
+        idx: Index,
+        a: Operand,
+        b: Operand,
+        c: Operand | None = None,
+    ) -> Expr:
         depth = a.shape[0 if self.transA else 1]
         acc = total(
-            "add", (depth,),
-            lambda k: self._left(a, idx[0], k[0]) * self._right(b, k[0], idx[1]),
-        )  # fmt: skip
+            "add",
+            (depth,),
+            lambda k: (
+                self._left(a, idx[0], k[0])
+                * self._right(b, k[0], idx[1])
+            ),
+        )
         return self._finish(acc, idx, a.dtype, c)
 
     def contract(
@@ -229,19 +280,27 @@ class Gemm(Op):
     def _right(self, b: Operand, k: Expr, n: Expr) -> Expr:
         return lift(b[(n, k) if self.transB else (k, n)])
 
-    def _finish(self, acc: Expr, idx: Index, dtype: DType, c: Operand | None) -> Expr:
+    def _finish(
+        self, acc: Expr, idx: Index, dtype: DType, c: Operand | None
+    ) -> Expr:
         if self.alpha != 1:
             acc = _scale(acc, self.alpha)
         if c is not None and self.beta != 0:
             extra = lift(c.broadcast(idx))
-            acc = acc + (extra if self.beta == 1 else _scale(extra, self.beta))
+            acc = acc + (
+                extra if self.beta == 1 else _scale(extra, self.beta)
+            )
         return cast(acc, dtype)
 
 
 def _scaled(a: Array, factor: float) -> Array:
     if factor == 1:
         return a
-    return a * a.dtype.type(factor) if a.dtype.kind == "f" else (a * factor).astype(a.dtype)
+    return (
+        a * a.dtype.type(factor)
+        if a.dtype.kind == "f"
+        else (a * factor).astype(a.dtype)
+    )
 
 
 def _scale(e: Expr, factor: float) -> Expr:

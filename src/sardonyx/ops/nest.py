@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, binary, const, reduce, sqrt, unary, where
+from sardonyx.core.expr import (
+    Expr,
+    binary,
+    const,
+    reduce,
+    sqrt,
+    unary,
+    where,
+)
 
 Body = Callable[[tuple[Expr, ...]], Expr]
 
@@ -19,7 +27,9 @@ def total(op: str, extents: Sequence[Expr], body: Body) -> Expr:
     def nest(found: tuple[Expr, ...]) -> Expr:
         if len(found) == len(extents):
             return body(found)
-        return reduce(op, extents[len(found)], lambda i: nest((*found, i)))
+        return reduce(
+            op, extents[len(found)], lambda i: nest((*found, i))
+        )
 
     return nest(())
 
@@ -28,7 +38,9 @@ def lowest(dtype: DType) -> Expr:
     """The identity of max over a dtype."""
     if dtype.is_float:
         return const(-float("inf"), dtype)
-    return const(np.iinfo(dtype.numpy).min if dtype.is_signed else 0, dtype)
+    return const(
+        np.iinfo(dtype.numpy).min if dtype.is_signed else 0, dtype
+    )
 
 
 def both(conditions: Sequence[Expr]) -> Expr:
@@ -57,7 +69,9 @@ def p_norm(extents: Sequence[Expr], body: Body, p: float) -> Expr:
         return total("add", extents, lambda k: unary("abs", body(k)))
     if p == 2:
         return sqrt(total("add", extents, lambda k: body(k) * body(k)))
-    found = total("add", extents, lambda k: binary("pow", unary("abs", body(k)), p))
+    found = total(
+        "add", extents, lambda k: binary("pow", unary("abs", body(k)), p)
+    )
     return binary("pow", found, 1 / p)
 
 

@@ -9,12 +9,29 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, cast, const, eq, number, product, sqrt, where
+from sardonyx.core.expr import (
+    Expr,
+    cast,
+    const,
+    eq,
+    number,
+    product,
+    sqrt,
+    where,
+)
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
 from sardonyx.ops.element import Array, lift, quiet, settle, widen
 from sardonyx.ops.nest import p_norm, some, total
-from sardonyx.ops.shapes import axes_of, axis_of, broadcast, like, need_rank, refuse, same_dim
+from sardonyx.ops.shapes import (
+    axes_of,
+    axis_of,
+    broadcast,
+    like,
+    need_rank,
+    refuse,
+    same_dim,
+)
 
 Body: TypeAlias = Callable[[Subscripts], Expr]
 
@@ -32,7 +49,9 @@ def moments(extents: Sequence[Expr], body: Body) -> tuple[Expr, Expr]:
     return mean, total("add", extents, square) / count
 
 
-def standardised(a: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array, Array, Array]:
+def standardised(
+    a: Array, axes: tuple[int, ...], epsilon: float
+) -> tuple[Array, Array, Array]:
     """(a - mean) / deviation over `axes`, the mean, and one over the deviation."""
     mean = a.mean(axis=axes, keepdims=True)
     variance = np.square(a - mean).mean(axis=axes, keepdims=True)
@@ -47,7 +66,12 @@ def inverse_deviation(variance: Expr, epsilon: float) -> Expr:
 
 def _stash(stash_type: int) -> DType:
     found = DType.from_onnx(stash_type)
-    if found not in (DType.FLOAT32, DType.BFLOAT16, DType.FLOAT16, DType.FLOAT64):
+    if found not in (
+        DType.FLOAT32,
+        DType.BFLOAT16,
+        DType.FLOAT16,
+        DType.FLOAT64,
+    ):
         raise refuse("E0341", "`stash_type` is no floating-point type", found)
     return found
 
@@ -75,24 +99,35 @@ class LayerNormalization(Op):
             if extra is not None and extra.shape is not None:
                 _fits(extra.shape, x.shape)
         ones = [const(1)] * (len(x.shape) - first)
-        return some(self.outputs, y, *[Type(stash, (*x.shape[:first], *ones))] * 2)
+        return some(
+            self.outputs, y, *[Type(stash, (*x.shape[:first], *ones))] * 2
+        )
 
     @quiet
     def reference(self, x: Array, scale: Array, b: Array | None = None) -> Any:
         first = axis_of(self.axis, x.ndim)
         stash = _stash(self.stash_type).numpy
-        y, mean, inverse = standardised(widen(x), tuple(range(first, x.ndim)), self.epsilon)
+        y, mean, inverse = standardised(
+            widen(x), tuple(range(first, x.ndim)), self.epsilon
+        )
         y = y * widen(scale)
         if b is not None:
             y = y + widen(b)
-        return some(self.outputs, settle(y, x.dtype), settle(mean, stash), settle(inverse, stash))
+        return some(
+            self.outputs,
+            settle(y, x.dtype),
+            settle(mean, stash),
+            settle(inverse, stash),
+        )
 
     def _moments(self, idx: Index, x: Operand) -> tuple[Expr, Expr]:
         first = axis_of(self.axis, x.rank)
         lead = tuple(idx[:first])
         return moments(x.shape[first:], lambda k: lift(x[(*lead, *k)]))
 
-    def at(self, idx: Index, x: Operand, scale: Operand, b: Operand | None = None) -> Expr:
+    def at(
+        self, idx: Index, x: Operand, scale: Operand, b: Operand | None = None
+    ) -> Expr:
         mean, variance = self._moments(idx, x)
         y = (lift(x[idx]) - mean) * inverse_deviation(variance, self.epsilon)
         y = y * lift(scale.broadcast(idx))
@@ -105,7 +140,9 @@ class LayerNormalization(Op):
         if which == 0:
             return self.at(idx, *inputs)
         mean, variance = self._moments(idx, inputs[0])
-        found = mean if which == 1 else inverse_deviation(variance, self.epsilon)
+        found = (
+            mean if which == 1 else inverse_deviation(variance, self.epsilon)
+        )
         return cast(found, _stash(self.stash_type))
 
 
@@ -113,10 +150,16 @@ def _fits(small: Sequence[Expr], dims: Sequence[Expr]) -> None:
     """E0322 unless a shape broadcasts to the dims without making them larger."""
     out = broadcast(tuple(small), tuple(dims)) or ()
     grown = len(out) != len(dims) or any(
-        number(o) != 1 and number(d) == 1 for o, d in zip(out, dims, strict=True)
+        number(o) != 1 and number(d) == 1
+        for o, d in zip(out, dims, strict=True)
     )
     if grown:
-        raise refuse("E0322", "scale and bias must broadcast to the input", list(small), list(dims))
+        raise refuse(
+            "E0322",
+            "scale and bias must broadcast to the input",
+            list(small),
+            list(dims),
+        )
 
 
 @dataclass(frozen=True)
@@ -180,7 +223,9 @@ class InstanceNormalization(Op):
         return settle(y, x.dtype)
 
     def at(self, idx: Index, x: Operand, scale: Operand, b: Operand) -> Expr:
-        mean, variance = moments(x.shape[2:], lambda k: lift(x[(*idx[:2], *k)]))
+        mean, variance = moments(
+            x.shape[2:], lambda k: lift(x[(*idx[:2], *k)])
+        )
         y = (lift(x[idx]) - mean) * inverse_deviation(variance, self.epsilon)
         return cast(y * lift(scale[idx[1]]) + lift(b[idx[1]]), x.dtype)
 
@@ -218,7 +263,12 @@ class GroupNormalizationV18(Op):
         channels = None if x.shape is None else number(x.shape[1])
         if self.num_groups < 1 or (channels or 0) % self.num_groups:
             wanted = f"a multiple of num_groups={self.num_groups}"
-            raise refuse("E0341", "the channels do not divide into groups", channels, wanted)
+            raise refuse(
+                "E0341",
+                "the channels do not divide into groups",
+                channels,
+                wanted,
+            )
         return like(x)
 
     def of_channel(self, values: Array, channels: int) -> Array:
@@ -234,14 +284,22 @@ class GroupNormalizationV18(Op):
         grouped = widen(x).reshape(len(x), self.num_groups, -1)
         y, _, _ = standardised(grouped, (2,), self.epsilon)
         shape = (-1, *[1] * (x.ndim - 2))
-        factor, shift = (self.of_channel(widen(v), x.shape[1]) for v in (scale, bias))
-        return settle(y.reshape(x.shape) * factor.reshape(shape) + shift.reshape(shape), x.dtype)
+        factor, shift = (
+            self.of_channel(widen(v), x.shape[1]) for v in (scale, bias)
+        )
+        return settle(
+            y.reshape(x.shape) * factor.reshape(shape) + shift.reshape(shape),
+            x.dtype,
+        )
 
-    def at(self, idx: Index, x: Operand, scale: Operand, bias: Operand) -> Expr:
+    def at(
+        self, idx: Index, x: Operand, scale: Operand, bias: Operand
+    ) -> Expr:
         each = x.shape[1] // self.num_groups
         first = idx[1] // each * each
         mean, variance = moments(
-            (each, *x.shape[2:]), lambda k: lift(x[(idx[0], first + k[0], *k[1:])])
+            (each, *x.shape[2:]),
+            lambda k: lift(x[(idx[0], first + k[0], *k[1:])]),
         )
         y = (lift(x[idx]) - mean) * inverse_deviation(variance, self.epsilon)
         which = self.which(idx[1], each)
@@ -315,7 +373,9 @@ class LpNormalization(Op):
     def reference(self, x: Array) -> Array:
         a = widen(x)
         norm = np.linalg.norm(a, self.p, axis=self.axis, keepdims=True)
-        return settle(np.divide(a, norm, out=np.zeros_like(a), where=norm != 0), x.dtype)
+        return settle(
+            np.divide(a, norm, out=np.zeros_like(a), where=norm != 0), x.dtype
+        )
 
     def at(self, idx: Index, x: Operand) -> Expr:
         axis = axis_of(self.axis, x.rank)

@@ -40,9 +40,14 @@ class _Pool(Op, abstract=True):
         """The window over spatial dims `extent`."""
         size = tuple(map(const, self.kernel_shape or ()))
         return slide(
-            extent, size, strides=self.strides, pads=self.pads, auto_pad=self.auto_pad,
-            dilations=getattr(self, "dilations", None), ceil=bool(getattr(self, "ceil_mode", 0)),
-        )  # fmt: skip
+            extent,
+            size,
+            strides=self.strides,
+            pads=self.pads,
+            auto_pad=self.auto_pad,
+            dilations=getattr(self, "dilations", None),
+            ceil=bool(getattr(self, "ceil_mode", 0)),
+        )
 
     def pooled(self, x: Type) -> Type:
         """The type of the output."""
@@ -76,20 +81,30 @@ class MaxPoolV1(_Pool):
         fill = lowest(DType.from_numpy(x.dtype)).arg
         view, taps = self.gathered(x, fill)
         y = np.ascontiguousarray(view.max(axis=taps))
-        return some(self.outputs, y, self._indices(x) if self.outputs > 1 else None)
+        return some(
+            self.outputs, y, self._indices(x) if self.outputs > 1 else None
+        )
 
     def _indices(self, x: Array) -> Array:
         column = getattr(self, "storage_order", 0)
         spatial = x.shape[2:]
         places = np.arange(np.prod(spatial, dtype=np.int64))
-        places = places.reshape(spatial[::-1]).T if column else places.reshape(spatial)
+        places = (
+            places.reshape(spatial[::-1]).T
+            if column
+            else places.reshape(spatial)
+        )
         view, _ = self.gathered(x, lowest(DType.from_numpy(x.dtype)).arg)
         flat = view.reshape(*view.shape[: x.ndim], -1).argmax(-1)
         where_from, _ = self.gathered(places[None, None], 0)
         where_from = where_from.reshape(*where_from.shape[: x.ndim], -1)
-        where_from = np.broadcast_to(where_from, (*flat.shape, where_from.shape[-1]))
+        where_from = np.broadcast_to(
+            where_from, (*flat.shape, where_from.shape[-1])
+        )
         picked = np.take_along_axis(where_from, flat[..., None], -1)[..., 0]
-        lead = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * len(spatial))
+        lead = np.arange(x.shape[0] * x.shape[1]).reshape(
+            *x.shape[:2], *[1] * len(spatial)
+        )
         return np.asarray(picked + lead * places.size)
 
     def at(self, idx: Index, x: Operand) -> Expr:
@@ -97,7 +112,9 @@ class MaxPoolV1(_Pool):
 
         def term(k: Subscripts) -> Expr:
             at = window.source(idx[2:], k)
-            return where(window.inside(at), x[(*idx[:2], *at)], lowest(x.dtype))
+            return where(
+                window.inside(at), x[(*idx[:2], *at)], lowest(x.dtype)
+            )
 
         return total("max", window.size, term)
 
@@ -111,14 +128,21 @@ class MaxPoolV1(_Pool):
 
         def term(k: Subscripts) -> Expr:
             at = window.source(idx[2:], k)
-            value = where(window.inside(at), x[(*idx[:2], *at)], lowest(x.dtype))
+            value = where(
+                window.inside(at), x[(*idx[:2], *at)], lowest(x.dtype)
+            )
             return where(eq(value, top), ravel(k, window.size), taps - 1)
 
         first = total("min", window.size, term)
         at = window.source(idx[2:], unravel(first, window.size))
-        flat = (at[::-1], x.shape[:1:-1]) if getattr(self, "storage_order", 0) else (
-            at, x.shape[2:])  # fmt: skip
-        return ravel(idx[:2], x.shape[:2]) * product(x.shape[2:]) + ravel(*flat)
+        flat = (
+            (at[::-1], x.shape[:1:-1])
+            if getattr(self, "storage_order", 0)
+            else (at, x.shape[2:])
+        )
+        return ravel(idx[:2], x.shape[:2]) * product(x.shape[2:]) + ravel(
+            *flat
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +181,9 @@ class AveragePoolV1(_Pool):
         padding = bool(getattr(self, "count_include_pad", 0))
         lines = []
         for axis, trips in enumerate(whole(window.trips)):
-            exact = [_taps(window, axis, const(t), padding) for t in range(trips)]
+            exact = [
+                _taps(window, axis, const(t), padding) for t in range(trips)
+            ]
             lines.append(np.array(whole(exact), np.float64))
         return reduce(np.multiply.outer, lines).astype(np.float32)
 
@@ -171,7 +197,8 @@ class AveragePoolV1(_Pool):
         padding = bool(getattr(self, "count_include_pad", 0))
         total_of = total("add", window.size, term)
         count = product(
-            _taps(window, axis, idx[2 + axis], padding) for axis in range(len(window.size))
+            _taps(window, axis, idx[2 + axis], padding)
+            for axis in range(len(window.size))
         )
         return cast(total_of / cast(count, total_of.dtype), x.dtype)
 
@@ -310,7 +337,9 @@ class _GlobalLp(_Global, abstract=True):
     def reference(self, x: Array) -> Array:
         a = widen(x)
         p = a.dtype.type(self.p)
-        found = (np.abs(a) ** p).sum(axis=tuple(range(2, x.ndim)), keepdims=True)
+        found = (np.abs(a) ** p).sum(
+            axis=tuple(range(2, x.ndim)), keepdims=True
+        )
         return settle(found ** (1 / p), x.dtype)
 
     def at(self, idx: Index, x: Operand) -> Expr:

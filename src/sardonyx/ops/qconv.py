@@ -40,7 +40,9 @@ def _only(x: Operand) -> Expr:
 
 
 def _left(zero: Operand | None) -> Read:
-    return lambda x, at: difference(x[at], None if zero is None else _only(zero))
+    return lambda x, at: difference(
+        x[at], None if zero is None else _only(zero)
+    )
 
 
 def _right(zero: Operand | None) -> Read:
@@ -61,28 +63,44 @@ class ConvInteger(Windowed):
     tolerance = "exact"
 
     def infer(
-        self, x: Type, w: Type, x_zero: Type | None = None, w_zero: Type | None = None
+        self,
+        x: Type,
+        w: Type,
+        x_zero: Type | None = None,
+        w_zero: Type | None = None,
     ) -> Type:
         _few(x_zero, w_zero)
         return Type(DType.INT32, self.shape(x, w))
 
     def reference(
-        self, x: Array, w: Array, x_zero: Array | None = None, w_zero: Array | None = None
+        self,
+        x: Array,
+        w: Array,
+        x_zero: Array | None = None,
+        w_zero: Array | None = None,
     ) -> Array:
         left = centred(x, None if x_zero is None else x_zero.reshape(()))
         right = centred(w, _by_filter(w_zero, w.ndim))
         return self.convolve(left, right).astype(np.int64).astype(np.int32)
 
     def at(
-        self, idx: Index, x: Operand, w: Operand, x_zero: Operand | None = None,
+        self,
+        idx: Index,
+        x: Operand,
+        w: Operand,
+        x_zero: Operand | None = None,
         w_zero: Operand | None = None,
-    ) -> Expr:  # fmt: skip
+    ) -> Expr:
         return self.element(idx, x, w, _left(x_zero), _right(w_zero))
 
     def contract(
-        self, out: Type, x: Operand, w: Operand, x_zero: Operand | None = None,
+        self,
+        out: Type,
+        x: Operand,
+        w: Operand,
+        x_zero: Operand | None = None,
         w_zero: Operand | None = None,
-    ) -> Contraction | None:  # fmt: skip
+    ) -> Contraction | None:
         del out
         left, right = _left(x_zero), _right(w_zero)
         return self.product(x, w, DType.INT32, left, right, lambda acc, _: acc)
@@ -95,26 +113,46 @@ class QLinearConv(Windowed):
     since = 10
 
     def infer(
-        self, x: Type, x_scale: Type, x_zero: Type, w: Type, w_scale: Type, w_zero: Type,
-        y_scale: Type, y_zero: Type, b: Type | None = None,
-    ) -> Type:  # fmt: skip
+        self,
+        x: Type,
+        x_scale: Type,
+        x_zero: Type,
+        w: Type,
+        w_scale: Type,
+        w_zero: Type,
+        y_scale: Type,
+        y_zero: Type,
+        b: Type | None = None,
+    ) -> Type:
         _few(x_scale, x_zero, w_scale, w_zero, y_scale, y_zero, b)
         return Type(y_zero.dtype, self.shape(x, w))
 
     @quiet
     def reference(
-        self, x: Array, x_scale: Array, x_zero: Array, w: Array, w_scale: Array, w_zero: Array,
-        y_scale: Array, y_zero: Array, b: Array | None = None,
-    ) -> Array:  # fmt: skip
+        self,
+        x: Array,
+        x_scale: Array,
+        x_zero: Array,
+        w: Array,
+        w_scale: Array,
+        w_zero: Array,
+        y_scale: Array,
+        y_zero: Array,
+        b: Array | None = None,
+    ) -> Array:
         right = centred(w, _by_filter(w_zero, w.ndim))
         acc = self.convolve(centred(x, x_zero.reshape(())), right)
         if b is not None:
             acc = acc + b.astype(np.float64).reshape(-1, *[1] * (x.ndim - 2))
         scale = _by_filter(widen(w_scale), x.ndim - 1)
         assert scale is not None
-        factor = widen(x_scale).reshape(()) * scale / widen(y_scale).reshape(())
+        factor = (
+            widen(x_scale).reshape(()) * scale / widen(y_scale).reshape(())
+        )
         zero = y_zero.reshape(())
-        return quantized(acc.astype(np.float32) * factor, zero, DType.from_numpy(zero.dtype))
+        return quantized(
+            acc.astype(np.float32) * factor, zero, DType.from_numpy(zero.dtype)
+        )
 
     def at(self, idx: Index, *inputs: Operand) -> Expr:
         x, _, x_zero, w, _, w_zero, *_ = inputs
@@ -125,9 +163,13 @@ class QLinearConv(Windowed):
         del out
         x, _, x_zero, w, _, w_zero, *_ = inputs
         return self.product(
-            x, w, DType.INT32, _left(x_zero), _right(w_zero),
+            x,
+            w,
+            DType.INT32,
+            _left(x_zero),
+            _right(w_zero),
             lambda acc, idx: _finish(acc, idx, inputs),
-        )  # fmt: skip
+        )
 
 
 def _finish(acc: Expr, idx: Index, inputs: Sequence[Operand]) -> Expr:
@@ -138,4 +180,6 @@ def _finish(acc: Expr, idx: Index, inputs: Sequence[Operand]) -> Expr:
     own = _own(w_scale, idx[1])
     assert own is not None
     factor = lift(_only(x_scale)) * lift(own) / lift(_only(y_scale))
-    return quantize(cast(acc, factor.dtype) * factor, _only(y_zero), y_zero.dtype)
+    return quantize(
+        cast(acc, factor.dtype) * factor, _only(y_zero), y_zero.dtype
+    )

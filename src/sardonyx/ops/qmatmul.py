@@ -44,8 +44,18 @@ def _own(x: Operand | None, at: Sequence[Expr], axis: int) -> Expr | None:
         return x[0 if number(x.shape[0]) == 1 or len(at) < 2 else at[axis]]
     lead = at[len(at) - x.rank : -2]
     tail = [0, 0]
-    fixed = [0 if number(d) == 1 else i for i, d in zip(lead, x.shape, strict=False)]
-    return x[[*fixed, *(at[a] if a == axis else t for a, t in zip((-2, -1), tail, strict=True))]]
+    fixed = [
+        0 if number(d) == 1 else i for i, d in zip(lead, x.shape, strict=False)
+    ]
+    return x[
+        [
+            *fixed,
+            *(
+                at[a] if a == axis else t
+                for a, t in zip((-2, -1), tail, strict=True)
+            ),
+        ]
+    ]
 
 
 def _reader(zero: Operand | None, axis: int) -> Read:
@@ -67,30 +77,48 @@ class MatMulInteger(Op):
     tolerance = "exact"
 
     def infer(
-        self, a: Type, b: Type, a_zero: Type | None = None, b_zero: Type | None = None
+        self,
+        a: Type,
+        b: Type,
+        a_zero: Type | None = None,
+        b_zero: Type | None = None,
     ) -> Type:
         _zero_points(a_zero, b_zero)
         return Type(DType.INT32, matmul_shape(a, b))
 
     def reference(
-        self, a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None
+        self,
+        a: Array,
+        b: Array,
+        a_zero: Array | None = None,
+        b_zero: Array | None = None,
     ) -> Array:
         left = centred(a, None if a_zero is None else _by_row(a_zero))
         product = np.matmul(left, centred(b, b_zero))
         return np.asarray(product).astype(np.int64).astype(np.int32)
 
     def at(
-        self, idx: Index, a: Operand, b: Operand, a_zero: Operand | None = None,
+        self,
+        idx: Index,
+        a: Operand,
+        b: Operand,
+        a_zero: Operand | None = None,
         b_zero: Operand | None = None,
-    ) -> Expr:  # fmt: skip
+    ) -> Expr:
         return multiply_at(idx, a, b, _reader(a_zero, -2), _reader(b_zero, -1))
 
     def contract(
-        self, out: Type, a: Operand, b: Operand, a_zero: Operand | None = None,
+        self,
+        out: Type,
+        a: Operand,
+        b: Operand,
+        a_zero: Operand | None = None,
         b_zero: Operand | None = None,
-    ) -> Contraction:  # fmt: skip
+    ) -> Contraction:
         left, right = _reader(a_zero, -2), _reader(b_zero, -1)
-        return multiply(out, a, b, left, right, lambda acc, _: acc, DType.INT32)
+        return multiply(
+            out, a, b, left, right, lambda acc, _: acc, DType.INT32
+        )
 
 
 @dataclass(frozen=True)
@@ -100,42 +128,87 @@ class QLinearMatMul(Op):
     since = 10
 
     def infer(
-        self, a: Type, a_scale: Type, a_zero: Type, b: Type, b_scale: Type, b_zero: Type,
-        y_scale: Type, y_zero: Type,
-    ) -> Type:  # fmt: skip
+        self,
+        a: Type,
+        a_scale: Type,
+        a_zero: Type,
+        b: Type,
+        b_scale: Type,
+        b_zero: Type,
+        y_scale: Type,
+        y_zero: Type,
+    ) -> Type:
         _zero_points(a_scale, a_zero, b_scale, b_zero, y_scale, y_zero)
         return Type(y_zero.dtype, matmul_shape(a, b))
 
     @quiet
     def reference(
-        self, a: Array, a_scale: Array, a_zero: Array, b: Array, b_scale: Array, b_zero: Array,
-        y_scale: Array, y_zero: Array,
-    ) -> Array:  # fmt: skip
+        self,
+        a: Array,
+        a_scale: Array,
+        a_zero: Array,
+        b: Array,
+        b_scale: Array,
+        b_zero: Array,
+        y_scale: Array,
+        y_zero: Array,
+    ) -> Array:
         left = centred(a, _by_row(a_zero))
-        acc = np.asarray(np.matmul(left, centred(b, b_zero))).astype(np.float32)
+        acc = np.asarray(np.matmul(left, centred(b, b_zero))).astype(
+            np.float32
+        )
         factor = _by_row(widen(a_scale)) * widen(b_scale) / widen(y_scale)
-        return quantized(acc * factor, _by_row(y_zero), DType.from_numpy(y_zero.dtype))
+        return quantized(
+            acc * factor, _by_row(y_zero), DType.from_numpy(y_zero.dtype)
+        )
 
     def at(
-        self, idx: Index, a: Operand, a_scale: Operand, a_zero: Operand, b: Operand,
-        b_scale: Operand, b_zero: Operand, y_scale: Operand, y_zero: Operand,
-    ) -> Expr:  # fmt: skip
+        self,
+        idx: Index,
+        a: Operand,
+        a_scale: Operand,
+        a_zero: Operand,
+        b: Operand,
+        b_scale: Operand,
+        b_zero: Operand,
+        y_scale: Operand,
+        y_zero: Operand,
+    ) -> Expr:
         acc = multiply_at(idx, a, b, _reader(a_zero, -2), _reader(b_zero, -1))
         return _requantized(acc, idx, a_scale, b_scale, y_scale, y_zero)
 
     def contract(
-        self, out: Type, a: Operand, a_scale: Operand, a_zero: Operand, b: Operand,
-        b_scale: Operand, b_zero: Operand, y_scale: Operand, y_zero: Operand,
-    ) -> Contraction:  # fmt: skip
+        self,
+        out: Type,
+        a: Operand,
+        a_scale: Operand,
+        a_zero: Operand,
+        b: Operand,
+        b_scale: Operand,
+        b_zero: Operand,
+        y_scale: Operand,
+        y_zero: Operand,
+    ) -> Contraction:
         return multiply(
-            out, a, b, _reader(a_zero, -2), _reader(b_zero, -1),
-            lambda acc, idx: _requantized(acc, idx, a_scale, b_scale, y_scale, y_zero),
+            out,
+            a,
+            b,
+            _reader(a_zero, -2),
+            _reader(b_zero, -1),
+            lambda acc, idx: _requantized(
+                acc, idx, a_scale, b_scale, y_scale, y_zero
+            ),
             DType.INT32,
-        )  # fmt: skip
+        )
 
 
 def _requantized(
-    acc: Expr, idx: Index, a_scale: Operand, b_scale: Operand, y_scale: Operand, y_zero: Operand
+    acc: Expr,
+    idx: Index,
+    a_scale: Operand,
+    b_scale: Operand,
+    y_scale: Operand,
+    y_zero: Operand,
 ) -> Expr:
     left, right = _own(a_scale, idx, -2), _own(b_scale, idx, -1)
     down, zero = _own(y_scale, idx, -2), _own(y_zero, idx, -2)

@@ -14,7 +14,17 @@ import ml_dtypes
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, cast, const, eq, maximum, minimum, number, unary, where
+from sardonyx.core.expr import (
+    Expr,
+    cast,
+    const,
+    eq,
+    maximum,
+    minimum,
+    number,
+    unary,
+    where,
+)
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array, is_narrow, lift, quiet, settle, widen
@@ -22,8 +32,11 @@ from sardonyx.ops.nest import total
 from sardonyx.ops.shapes import axis_of, like, refuse, same_dim
 
 _FLOATS8 = (
-    DType.FLOAT8E4M3FN, DType.FLOAT8E4M3FNUZ, DType.FLOAT8E5M2, DType.FLOAT8E5M2FNUZ,
-)  # fmt: skip
+    DType.FLOAT8E4M3FN,
+    DType.FLOAT8E4M3FNUZ,
+    DType.FLOAT8E5M2,
+    DType.FLOAT8E5M2FNUZ,
+)
 
 
 def extremes(dtype: DType) -> tuple[int, int]:
@@ -49,13 +62,17 @@ def saturated(a: Array, dtype: DType) -> Array:
 def quantize(e: Expr, zero: Expr | None, dtype: DType) -> Expr:
     """A scaled float rounded half to even, shifted by the zero point and saturated."""
     rounded = unary("round", e)
-    return saturate(rounded if zero is None else rounded + cast(zero, e.dtype), dtype)
+    return saturate(
+        rounded if zero is None else rounded + cast(zero, e.dtype), dtype
+    )
 
 
 def quantized(a: Array, zero: Array | None, dtype: DType) -> Array:
     """The same of an array."""
     rounded = np.rint(a)
-    return saturated(rounded if zero is None else rounded + zero.astype(a.dtype), dtype)
+    return saturated(
+        rounded if zero is None else rounded + zero.astype(a.dtype), dtype
+    )
 
 
 class _Linear(Op, abstract=True):
@@ -79,23 +96,38 @@ class _Linear(Op, abstract=True):
             if self.block:
                 self._fits_blocks(x, extra)
             elif len(extra.shape) != 1:
-                raise refuse("E0320", "a scale has 0 or 1 dims unless blocked", extra)
+                raise refuse(
+                    "E0320", "a scale has 0 or 1 dims unless blocked", extra
+                )
             elif number(extra.shape[0]) != 1:
-                same_dim(extra.shape[0], x.shape[axis_of(self.along, len(x.shape))])
+                same_dim(
+                    extra.shape[0], x.shape[axis_of(self.along, len(x.shape))]
+                )
 
     def _fits_blocks(self, x: Type, scale: Type) -> None:
         if self.block < 0 or len(scale.dims) != len(x.dims):
-            raise refuse("E0320", "a blocked scale has as many dims as the input", scale, x)
+            raise refuse(
+                "E0320",
+                "a blocked scale has as many dims as the input",
+                scale,
+                x,
+            )
         axis = axis_of(self.along, len(x.dims))
         for i, (s, d) in enumerate(zip(scale.dims, x.dims, strict=True)):
-            same_dim(s, (d + (self.block - 1)) // self.block if i == axis else d)
+            same_dim(
+                s, (d + (self.block - 1)) // self.block if i == axis else d
+            )
 
     def own(self, idx: Sequence[Expr], scale: Operand) -> Expr:
         """The scale (or zero point) of the element at `idx`."""
         if scale.rank == 0:
             return scale[()]
         if not self.block:
-            return scale[0 if number(scale.shape[0]) == 1 else idx[axis_of(self.along, len(idx))]]
+            return scale[
+                0
+                if number(scale.shape[0]) == 1
+                else idx[axis_of(self.along, len(idx))]
+            ]
         axis = axis_of(self.along, len(idx))
         return scale[(*idx[:axis], idx[axis] // self.block, *idx[axis + 1 :])]
 
@@ -124,7 +156,12 @@ class QuantizeLinearV10(_Linear):
         if not chosen:
             return zero or DType.UINT8
         if zero is not None and zero.value != chosen:
-            raise refuse("E0323", "output_dtype is not the zero point's type", chosen, zero)
+            raise refuse(
+                "E0323",
+                "output_dtype is not the zero point's type",
+                chosen,
+                zero,
+            )
         return DType.from_onnx(chosen)
 
     def divisor(self, scale: DType) -> DType:
@@ -138,10 +175,16 @@ class QuantizeLinearV10(_Linear):
         return like(x, self.target(None if zero is None else zero.dtype))
 
     @quiet
-    def reference(self, x: Array, scale: Array, zero: Array | None = None) -> Array:
-        dtype = self.target(None if zero is None else DType.from_numpy(zero.dtype))
+    def reference(
+        self, x: Array, scale: Array, zero: Array | None = None
+    ) -> Array:
+        dtype = self.target(
+            None if zero is None else DType.from_numpy(zero.dtype)
+        )
         precision = self.divisor(DType.from_numpy(scale.dtype)).numpy
-        divided = x.astype(precision) / self.spread(scale, x.shape).astype(precision)
+        divided = x.astype(precision) / self.spread(scale, x.shape).astype(
+            precision
+        )
         a = widen(np.asarray(divided))
         shift = None if zero is None else self.spread(zero, x.shape)
         if dtype.is_int:
@@ -156,14 +199,27 @@ class QuantizeLinearV10(_Linear):
             a = np.clip(a, -top, top)
         return a.astype(dtype.numpy)
 
-    def at(self, idx: Index, x: Operand, scale: Operand, zero: Operand | None = None) -> Expr:
+    def at(
+        self,
+        idx: Index,
+        x: Operand,
+        scale: Operand,
+        zero: Operand | None = None,
+    ) -> Expr:
         dtype = self.target(None if zero is None else zero.dtype)
         if not dtype.is_int:
-            raise NotImplementedError(f"QuantizeLinear to {dtype} has no native code yet")
+            raise NotImplementedError(
+                f"QuantizeLinear to {dtype} has no native code yet"
+            )
         precision = self.divisor(scale.dtype)
-        value, step = cast(x[idx], precision), cast(self.own(idx, scale), precision)
+        value, step = (
+            cast(x[idx], precision),
+            cast(self.own(idx, scale), precision),
+        )
         divided = lift(cast(lift(value) / lift(step), precision))
-        return quantize(divided, None if zero is None else self.own(idx, zero), dtype)
+        return quantize(
+            divided, None if zero is None else self.own(idx, zero), dtype
+        )
 
 
 @dataclass(frozen=True)
@@ -218,18 +274,30 @@ class DequantizeLinearV10(_Linear):
 
     def infer(self, x: Type, scale: Type, zero: Type | None = None) -> Type:
         self.fits(x, scale, zero)
-        return like(x, None if scale.dtype is None else self.target(scale.dtype))
+        return like(
+            x, None if scale.dtype is None else self.target(scale.dtype)
+        )
 
     @quiet
-    def reference(self, x: Array, scale: Array, zero: Array | None = None) -> Array:
+    def reference(
+        self, x: Array, scale: Array, zero: Array | None = None
+    ) -> Array:
         dtype = self.target(DType.from_numpy(scale.dtype))
         working = (DType.FLOAT32 if is_narrow(dtype) else dtype).numpy
         a = x.astype(working)
         if zero is not None:
             a = a - self.spread(zero, x.shape).astype(working)
-        return settle(a * self.spread(scale, x.shape).astype(working), dtype.numpy)
+        return settle(
+            a * self.spread(scale, x.shape).astype(working), dtype.numpy
+        )
 
-    def at(self, idx: Index, x: Operand, scale: Operand, zero: Operand | None = None) -> Expr:
+    def at(
+        self,
+        idx: Index,
+        x: Operand,
+        scale: Operand,
+        zero: Operand | None = None,
+    ) -> Expr:
         dtype = self.target(scale.dtype)
         working = DType.FLOAT32 if is_narrow(dtype) else dtype
         a = cast(x[idx], working)
@@ -271,7 +339,11 @@ class DynamicQuantizeLinear(Op):
     since = 11
 
     def infer(self, x: Type) -> Any:
-        return like(x, DType.UINT8), Type(DType.FLOAT32, ()), Type(DType.UINT8, ())
+        return (
+            like(x, DType.UINT8),
+            Type(DType.FLOAT32, ()),
+            Type(DType.UINT8, ()),
+        )
 
     @quiet
     def reference(self, x: Array) -> Any:
@@ -279,7 +351,11 @@ class DynamicQuantizeLinear(Op):
         scale = np.float32(high - low) / np.float32(255)
         scale = scale if scale != 0 else np.float32(1)
         zero = quantized(np.asarray(-low / scale), None, DType.UINT8)
-        return quantized(x / scale, zero, DType.UINT8), np.asarray(scale, np.float32), zero
+        return (
+            quantized(x / scale, zero, DType.UINT8),
+            np.asarray(scale, np.float32),
+            zero,
+        )
 
     def _scale(self, x: Operand) -> tuple[Expr, Expr]:
         zero = const(0.0, x.dtype)

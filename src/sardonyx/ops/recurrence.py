@@ -1,8 +1,8 @@
 """The recurrent half of RNN, GRU and LSTM: what is left once the inputs are projected.
 
-    for each direction and row of the batch:
-        h, c = initial
-        for each step t:    gates = G[t] + h @ R';  h, c = cell(gates, h, c);  Y[t] = h
+for each direction and row of the batch:
+    h, c = initial
+    for each step t:    gates = G[t] + h @ R';  h, c = cell(gates, h, c);  Y[t] = h
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ class Recurrence(Op):
         """The cell for expressions, or for arrays."""
         rows = zip(self.activations, self.alpha, self.beta, strict=True)
         functions = tuple(
-            activation(name, *(v for v in (a, b) if not math.isnan(v))) for name, a, b in rows
+            activation(name, *(v for v in (a, b) if not math.isnan(v)))
+            for name, a, b in rows
         )
         return Cell(functions, self.clip, symbolic)
 
@@ -74,7 +75,9 @@ class Recurrence(Op):
         last = Type(g.dtype, (directions, batch, hidden))
         return (y, last, last) if self.kind == "LSTM" else (y, last)
 
-    def build(self, outs: tuple[Type, ...], *inputs: Type | None) -> Kernel | None:
+    def build(
+        self, outs: tuple[Type, ...], *inputs: Type | None
+    ) -> Kernel | None:
         g, r = inputs[0], inputs[1]
         assert g is not None
         assert r is not None
@@ -83,16 +86,27 @@ class Recurrence(Op):
             return None
         backward = 0 if self.direction == "reverse" else 1
         steps = Steps(
-            self.kind, self.cell(symbolic=True), hidden, self.directions, backward,
-            bool(self.coupled), bool(self.reset_after),
-        )  # fmt: skip
+            self.kind,
+            self.cell(symbolic=True),
+            hidden,
+            self.directions,
+            backward,
+            bool(self.coupled),
+            bool(self.reset_after),
+        )
         return steps.kernel(outs, inputs)
 
     @quiet
     def reference(
-        self, g: Array, r: Array, rb: Array | None = None, lengths: Array | None = None,
-        h: Array | None = None, c: Array | None = None, p: Array | None = None,
-    ) -> Any:  # fmt: skip
+        self,
+        g: Array,
+        r: Array,
+        rb: Array | None = None,
+        lengths: Array | None = None,
+        h: Array | None = None,
+        c: Array | None = None,
+        p: Array | None = None,
+    ) -> Any:
         steps, batch, _ = g.shape
         hidden = r.shape[2]
         y = np.zeros((steps, self.directions, batch, hidden), g.dtype)
@@ -100,7 +114,11 @@ class Recurrence(Op):
         for n, given in enumerate((h, c)):
             if given is not None:
                 state[n] = given
-        span = np.full(batch, steps) if lengths is None else np.clip(lengths, 0, steps)
+        span = (
+            np.full(batch, steps)
+            if lengths is None
+            else np.clip(lengths, 0, steps)
+        )
         per = self.gates * hidden
         walk = _Walk(self, self.cell(symbolic=False), span, hidden)
         for d in range(self.directions):
@@ -108,7 +126,9 @@ class Recurrence(Op):
             extras = [None if x is None else x[d] for x in (rb, p)]
             part = g[:, :, d * per : (d + 1) * per]
             walk.run(part, r[d].T, extras, state[:, d], y[:, d], backward)
-        return (y, state[0], state[1]) if self.kind == "LSTM" else (y, state[0])
+        return (
+            (y, state[0], state[1]) if self.kind == "LSTM" else (y, state[0])
+        )
 
 
 @dataclass(frozen=True)
@@ -121,13 +141,22 @@ class _Walk:
     hidden: int
 
     def run(
-        self, g: Array, r: Array, extras: list[Array | None], state: Array, y: Array,
+        self,
+        g: Array,
+        r: Array,
+        extras: list[Array | None],
+        state: Array,
+        y: Array,
         backward: bool,
-    ) -> None:  # fmt: skip
+    ) -> None:
         rows = np.arange(g.shape[1])
         for t in range(g.shape[0]):
             active = t < self.span
-            at = np.where(active, self.span - 1 - t, t) if backward else np.full(len(rows), t)
+            at = (
+                np.where(active, self.span - 1 - t, t)
+                if backward
+                else np.full(len(rows), t)
+            )
             made = self._step(g[at, rows], r, extras, state)
             for n, new in enumerate(made):
                 state[n] = np.where(active[:, None], new, state[n])
@@ -144,8 +173,17 @@ class _Walk:
             peepholes = [] if extras[1] is None else np.split(extras[1], 3)
             return lstm(self.cell, gates, c, peepholes, bool(self.op.coupled))
         zr = g[:, : 2 * n] + h @ r[:, : 2 * n]
-        update, reset = (self.cell.apply(0, x) for x in np.split(zr, 2, axis=1))
+        update, reset = (
+            self.cell.apply(0, x) for x in np.split(zr, 2, axis=1)
+        )
         if self.op.reset_after:
             inner = h @ r[:, 2 * n :] + (0 if extras[0] is None else extras[0])
             return (gru(self.cell, update, g[:, 2 * n :] + reset * inner, h),)
-        return (gru(self.cell, update, g[:, 2 * n :] + (reset * h) @ r[:, 2 * n :], h),)
+        return (
+            gru(
+                self.cell,
+                update,
+                g[:, 2 * n :] + (reset * h) @ r[:, 2 * n :],
+                h,
+            ),
+        )

@@ -1,11 +1,11 @@
 """The loops of a Recurrence: blocks of batch rows in parallel, steps in order, gates in lanes.
 
-    for p in directions * blocks:                         parallel; four rows of the batch each
-        hs, cs = initial
-        for t in steps:
-            gates = hs @ R'                               a Contract, per block of rows
-            for row, for unit:  hs, cs = cell(gates + G[t]);  Y[t] = hs
-        last h, last c = hs, cs
+for p in directions * blocks:                         parallel; four rows of the batch each
+    hs, cs = initial
+    for t in steps:
+        gates = hs @ R'                               a Contract, per block of rows
+        for row, for unit:  hs, cs = cell(gates + G[t]);  Y[t] = hs
+    last h, last c = hs, cs
 """
 
 from __future__ import annotations
@@ -14,7 +14,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, cast, const, fresh, load, maximum, minimum, scalar, where
+from sardonyx.core.expr import (
+    Expr,
+    cast,
+    const,
+    fresh,
+    load,
+    maximum,
+    minimum,
+    scalar,
+    where,
+)
 from sardonyx.graph.ir import Type
 from sardonyx.loops.ir import Buffer, Contract, For, Kernel, Let, Stmt, Store
 from sardonyx.ops.cells import Cell, gru, lstm
@@ -37,16 +47,24 @@ class _Memory:
     def param(self, name: str, kind: Type, role: str) -> None:
         assert kind.dtype is not None
         self.numbers[name] = len(self.params)
-        self.params.append(Buffer(len(self.params), kind.dtype, kind.count, role))
+        self.params.append(
+            Buffer(len(self.params), kind.dtype, kind.count, role)
+        )
 
     def take(self, name: str, size: int) -> None:
         number = len(self.params) + len(self.scratch)
         self.numbers[name] = number
-        self.scratch.append(Buffer(number, self.dtype, const(size), "out", "thread"))
+        self.scratch.append(
+            Buffer(number, self.dtype, const(size), "out", "thread")
+        )
 
     def read(self, name: str, index: Expr) -> Expr:
         number = self.numbers[name]
-        dtype = self.params[number].dtype if number < len(self.params) else self.dtype
+        dtype = (
+            self.params[number].dtype
+            if number < len(self.params)
+            else self.dtype
+        )
         return load(number, [index], dtype)
 
     def write(self, name: str, index: Expr, value: Expr) -> Store:
@@ -65,7 +83,9 @@ class Steps:
     coupled: bool
     reset_after: bool
 
-    def kernel(self, outs: Sequence[Type], inputs: Sequence[Type | None]) -> Kernel:
+    def kernel(
+        self, outs: Sequence[Type], inputs: Sequence[Type | None]
+    ) -> Kernel:
         """The kernel over the outputs Y, h (and c), then the inputs that are present."""
         dtype = outs[0].dtype
         assert dtype is not None
@@ -90,27 +110,39 @@ class Steps:
 class _Loops:
     """The statements for one block of rows of one direction."""
 
-    def __init__(self, spec: Steps, memory: _Memory, steps: Expr, batch: Expr) -> None:
+    def __init__(
+        self, spec: Steps, memory: _Memory, steps: Expr, batch: Expr
+    ) -> None:
         self.spec, self.memory = spec, memory
         self.steps, self.batch = steps, batch
         self.per = spec.hidden * _GATES[spec.kind]
         blocks = (batch + (ROWS - 1)) // ROWS
         self.block = fresh(blocks * spec.directions)
-        self.direction = self.block // blocks if spec.directions > 1 else const(0)
-        self.first = (self.block % blocks if spec.directions > 1 else self.block) * ROWS
+        self.direction = (
+            self.block // blocks if spec.directions > 1 else const(0)
+        )
+        self.first = (
+            self.block % blocks if spec.directions > 1 else self.block
+        ) * ROWS
         self.rows = minimum(batch - self.first, const(ROWS))
 
     def statements(self) -> tuple[Stmt, ...]:
         step = fresh(self.steps)
         walk = For(step, self._step(step))
-        return (For(self.block, (*self._start(), walk, *self._finish()), "parallel"),)
+        return (
+            For(
+                self.block, (*self._start(), walk, *self._finish()), "parallel"
+            ),
+        )
 
     def _over_units(self, row: Expr, unit: Expr, *body: Stmt) -> For:
         return For(row, (For(unit, body, "vector"),))
 
     def _state_at(self, row: Expr, unit: Expr) -> Expr:
         """Where a unit's state is in the tensors of initial and last states."""
-        at = (self.direction * self.batch + self.first + row) * self.spec.hidden
+        at = (
+            self.direction * self.batch + self.first + row
+        ) * self.spec.hidden
         return at + unit
 
     def _start(self) -> tuple[Stmt, ...]:
@@ -120,7 +152,9 @@ class _Loops:
             value = const(0, self.memory.dtype)
             if given in self.memory.numbers:
                 value = self.memory.read(given, self._state_at(row, unit))
-            stores.append(self.memory.write(name, row * self.spec.hidden + unit, value))
+            stores.append(
+                self.memory.write(name, row * self.spec.hidden + unit, value)
+            )
         return (self._over_units(row, unit, *stores),)
 
     def _finish(self) -> tuple[Stmt, ...]:
@@ -129,7 +163,9 @@ class _Loops:
         for name, held in (("last_h", "hs"), ("last_c", "cs")):
             if name in self.memory.numbers:
                 value = self.memory.read(held, row * self.spec.hidden + unit)
-                stores.append(self.memory.write(name, self._state_at(row, unit), value))
+                stores.append(
+                    self.memory.write(name, self._state_at(row, unit), value)
+                )
         return (self._over_units(row, unit, *stores),)
 
     def product(self, source: str, first: int, count: int) -> Contract:
@@ -138,7 +174,9 @@ class _Loops:
         row, gate, k = fresh(self.rows), fresh(count), fresh(hidden)
         acc = scalar("acc", self.memory.dtype)
         left = self.memory.read(source, row * hidden + k)
-        right = self.memory.read("r", (self.direction * self.per + first + gate) * hidden + k)
+        right = self.memory.read(
+            "r", (self.direction * self.per + first + gate) * hidden + k
+        )
         store = self.memory.write("gates", row * self.per + first + gate, acc)
         return Contract((), (row,), (gate,), (k,), acc, left, right, (store,))
 
@@ -162,16 +200,25 @@ class _Loops:
         row, unit = fresh(self.rows), fresh(self.spec.hidden)
         at = _At(self, row, unit, step)
         h, c = self._next(at)
-        new_h, new_c = scalar("new_h", self.memory.dtype), scalar("new_c", self.memory.dtype)
+        new_h, new_c = (
+            scalar("new_h", self.memory.dtype),
+            scalar("new_c", self.memory.dtype),
+        )
         lets: list[Stmt] = [] if c is None else [Let(new_c, c)]
         lets.append(Let(new_h, self._output(at, new_c) if h is None else h))
         stores = [at.keep("hs", new_h)]
         if c is not None:
             stores.append(at.keep("cs", new_c))
         zero = const(0, self.memory.dtype)
-        y = (at.time * self.spec.directions + self.direction) * self.batch + self.first + row
+        y = (
+            (at.time * self.spec.directions + self.direction) * self.batch
+            + self.first
+            + row
+        )
         shown = where(at.active, new_h, zero)
-        stores.append(self.memory.write("y", y * self.spec.hidden + unit, shown))
+        stores.append(
+            self.memory.write("y", y * self.spec.hidden + unit, shown)
+        )
         return For(row, (*at.lets, For(unit, (*lets, *stores), "vector")))
 
     def _next(self, at: _At) -> tuple[Expr | None, Expr | None]:
@@ -191,7 +238,9 @@ class _Loops:
                 new = at.gate(2)
             return gru(cell, update, new, at.held("hs")), None
         gates = [at.gate(n) for n in range(4)]
-        state = lstm(cell, gates, at.held("cs"), at.peepholes(), self.spec.coupled)[1]
+        state = lstm(
+            cell, gates, at.held("cs"), at.peepholes(), self.spec.coupled
+        )[1]
         return None, state
 
     def _output(self, at: _At, state: Expr) -> Expr:
@@ -208,7 +257,9 @@ class _Loops:
 class _At:
     """One unit of one row at one step: what the cell reads there."""
 
-    def __init__(self, loops: _Loops, row: Expr, unit: Expr, step: Expr) -> None:
+    def __init__(
+        self, loops: _Loops, row: Expr, unit: Expr, step: Expr
+    ) -> None:
         self.loops, self.row, self.unit = loops, row, unit
         self.memory, self.spec = loops.memory, loops.spec
         self.lets: tuple[Let, ...] = ()
@@ -233,14 +284,21 @@ class _At:
     def sum(self, gate: int) -> Expr:
         """A gate's product with the state."""
         hidden = self.spec.hidden
-        return self.memory.read("gates", self.row * self.loops.per + gate * hidden + self.unit)
+        return self.memory.read(
+            "gates", self.row * self.loops.per + gate * hidden + self.unit
+        )
 
     def projected(self, gate: int) -> Expr:
         """A gate's projected input."""
         loops = self.loops
         line = self.time * loops.batch + loops.first + self.row
-        line = line * (self.spec.directions * loops.per) + loops.direction * loops.per
-        return self.memory.read("g", line + gate * self.spec.hidden + self.unit)
+        line = (
+            line * (self.spec.directions * loops.per)
+            + loops.direction * loops.per
+        )
+        return self.memory.read(
+            "g", line + gate * self.spec.hidden + self.unit
+        )
 
     def gate(self, gate: int) -> Expr:
         """A gate before its activation."""
@@ -253,7 +311,9 @@ class _At:
     def keep(self, name: str, new: Expr) -> Store:
         """Stores the unit's next state, the present one where the row has ended."""
         at = self.row * self.spec.hidden + self.unit
-        return self.memory.write(name, at, where(self.active, new, self.held(name)))
+        return self.memory.write(
+            name, at, where(self.active, new, self.held(name))
+        )
 
     def peepholes(self) -> list[Expr]:
         """The peephole weights i, o, f of the unit, or none."""

@@ -62,19 +62,34 @@ class Recurrent(Op, abstract=True):
     def infer(self, x: Type, w: Type, r: Type, *extras: Type | None) -> Any:
         del extras
         if self.direction not in _DIRECTIONS:
-            raise refuse("E0341", "`direction` is unknown", self.direction, ", ".join(_DIRECTIONS))
+            raise refuse(
+                "E0341",
+                "`direction` is unknown",
+                self.direction,
+                ", ".join(_DIRECTIONS),
+            )
         need_rank(x, 3, 3, "X")
         need_rank(w, 3, 3, "W")
         need_rank(r, 3, 3, "R")
         dtype = common_dtype(x, w, r)
         if x.shape is None or r.shape is None:
             return some(self.outputs, *[Type(dtype)] * (1 + self.states))
-        steps, batch = (x.shape[1], x.shape[0]) if self.batch_first else x.shape[:2]
+        steps, batch = (
+            (x.shape[1], x.shape[0]) if self.batch_first else x.shape[:2]
+        )
         hidden = r.shape[2]
         self._fits(x, w, r, hidden)
         count = const(self.count)
-        y = (batch, steps, count, hidden) if self.batch_first else (steps, count, batch, hidden)
-        last = (batch, count, hidden) if self.batch_first else (count, batch, hidden)
+        y = (
+            (batch, steps, count, hidden)
+            if self.batch_first
+            else (steps, count, batch, hidden)
+        )
+        last = (
+            (batch, count, hidden)
+            if self.batch_first
+            else (count, batch, hidden)
+        )
         kinds = [Type(dtype, y), *[Type(dtype, last)] * self.states]
         return some(self.outputs, *kinds)
 
@@ -94,8 +109,16 @@ class Recurrent(Op, abstract=True):
         each = len(self.usual)
         if len(names) < each * self.count:
             wanted = f"{each * self.count} names"
-            raise refuse("E0341", "`activations` has the wrong length", list(names), wanted)
-        alphas, betas = list(self.activation_alpha or ()), list(self.activation_beta or ())
+            raise refuse(
+                "E0341",
+                "`activations` has the wrong length",
+                list(names),
+                wanted,
+            )
+        alphas, betas = (
+            list(self.activation_alpha or ()),
+            list(self.activation_beta or ()),
+        )
         rows = []
         for name in names:
             activation(name)
@@ -105,35 +128,56 @@ class Recurrent(Op, abstract=True):
             rows.append((name, alpha, beta))
         return [rows[d * each : (d + 1) * each] for d in range(self.count)]
 
-    def recurrence(self, direction: str, rows: Sequence[tuple[str, float, float]]) -> Recurrence:
+    def recurrence(
+        self, direction: str, rows: Sequence[tuple[str, float, float]]
+    ) -> Recurrence:
         """The steps as an op, for one direction or for two with the same activations."""
         names, alphas, betas = zip(*rows, strict=True)
         return Recurrence(
-            kind=self.kind, direction=direction, activations=names, alpha=alphas, beta=betas,
-            clip=self.clip, coupled=int(getattr(self, "input_forget", 0)),
+            kind=self.kind,
+            direction=direction,
+            activations=names,
+            alpha=alphas,
+            beta=betas,
+            clip=self.clip,
+            coupled=int(getattr(self, "input_forget", 0)),
             reset_after=int(getattr(self, "linear_before_reset", 0)),
-        )  # fmt: skip
+        )
 
     @quiet
-    def reference(self, x: Array, w: Array, r: Array, *extras: Array | None) -> Any:
+    def reference(
+        self, x: Array, w: Array, r: Array, *extras: Array | None
+    ) -> Any:
         b, lengths, h, c, p = filled(extras, 5)
         first = self.batch_first
         a = widen(x).swapaxes(0, 1) if first else widen(x)
         parts = []
         for d, rows in enumerate(self.functions()):
-            direction = ("forward", "reverse")[d] if self.count > 1 else self.direction
+            direction = (
+                ("forward", "reverse")[d] if self.count > 1 else self.direction
+            )
             g = a @ widen(w[d]).T
             rb = None
             if b is not None:
                 added, rb = self._biases(widen(b[d]))
                 g = g + added
-            own = [None if s is None else widen(s[:, d] if first else s[d])[None] for s in (h, c)]
+            own = [
+                None if s is None else widen(s[:, d] if first else s[d])[None]
+                for s in (h, c)
+            ]
             op = self.recurrence(direction, rows)
             peepholes = None if p is None else widen(p[d])[None]
             h0, c0 = own
-            parts.append(op.reference(g, widen(r[d])[None], rb, lengths, h0, c0, peepholes))
+            parts.append(
+                op.reference(
+                    g, widen(r[d])[None], rb, lengths, h0, c0, peepholes
+                )
+            )
         y = np.concatenate([made[0] for made in parts], axis=1)
-        last = [np.concatenate([m[1 + s] for m in parts], axis=0) for s in range(self.states)]
+        last = [
+            np.concatenate([m[1 + s] for m in parts], axis=0)
+            for s in range(self.states)
+        ]
         if first:
             y, last = y.transpose(2, 0, 1, 3), [s.swapaxes(0, 1) for s in last]
         return some(self.outputs, *(settle(v, x.dtype) for v in (y, *last)))
@@ -144,21 +188,34 @@ class Recurrent(Op, abstract=True):
         if not getattr(self, "linear_before_reset", 0):
             return of_input + of_state, None
         hidden = len(of_state) // 3
-        outside = np.concatenate([of_state[: 2 * hidden], np.zeros_like(of_state[:hidden])])
+        outside = np.concatenate(
+            [of_state[: 2 * hidden], np.zeros_like(of_state[:hidden])]
+        )
         return of_input + outside, of_state[None, 2 * hidden :]
 
-    def expand(self, graph: Graph, x: Value, w: Value, r: Value, *extras: Value | None) -> Any:
+    def expand(
+        self, graph: Graph, x: Value, w: Value, r: Value, *extras: Value | None
+    ) -> Any:
         """A MatMul for the inputs of all steps, then a Recurrence; None where it cannot be one."""
         functions = self.functions()
         hidden = None if r.type.shape is None else number(r.type.shape[2])
-        if hidden is None or x.type.shape is None or functions[0] != functions[-1]:
+        if (
+            hidden is None
+            or x.type.shape is None
+            or functions[0] != functions[-1]
+        ):
             return None
         body = Body(graph, self.op_type.lower())
         b, lengths, *states = filled(extras, 5)
         dtype = x.type.dtype
         if dtype is not None and is_narrow(dtype):
-            x, w, r = (body(Cast(to=DType.FLOAT32.value), v) for v in (x, w, r))
-            b, *states = (v and body(Cast(to=DType.FLOAT32.value), v) for v in (b, *states))
+            x, w, r = (
+                body(Cast(to=DType.FLOAT32.value), v) for v in (x, w, r)
+            )
+            b, *states = (
+                v and body(Cast(to=DType.FLOAT32.value), v)
+                for v in (b, *states)
+            )
         if self.batch_first:
             x = body.transpose(x, 1, 0, 2)
             turned = [v and body.transpose(v, 1, 0, 2) for v in states[:2]]
@@ -170,25 +227,41 @@ class Recurrent(Op, abstract=True):
         if b is not None:
             added, rb = self._add_biases(body, b, hidden)
             g = body(Add(), g, added)
-        made = body.all(self.recurrence(self.direction, functions[0]), g, r, rb, lengths, *states)
+        made = body.all(
+            self.recurrence(self.direction, functions[0]),
+            g,
+            r,
+            rb,
+            lengths,
+            *states,
+        )
         return self._outputs(body, made, dtype)
 
-    def _add_biases(self, body: Body, b: Value, hidden: int) -> tuple[Value, Value | None]:
+    def _add_biases(
+        self, body: Body, b: Value, hidden: int
+    ) -> tuple[Value, Value | None]:
         """The same as `_biases`, as nodes: [directions * gates * hidden], and the GRU's."""
         size = self.gates * hidden
         pair = body.reshape(b, (self.count, 2, size))
         axis = body.constant(np.array([1], np.int64))
         rb = None
         if getattr(self, "linear_before_reset", 0):
-            parts = [body.constant(np.array([n], np.int64)) for n in (5 * hidden, 6 * hidden, 1)]
+            parts = [
+                body.constant(np.array([n], np.int64))
+                for n in (5 * hidden, 6 * hidden, 1)
+            ]
             rb = body(Slice(), b, parts[0], parts[1], parts[2])
             assert pair.type.dtype is not None
             keep = np.ones((2, size), pair.type.dtype.numpy)
             keep[1, 2 * hidden :] = 0
             pair = body(Mul(), pair, body.constant(keep))
-        return body.reshape(body(ReduceSum(keepdims=0), pair, axis), (self.count * size,)), rb
+        return body.reshape(
+            body(ReduceSum(keepdims=0), pair, axis), (self.count * size,)
+        ), rb
 
-    def _outputs(self, body: Body, made: Sequence[Value], dtype: DType | None) -> tuple[Value, ...]:
+    def _outputs(
+        self, body: Body, made: Sequence[Value], dtype: DType | None
+    ) -> tuple[Value, ...]:
         found = list(made)
         if self.batch_first:
             found = [body.transpose(made[0], 2, 0, 1, 3)]
@@ -196,7 +269,6 @@ class Recurrent(Op, abstract=True):
         if dtype is not made[0].type.dtype and dtype is not None:
             found = [body(Cast(to=dtype.value), v) for v in found]
         return tuple(found[: max(1, self.outputs)])
-
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,9 @@ _MOST_STATES = 20_000
 _MOST_REPEATS = 1000
 _DEEPEST = 100
 _CONTROL = {"a": "\a", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
+_WORD = frozenset(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_"
+)
 _POSIX: dict[str, Test] = {
     "alnum": lambda c: c.isascii() and c.isalnum(),
     "alpha": lambda c: c.isascii() and c.isalpha(),
@@ -77,7 +79,12 @@ class Regex:
     def state(self, state: _State) -> int:
         """Adds a state."""
         if len(self.states) >= _MOST_STATES:
-            raise refuse("E0341", "the pattern is too large", len(self.states), _MOST_STATES)
+            raise refuse(
+                "E0341",
+                "the pattern is too large",
+                len(self.states),
+                _MOST_STATES,
+            )
         self.states.append(state)
         return len(self.states) - 1
 
@@ -85,10 +92,16 @@ class Regex:
         """Whether the whole text matches."""
         now = self._closure([self.first], text, 0)
         for at, c in enumerate(text):
-            ready = [s for s in now if (test := self.states[s].test) is not None and test(c)]
+            ready = [
+                s
+                for s in now
+                if (test := self.states[s].test) is not None and test(c)
+            ]
             if not ready:
                 return False
-            now = self._closure([self.states[s].out[0] for s in ready], text, at + 1)
+            now = self._closure(
+                [self.states[s].out[0] for s in ready], text, at + 1
+            )
         return self.last in now
 
     def _closure(self, starts: list[int], text: str, at: int) -> set[int]:
@@ -100,7 +113,9 @@ class Regex:
                 continue
             state = self.states[n]
             seen.add(n)
-            if state.test is None and (not state.place or _holds(state.place, text, at)):
+            if state.test is None and (
+                not state.place or _holds(state.place, text, at)
+            ):
                 stack.extend(state.out)
         return seen
 
@@ -130,7 +145,9 @@ class _Parser:
         return part
 
     def fail(self, why: str) -> NoReturn:
-        raise refuse("E0341", f"the pattern is no regular expression: {why}", self.text)
+        raise refuse(
+            "E0341", f"the pattern is no regular expression: {why}", self.text
+        )
 
     def peek(self, what: str = "") -> str:
         return self.text[self.at : self.at + max(1, len(what))]
@@ -169,7 +186,9 @@ class _Parser:
         end = self.regex.state(_State())
         for _, last in branches:
             self.regex.states[last].out.append(end)
-        return self.regex.state(_State(out=[first for first, _ in branches])), end
+        return self.regex.state(
+            _State(out=[first for first, _ in branches])
+        ), end
 
     def branch(self) -> Part:
         parts = [self.empty()]
@@ -221,7 +240,9 @@ class _Parser:
             return None
         self.at = end + 1
         most = int(high) if high else None if comma else int(low)
-        if max(int(low), most or 0) > _MOST_REPEATS or (most is not None and most < int(low)):
+        if max(int(low), most or 0) > _MOST_REPEATS or (
+            most is not None and most < int(low)
+        ):
             self.fail("a repetition is out of range")
         return int(low), most
 
@@ -232,7 +253,9 @@ class _Parser:
         if c == "[":
             return self.one(self.char_class())
         if c == ".":
-            return self.one((lambda _: True) if self.flags.dotall else lambda x: x != "\n")
+            return self.one(
+                (lambda _: True) if self.flags.dotall else lambda x: x != "\n"
+            )
         if c in "^$":
             place = {"^": "line", "$": "end"}[c] if self.flags.lines else c
             return self.place(place)
@@ -302,7 +325,9 @@ class _Parser:
             end = self.text.find("\\E", self.at)
             quoted = self.text[self.at : end if end >= 0 else None]
             self.at = end + 2 if end >= 0 else len(self.text)
-            return self.join(self.empty(), *(self.one(self.same(x)) for x in quoted))
+            return self.join(
+                self.empty(), *(self.one(self.same(x)) for x in quoted)
+            )
         return self.one(self.escaped())
 
     def escaped(self) -> Test:
@@ -343,7 +368,9 @@ class _Parser:
             return _inverted(lambda _: True, inverted)
         if not 1 <= len(name) <= 2 or name[:1] not in "LMNPSZC":
             self.fail(f"the category `{name}` is unknown")
-        return _inverted(lambda c: unicodedata.category(c).startswith(name), inverted)
+        return _inverted(
+            lambda c: unicodedata.category(c).startswith(name), inverted
+        )
 
     def char_class(self) -> Test:
         inverted = self.peek() == "^"
@@ -362,11 +389,16 @@ class _Parser:
             if name.removeprefix("^") not in _POSIX:
                 self.fail(f"the class `{name}` is unknown")
             self.at = end + 2
-            return _inverted(_POSIX[name.removeprefix("^")], name.startswith("^"))
+            return _inverted(
+                _POSIX[name.removeprefix("^")], name.startswith("^")
+            )
         low = self.bound()
         if not isinstance(low, str):
             return low
-        if self.peek() != "-" or self.text[self.at + 1 : self.at + 2] in ("]", ""):
+        if self.peek() != "-" or self.text[self.at + 1 : self.at + 2] in (
+            "]",
+            "",
+        ):
             return self.same(low)
         self.take()
         high = self.bound()
@@ -374,7 +406,9 @@ class _Parser:
             self.fail("a range is wrong")
         if not self.flags.fold:
             return lambda c: low <= c <= high
-        return lambda c: any(low <= x <= high for x in (c, c.lower(), c.upper()))
+        return lambda c: any(
+            low <= x <= high for x in (c, c.lower(), c.upper())
+        )
 
     def bound(self) -> str | Test:
         """A character of a class, or what an escape in it stands for."""

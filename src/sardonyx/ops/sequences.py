@@ -29,7 +29,9 @@ def _position(position: Array | None, length: int, most: int) -> int:
     at = int(position.reshape(()))
     if not -length <= at < most:
         given, wanted = at, f"[{-length}, {most})"
-        raise RuntimeException("E0404", "no such place in a sequence", given=given, wanted=wanted)
+        raise RuntimeException(
+            "E0404", "no such place in a sequence", given=given, wanted=wanted
+        )
     return at + length if at < 0 else at
 
 
@@ -45,7 +47,9 @@ class SequenceEmpty(_Sequences):
     dtype: int | None = None
 
     def infer(self) -> Type:
-        return sequence_of(Type(DType.from_onnx(self.dtype or DType.FLOAT32.value)))
+        return sequence_of(
+            Type(DType.from_onnx(self.dtype or DType.FLOAT32.value))
+        )
 
     def reference(self) -> Any:
         return ([],)
@@ -87,12 +91,20 @@ class SequenceInsert(_Sequences):
 
     since = 11
 
-    def infer(self, sequence: Type, tensor: Type, position: Type | None = None) -> Type:
+    def infer(
+        self, sequence: Type, tensor: Type, position: Type | None = None
+    ) -> Type:
         del position
         elem = sequence.elem
-        return sequence_of(tensor if elem is None or elem.shape is None else joined(elem, tensor))
+        return sequence_of(
+            tensor
+            if elem is None or elem.shape is None
+            else joined(elem, tensor)
+        )
 
-    def reference(self, sequence: list[Any], tensor: Any, position: Array | None = None) -> Any:
+    def reference(
+        self, sequence: list[Any], tensor: Any, position: Array | None = None
+    ) -> Any:
         at = _position(position, len(sequence), len(sequence) + 1)
         return ([*sequence[:at], tensor, *sequence[at:]],)
 
@@ -107,7 +119,9 @@ class SequenceErase(_Sequences):
         del position
         return sequence
 
-    def reference(self, sequence: list[Any], position: Array | None = None) -> Any:
+    def reference(
+        self, sequence: list[Any], position: Array | None = None
+    ) -> Any:
         at = _position(position, len(sequence), len(sequence))
         return ([*sequence[:at], *sequence[at + 1 :]],)
 
@@ -139,11 +153,18 @@ class SplitToSequence(_Sequences):
             return sequence_of(Type(x.dtype))
         axis = axis_of(self.axis, len(x.shape))
         if split is None and not self.keepdims:
-            return sequence_of(x.with_shape((*x.shape[:axis], *x.shape[axis + 1 :])))
+            return sequence_of(
+                x.with_shape((*x.shape[:axis], *x.shape[axis + 1 :]))
+            )
         sizes = (1,) if split is None else known_ints(split)
         extent = number(x.shape[axis])
         part = None
-        if sizes and len(set(sizes)) == 1 and extent is not None and extent % sizes[0] == 0:
+        if (
+            sizes
+            and len(set(sizes)) == 1
+            and extent is not None
+            and extent % sizes[0] == 0
+        ):
             part = const(sizes[0])
         dims = list(x.shape)
         dims[axis] = part if part is not None else unknown_dim("part")
@@ -158,10 +179,14 @@ class SplitToSequence(_Sequences):
         sizes = split.reshape(-1).tolist()
         if split.ndim == 0:
             if sizes[0] < 1:
-                raise RuntimeException("E0404", "`split` must be positive", given=sizes[0])
+                raise RuntimeException(
+                    "E0404", "`split` must be positive", given=sizes[0]
+                )
             cuts = list(range(sizes[0], extent, sizes[0]))
         elif sum(sizes) != extent or min(sizes, default=0) < 0:
-            raise RuntimeException("E0404", "`split` does not add up", given=sizes, wanted=extent)
+            raise RuntimeException(
+                "E0404", "`split` does not add up", given=sizes, wanted=extent
+            )
         else:
             cuts = np.cumsum(sizes)[:-1].tolist()
         return (list(np.split(x, cuts, axis)),)
@@ -182,14 +207,20 @@ class ConcatFromSequence(_Sequences):
         rank = len(elem.shape) + bool(self.new_axis)
         axis = axis_of(self.axis, rank)
         after = elem.shape[axis if self.new_axis else axis + 1 :]
-        return Type(elem.dtype, (*elem.shape[:axis], unknown_dim("joined"), *after))
+        return Type(
+            elem.dtype, (*elem.shape[:axis], unknown_dim("joined"), *after)
+        )
 
     def reference(self, sequence: list[Any]) -> Array:
         if not sequence:
-            raise RuntimeException("E0404", "an empty sequence cannot be joined")
-        return np.stack(sequence, self.axis) if self.new_axis else np.concatenate(
-            sequence, self.axis
-        )  # fmt: skip
+            raise RuntimeException(
+                "E0404", "an empty sequence cannot be joined"
+            )
+        return (
+            np.stack(sequence, self.axis)
+            if self.new_axis
+            else np.concatenate(sequence, self.axis)
+        )
 
 
 @dataclass(frozen=True)

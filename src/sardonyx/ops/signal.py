@@ -15,7 +15,14 @@ from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array, quiet, settle, widen
-from sardonyx.ops.shapes import axis_of, known, known_ints, need_rank, refuse, unknown_dim
+from sardonyx.ops.shapes import (
+    axis_of,
+    known,
+    known_ints,
+    need_rank,
+    refuse,
+    unknown_dim,
+)
 
 
 def _one(a: Array | None) -> int | None:
@@ -35,11 +42,17 @@ class _Transform(Op, abstract=True):
     def transformed(self, x: Array, axis: int, length: int | None) -> Array:
         """The discrete Fourier transform along an axis."""
         if length is not None and length < 1:
-            raise RuntimeException("E0404", "the transform's length is not positive", given=length)
+            raise RuntimeException(
+                "E0404", "the transform's length is not positive", given=length
+            )
         a = widen(x)
-        complex_ = a[..., 0] + 1j * a[..., 1] if x.shape[-1] == 2 else a[..., 0]
+        complex_ = (
+            a[..., 0] + 1j * a[..., 1] if x.shape[-1] == 2 else a[..., 0]
+        )
         if self.inverse and self.onesided:
-            return settle(np.fft.irfft(complex_, length, axis)[..., None], x.dtype)
+            return settle(
+                np.fft.irfft(complex_, length, axis)[..., None], x.dtype
+            )
         if self.onesided:
             made = np.fft.rfft(complex_.real, length, axis)
         else:
@@ -47,16 +60,25 @@ class _Transform(Op, abstract=True):
             made = way(complex_, length, axis)
         return settle(np.stack([made.real, made.imag], axis=-1), x.dtype)
 
-    def typed(self, x: Type, axis: int | None, length: Expr | None, given: bool) -> Type:
+    def typed(
+        self, x: Type, axis: int | None, length: Expr | None, given: bool
+    ) -> Type:
         """The type of the transform; `given`: a length is, whether known or not."""
         need_rank(x, 2)
         if x.shape is None:
             return Type(x.dtype)
-        dims = [*x.shape[:-1], const(1 if self.inverse and self.onesided else 2)]
+        dims = [
+            *x.shape[:-1],
+            const(1 if self.inverse and self.onesided else 2),
+        ]
         if axis is None:
-            return Type(x.dtype, (*(unknown_dim("dft") for _ in dims[:-1]), dims[-1]))
+            return Type(
+                x.dtype, (*(unknown_dim("dft") for _ in dims[:-1]), dims[-1])
+            )
         if axis_of(axis, len(dims)) == len(dims) - 1:
-            raise refuse("E0321", "the last axis holds real and imaginary parts", axis)
+            raise refuse(
+                "E0321", "the last axis holds real and imaginary parts", axis
+            )
         extent = dims[axis_of(axis, len(dims))]
         if given:
             extent = unknown_dim("dft") if length is None else length
@@ -94,7 +116,9 @@ class DFT(_Transform):
     inverse: int = 0
     onesided: int = 0
 
-    def infer(self, x: Type, length: Type | None = None, axis: Type | None = None) -> Type:
+    def infer(
+        self, x: Type, length: Type | None = None, axis: Type | None = None
+    ) -> Type:
         chosen = (-2,) if axis is None else known_ints(axis)
         at = chosen[0] if chosen else None
         return self.typed(x, at, _known_one(length), length is not None)
@@ -116,7 +140,11 @@ class STFT(Op):
     onesided: int = 1
 
     def infer(
-        self, x: Type, step: Type, window: Type | None = None, length: Type | None = None
+        self,
+        x: Type,
+        step: Type,
+        window: Type | None = None,
+        length: Type | None = None,
     ) -> Type:
         need_rank(x, 2, 3)
         if x.shape is None:
@@ -136,20 +164,36 @@ class STFT(Op):
 
     @quiet
     def reference(
-        self, x: Array, step: Array, window: Array | None = None, length: Array | None = None
+        self,
+        x: Array,
+        step: Array,
+        window: Array | None = None,
+        length: Array | None = None,
     ) -> Array:
         signal = x[..., None] if x.ndim == 2 else x
-        size = _one(length) or (len(window) if window is not None else signal.shape[1])
+        size = _one(length) or (
+            len(window) if window is not None else signal.shape[1]
+        )
         hop = _one(step) or 0
         if hop < 1 or size < 1:
-            raise RuntimeException("E0404", "frames need a positive length and step", given=hop)
+            raise RuntimeException(
+                "E0404", "frames need a positive length and step", given=hop
+            )
         count = max(0, (signal.shape[1] - size) // hop + 1)
         at = np.arange(count)[:, None] * hop + np.arange(size)
         frames = widen(signal)[:, at]
         if window is not None:
             frames = frames * widen(window)[:, None]
-        wide = frames[..., 0] + 1j * frames[..., 1] if signal.shape[-1] == 2 else frames[..., 0]
-        made = np.fft.rfft(wide, axis=2) if self.onesided else np.fft.fft(wide, axis=2)
+        wide = (
+            frames[..., 0] + 1j * frames[..., 1]
+            if signal.shape[-1] == 2
+            else frames[..., 0]
+        )
+        made = (
+            np.fft.rfft(wide, axis=2)
+            if self.onesided
+            else np.fft.fft(wide, axis=2)
+        )
         return settle(np.stack([made.real, made.imag], axis=-1), x.dtype)
 
 
@@ -170,17 +214,30 @@ class _Window(Op, abstract=True):
     def reference(self, size: Array) -> Array:
         length, dtype = _one(size) or 0, DType.from_onnx(self.output_datatype)
         if length < 0:
-            raise RuntimeException("E0404", "a window's length is negative", given=length)
+            raise RuntimeException(
+                "E0404", "a window's length is negative", given=length
+            )
         Limits.current().check_tensor(dtype, (length,))
-        angle = 2 * math.pi * np.arange(length) / max(1, length - (not self.periodic))
-        parts = [(-1) ** n * t * np.cos(n * angle) for n, t in enumerate(self.terms)]
+        angle = (
+            2
+            * math.pi
+            * np.arange(length)
+            / max(1, length - (not self.periodic))
+        )
+        parts = [
+            (-1) ** n * t * np.cos(n * angle) for n, t in enumerate(self.terms)
+        ]
         return settle(sum(parts), dtype.numpy)
 
     def at(self, idx: Index, size: Operand) -> Expr:
         del size
         period = idx.shape[0] - (not self.periodic)
         period = where(period < 1, const(1), period)
-        angle = cast(idx[0], DType.FLOAT64) * (2 * math.pi) / cast(period, DType.FLOAT64)
+        angle = (
+            cast(idx[0], DType.FLOAT64)
+            * (2 * math.pi)
+            / cast(period, DType.FLOAT64)
+        )
         out = angle.like(self.terms[0])
         for n, t in enumerate(self.terms[1:], 1):
             out = out + unary("cos", angle * float(n)) * ((-1) ** n * t)
@@ -229,15 +286,29 @@ class MelWeightMatrix(Op):
     def reference(
         self, bins: Array, length: Array, rate: Array, low: Array, high: Array
     ) -> Array:
-        bands, size, dtype = _one(bins) or 0, _one(length) or 0, self.output_datatype
+        bands, size, dtype = (
+            _one(bins) or 0,
+            _one(length) or 0,
+            self.output_datatype,
+        )
         rows = size // 2 + 1
         if bands < 1 or size < 0 or not (_one(rate) or 0) > 0:
-            raise RuntimeException("E0404", "bands and rate must be positive", given=bands)
+            raise RuntimeException(
+                "E0404", "bands and rate must be positive", given=bands
+            )
         Limits.current().check_tensor(DType.from_onnx(dtype), (rows, bands))
-        edges = [2595 * math.log10(1 + float(e.reshape(-1)[0]) / 700) for e in (low, high)]
-        mels = np.arange(bands + 2) * ((edges[1] - edges[0]) / (bands + 2)) + edges[0]
+        edges = [
+            2595 * math.log10(1 + float(e.reshape(-1)[0]) / 700)
+            for e in (low, high)
+        ]
+        mels = (
+            np.arange(bands + 2) * ((edges[1] - edges[0]) / (bands + 2))
+            + edges[0]
+        )
         hertz = 700 * (10 ** (mels / 2595) - 1)
-        spots = np.floor((size + 1) * hertz / (_one(rate) or 1)).astype(np.int64)
+        spots = np.floor((size + 1) * hertz / (_one(rate) or 1)).astype(
+            np.int64
+        )
         left, centre, right = spots[:-2], spots[1:-1], spots[2:]
         row = np.arange(rows)[:, None]
         rising = (row - left) / np.where(centre == left, 1, centre - left)
@@ -246,4 +317,3 @@ class MelWeightMatrix(Op):
         y = np.where((centre <= row) & (row < right), falling, y)
         y = np.where(row == centre, 1.0, y)
         return settle(y, DType.from_onnx(dtype).numpy)
-

@@ -15,7 +15,13 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.element import Array
 from sardonyx.ops.regex import Regex
-from sardonyx.ops.shapes import broadcast_types, like, need_rank, refuse, unknown_dim
+from sardonyx.ops.shapes import (
+    broadcast_types,
+    like,
+    need_rank,
+    refuse,
+    unknown_dim,
+)
 
 
 def texts(words: Sequence[Any], shape: Sequence[int]) -> Array:
@@ -55,11 +61,16 @@ class StringSplit(_Text):
     def infer(self, x: Type) -> Any:
         if x.shape is None:
             return Type(DType.STRING), Type(DType.INT64)
-        return Type(DType.STRING, (*x.shape, unknown_dim("parts"))), like(x, DType.INT64)
+        return Type(DType.STRING, (*x.shape, unknown_dim("parts"))), like(
+            x, DType.INT64
+        )
 
     def reference(self, x: Array) -> Any:
         most = -1 if self.maxsplit is None else self.maxsplit
-        rows = [str(word).split(self.delimiter or None, most) for word in x.reshape(-1)]
+        rows = [
+            str(word).split(self.delimiter or None, most)
+            for word in x.reshape(-1)
+        ]
         counts = np.array([len(r) for r in rows], np.int64).reshape(x.shape)
         width = max((len(r) for r in rows), default=0)
         words = [w for r in rows for w in (*r, *[""] * (width - len(r)))]
@@ -97,20 +108,29 @@ class StringNormalizer(_Text):
         need_rank(x, 1, 2)
         if self.case_change_action not in ("NONE", "LOWER", "UPPER"):
             given = self.case_change_action
-            raise refuse("E0341", "`case_change_action` is unknown", given, "NONE, LOWER, UPPER")
+            raise refuse(
+                "E0341",
+                "`case_change_action` is unknown",
+                given,
+                "NONE, LOWER, UPPER",
+            )
         if x.shape is None:
             return like(x)
         return x.with_shape((*x.shape[:-1], unknown_dim("words")))
 
     def reference(self, x: Array) -> Array:
         if x.ndim not in (1, 2) or (x.ndim == 2 and len(x) != 1):
-            raise RuntimeException("E0404", "strings must be [C] or [1, C]", given=x.shape)
+            raise RuntimeException(
+                "E0404", "strings must be [C] or [1, C]", given=x.shape
+            )
         words = [str(w) for w in x.reshape(-1)]
         if self.stopwords:
             same = str if self.is_case_sensitive else str.casefold
             stops = {same(w) for w in self.stopwords}
             words = [w for w in words if same(w) not in stops]
-        change = {"LOWER": str.lower, "UPPER": str.upper}.get(self.case_change_action, str)
+        change = {"LOWER": str.lower, "UPPER": str.upper}.get(
+            self.case_change_action, str
+        )
         words = [change(w) for w in words] or [""]
         return texts(words, (*x.shape[:-1], len(words)))
 
@@ -137,7 +157,9 @@ class TfIdfVectorizer(_Text):
     def infer(self, x: Type) -> Type:
         need_rank(x, 0, 2)
         if self.mode not in ("TF", "IDF", "TFIDF"):
-            raise refuse("E0341", "`mode` is unknown", self.mode, "TF, IDF, TFIDF")
+            raise refuse(
+                "E0341", "`mode` is unknown", self.mode, "TF, IDF, TFIDF"
+            )
         width = const(max(self.ngram_indexes, default=-1) + 1)
         if x.shape is None:
             return Type(DType.FLOAT32)
@@ -149,14 +171,21 @@ class TfIdfVectorizer(_Text):
         ends = (*self.ngram_counts[1:], len(pool))
         found: dict[tuple[Any, ...], int] = {}
         number = 0
-        for size, (start, end) in enumerate(zip(self.ngram_counts, ends, strict=True), 1):
+        for size, (start, end) in enumerate(
+            zip(self.ngram_counts, ends, strict=True), 1
+        ):
             for at in range(start, end - size + 1, size):
                 if self.min_gram_length <= size <= self.max_gram_length:
                     found.setdefault(tuple(pool[at : at + size]), number)
                 number += 1
         if number > len(self.ngram_indexes):
             given, wanted = number, len(self.ngram_indexes)
-            raise refuse("E0341", "`ngram_indexes` is shorter than the pool", given, wanted)
+            raise refuse(
+                "E0341",
+                "`ngram_indexes` is shorter than the pool",
+                given,
+                wanted,
+            )
         return found
 
     def reference(self, x: Array) -> Array:
@@ -176,7 +205,11 @@ class TfIdfVectorizer(_Text):
     def _windows(self, row: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         """Every n-gram of a row; those of one item once, whatever may be skipped."""
         for step in range(1, self.max_skip_count + 2):
-            first = self.min_gram_length if step == 1 else max(self.min_gram_length, 2)
+            first = (
+                self.min_gram_length
+                if step == 1
+                else max(self.min_gram_length, 2)
+            )
             for size in range(first, self.max_gram_length + 1):
                 reach = (size - 1) * step
                 if reach >= len(row):

@@ -26,8 +26,15 @@ class _Step(Op, abstract=True):
         each = 2 + self.states
         count, rest = divmod(len(inputs), each)
         if rest or not count:
-            raise refuse("E0343", f"{self.op_type} has a wrong number of inputs", len(inputs) + 2)
-        return [tuple(inputs[k * count + n] for k in range(each)) for n in range(count)]
+            raise refuse(
+                "E0343",
+                f"{self.op_type} has a wrong number of inputs",
+                len(inputs) + 2,
+            )
+        return [
+            tuple(inputs[k * count + n] for k in range(each))
+            for n in range(count)
+        ]
 
     def infer(self, rate: Type, count: Type, *inputs: Type) -> Any:
         del rate, count
@@ -41,10 +48,17 @@ class _Step(Op, abstract=True):
         made = []
         for row in self._rows(inputs):
             new = self.step(r, t, *(widen(a) for a in row))
-            made.append([settle(a, b.dtype) for a, b in zip(new, (row[0], *row[2:]), strict=True)])
+            made.append(
+                [
+                    settle(a, b.dtype)
+                    for a, b in zip(new, (row[0], *row[2:]), strict=True)
+                ]
+            )
         return tuple(m[k] for k in range(1 + self.states) for m in made)
 
-    def step(self, rate: Array, count: int, x: Array, g: Array, *states: Array) -> Sequence[Any]:
+    def step(
+        self, rate: Array, count: int, x: Array, g: Array, *states: Array
+    ) -> Sequence[Any]:
         """The new tensor and the new states."""
         raise NotImplementedError
 
@@ -58,7 +72,9 @@ class Adagrad(_Step):
     epsilon: float = 1e-6
     norm_coefficient: float = 0.0
 
-    def step(self, rate: Array, count: int, x: Array, g: Array, *states: Array) -> Sequence[Any]:
+    def step(
+        self, rate: Array, count: int, x: Array, g: Array, *states: Array
+    ) -> Sequence[Any]:
         slowed = rate / (1 + count * self.decay_factor)
         g = g + self.norm_coefficient * x
         h = states[0] + g * g
@@ -76,12 +92,16 @@ class Adam(_Step):
     norm_coefficient: float = 0.0
     norm_coefficient_post: float = 0.0
 
-    def step(self, rate: Array, count: int, x: Array, g: Array, *states: Array) -> Sequence[Any]:
+    def step(
+        self, rate: Array, count: int, x: Array, g: Array, *states: Array
+    ) -> Sequence[Any]:
         g = g + self.norm_coefficient * x
         v = self.alpha * states[0] + (1 - self.alpha) * g
         h = self.beta * states[1] + (1 - self.beta) * (g * g)
         if count > 0:
-            rate = rate * (1 - self.beta**count) ** 0.5 / (1 - self.alpha**count)
+            rate = (
+                rate * (1 - self.beta**count) ** 0.5 / (1 - self.alpha**count)
+            )
         new = x - rate * (v / (h**0.5 + self.epsilon))
         return (1 - self.norm_coefficient_post) * new, v, h
 
@@ -96,12 +116,18 @@ class Momentum(_Step):
     mode: str
     norm_coefficient: float
 
-    def step(self, rate: Array, count: int, x: Array, g: Array, *states: Array) -> Sequence[Any]:
+    def step(
+        self, rate: Array, count: int, x: Array, g: Array, *states: Array
+    ) -> Sequence[Any]:
         if self.mode not in ("standard", "nesterov"):
-            raise refuse("E0341", "`mode` is unknown", self.mode, "standard, nesterov")
+            raise refuse(
+                "E0341", "`mode` is unknown", self.mode, "standard, nesterov"
+            )
         g = g + self.norm_coefficient * x
         v = self.alpha * states[0] + (self.beta if count > 0 else 1) * g
-        return x - rate * (v if self.mode == "standard" else g + self.alpha * v), v
+        return x - rate * (
+            v if self.mode == "standard" else g + self.alpha * v
+        ), v
 
 
 @dataclass(frozen=True, kw_only=True)

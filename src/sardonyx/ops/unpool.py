@@ -31,7 +31,10 @@ class MaxUnpool(Op):
         strides = settings(self.strides, n, "strides")
         pads = settings(self.pads, 2 * n, "pads", default=0, least=0)
         rows = zip(dims[2:], strides, kernel, pads[:n], pads[n:], strict=True)
-        return (*dims[:2], *((d - 1) * s + (k - b - e) for d, s, k, b, e in rows))
+        return (
+            *dims[:2],
+            *((d - 1) * s + (k - b - e) for d, s, k, b, e in rows),
+        )
 
     def infer(self, x: Type, indices: Type, shape: Type | None = None) -> Type:
         del indices
@@ -45,22 +48,35 @@ class MaxUnpool(Op):
             lengths = tuple(unknown_dim("unpooled") for _ in x.shape)
         return x.with_shape(lengths)
 
-    def reference(self, x: Array, indices: Array, shape: Array | None = None) -> Array:
+    def reference(
+        self, x: Array, indices: Array, shape: Array | None = None
+    ) -> Array:
         n = x.ndim - 2
         kernel = settings(self.kernel_shape, n, "kernel_shape")
         strides = settings(self.strides, n, "strides")
         pads = settings(self.pads, 2 * n, "pads", default=0, least=0)
-        rows = zip(x.shape[2:], strides, kernel, pads[:n], pads[n:], strict=True)
-        own = (*x.shape[:2], *((d - 1) * s + k - b - e for d, s, k, b, e in rows))
+        rows = zip(
+            x.shape[2:], strides, kernel, pads[:n], pads[n:], strict=True
+        )
+        own = (
+            *x.shape[:2],
+            *((d - 1) * s + k - b - e for d, s, k, b, e in rows),
+        )
         y = np.zeros(int(np.prod(own)), x.dtype)
         flat = indices.reshape(-1)
         if flat.size and not 0 <= flat.min() <= flat.max() < y.size:
             given, wanted = f"{flat.min()} to {flat.max()}", f"[0, {y.size})"
-            raise RuntimeException("E0404", "an index is out of range", given=given, wanted=wanted)
+            raise RuntimeException(
+                "E0404", "an index is out of range", given=given, wanted=wanted
+            )
         y[flat] = x.reshape(-1)
         y = y.reshape(own)
         if shape is None:
             return y
         made = np.zeros(shape.tolist(), x.dtype)
-        made[tuple(slice(min(a, b)) for a, b in zip(own, made.shape, strict=True))] = y
+        made[
+            tuple(
+                slice(min(a, b)) for a, b in zip(own, made.shape, strict=True)
+            )
+        ] = y
         return made

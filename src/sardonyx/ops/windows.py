@@ -33,15 +33,21 @@ class Window:
     trips: tuple[Expr, ...]
     loose: bool = False
 
-    def source(self, trip: Sequence[Expr], tap: Sequence[Expr]) -> tuple[Expr, ...]:
+    def source(
+        self, trip: Sequence[Expr], tap: Sequence[Expr]
+    ) -> tuple[Expr, ...]:
         """The input position a tap reads at a trip; it may lie in the padding."""
-        steps = zip(trip, self.stride, tap, self.dilation, self.begin, strict=True)
+        steps = zip(
+            trip, self.stride, tap, self.dilation, self.begin, strict=True
+        )
         return tuple(t * s + k * d - b for t, s, k, d, b in steps)
 
     def inside(self, position: Sequence[Expr]) -> Expr:
         """Whether a position is an element, not padding; what cannot happen is not asked."""
         found = []
-        for p, n, begin, end in zip(position, self.extent, self.begin, self.end, strict=True):
+        for p, n, begin, end in zip(
+            position, self.extent, self.begin, self.end, strict=True
+        ):
             if number(begin) != 0:
                 found.append(const(0) <= p)
             if self.loose or number(end) != 0:
@@ -62,14 +68,20 @@ def reach(size: Expr, dilation: int) -> Expr:
 
 
 def settings(
-    values: Sequence[int] | None, count: int, what: str, default: int = 1, least: int = 1
+    values: Sequence[int] | None,
+    count: int,
+    what: str,
+    default: int = 1,
+    least: int = 1,
 ) -> Ints:
     """A per-axis attribute, or its default; E0341 where its length or a value is wrong."""
     if not values:
         return (default,) * count
     if len(values) != count or min(values) < least:
         wanted = f"{count} numbers of at least {least}"
-        raise refuse("E0341", f"`{what}` does not fit the input", list(values), wanted)
+        raise refuse(
+            "E0341", f"`{what}` does not fit the input", list(values), wanted
+        )
     return tuple(values)
 
 
@@ -86,22 +98,39 @@ def slide(
     """The window that ONNX's attributes describe; E0341 and E0342 where they are wrong."""
     n = len(extent)
     if len(size) != n:
-        raise refuse("E0341", "`kernel_shape` does not fit the input", len(size), f"{n} numbers")
+        raise refuse(
+            "E0341",
+            "`kernel_shape` does not fit the input",
+            len(size),
+            f"{n} numbers",
+        )
     stride = settings(strides, n, "strides")
     dilation = settings(dilations, n, "dilations")
     reaches = [reach(k, d) for k, d in zip(size, dilation, strict=True)]
     if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
-        begin, end, trips = _same(extent, reaches, stride, auto_pad == "SAME_UPPER")
-        return Window(tuple(extent), tuple(size), stride, dilation, begin, end, trips)
+        begin, end, trips = _same(
+            extent, reaches, stride, auto_pad == "SAME_UPPER"
+        )
+        return Window(
+            tuple(extent), tuple(size), stride, dilation, begin, end, trips
+        )
     if auto_pad not in ("NOTSET", "VALID", ""):
-        raise refuse("E0341", "`auto_pad` is unknown", auto_pad, "SAME_UPPER, SAME_LOWER, VALID")
+        raise refuse(
+            "E0341",
+            "`auto_pad` is unknown",
+            auto_pad,
+            "SAME_UPPER, SAME_LOWER, VALID",
+        )
     given = () if auto_pad == "VALID" or pads is None else pads
     fixed = settings(given, 2 * n, "pads", default=0, least=0)
     begin, end = tuple(map(const, fixed[:n])), tuple(map(const, fixed[n:]))
     trips = tuple(
-        _trips(*row, ceil) for row in zip(extent, reaches, stride, begin, end, strict=True)
+        _trips(*row, ceil)
+        for row in zip(extent, reaches, stride, begin, end, strict=True)
     )
-    return Window(tuple(extent), tuple(size), stride, dilation, begin, end, trips, ceil)
+    return Window(
+        tuple(extent), tuple(size), stride, dilation, begin, end, trips, ceil
+    )
 
 
 def _same(
@@ -118,11 +147,17 @@ def _same(
     return tuple(begin), tuple(end), tuple(trips)
 
 
-def _trips(n: Expr, k: Expr, stride: int, begin: Expr, end: Expr, ceil: bool) -> Expr:
+def _trips(
+    n: Expr, k: Expr, stride: int, begin: Expr, end: Expr, ceil: bool
+) -> Expr:
     room = n + begin + end - k
     known = number(room)
     if known is not None and known < 0:
-        raise refuse("E0342", "the window is larger than the padded input", f"{n} and {k}")
+        raise refuse(
+            "E0342",
+            "the window is larger than the padded input",
+            f"{n} and {k}",
+        )
     if not ceil or stride == 1:
         return floordiv(room, stride) + 1
     count = floordiv(room + (stride - 1), stride) + 1
@@ -140,7 +175,11 @@ def gather(x: Array, window: Window, fill: float) -> Array:
     """Every window of `x` [lead..., spatial...] as a view [lead..., trips..., kernel...]."""
     n = len(window.extent)
     lead = x.ndim - n
-    trips, size, begin = whole(window.trips), whole(window.size), whole(window.begin)
+    trips, size, begin = (
+        whole(window.trips),
+        whole(window.size),
+        whole(window.begin),
+    )
     pads = [(0, 0)] * lead
     steps = []
     for axis in range(n):
@@ -149,7 +188,9 @@ def gather(x: Array, window: Window, fill: float) -> Array:
         have = x.shape[lead + axis] + begin[axis]
         pads.append((begin[axis], max(0, length - have)))
         steps.append((s, d))
-    padded = np.pad(x, pads, constant_values=fill) if any(map(any, pads)) else x
+    padded = (
+        np.pad(x, pads, constant_values=fill) if any(map(any, pads)) else x
+    )
     strides = padded.strides
     return np.lib.stride_tricks.as_strided(
         padded,
@@ -161,4 +202,3 @@ def gather(x: Array, window: Window, fill: float) -> Array:
         ),
         writeable=False,
     )
-
