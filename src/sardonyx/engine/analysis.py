@@ -35,23 +35,34 @@ def analyse(graph: Graph, target: Target | None = None) -> Analysis:
     made = [s.made if isinstance(s, Launch) else () for s in running]
     read = [_touched(s) for s in running]
     outputs = set(graph.outputs)
-    arena = arrange(made, read, lambda v: v not in outputs and v.type.shape is not None)
+    arena = arrange(
+        made, read, lambda v: v not in outputs and v.type.shape is not None
+    )
     total = arena.size
     for v in {*graph.inputs, *outputs}:
-        if v.type.shape is not None and v.type.dtype is not None and not v.type.dtype.is_string:
+        if (
+            v.type.shape is not None
+            and v.type.dtype is not None
+            and not v.type.dtype.is_string
+        ):
             total = add(total, nbytes(v))
     operations = const(0)
     for s in natives:
         operations = operations if s.once else add(operations, s.work)
     hosts = [s for s in steps if isinstance(s, Host)]
     return Analysis(
-        operations, total, sum(evaluate(nbytes(v), {}) for s in natives if s.once for v in s.made),
-        sum(not s.once for s in natives), len(hosts),
+        operations,
+        total,
+        sum(evaluate(nbytes(v), {}) for s in natives if s.once for v in s.made),
+        sum(not s.once for s in natives),
+        len(hosts),
         tuple((s.node.name, s.reason) for s in hosts),
-    )  # fmt: skip
+    )
 
 
 def _touched(step: Launch | Host) -> tuple[Value, ...]:
     if isinstance(step, Launch):
         return step.params
-    return tuple(v for v in (*step.node.inputs, *step.node.outputs) if v is not None)
+    return tuple(
+        v for v in (*step.node.inputs, *step.node.outputs) if v is not None
+    )

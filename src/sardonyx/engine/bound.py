@@ -1,6 +1,7 @@
 """A program for one set of shapes: pointer table, evaluated symbols, step records.
 
-    record := { ptr function; ptr ids; ptr symbols; i64 flags }      flags: 1 serial, 2 barrier after
+    record := { ptr function; ptr ids; ptr symbols; i64 flags }
+    flags  := 1 serial | 2 barrier after
 
 A run points the table at the fed arrays and at fresh outputs, then executes each segment in one
 native call. Values whose size is known only when a host step has run are allocated on the way.
@@ -28,7 +29,9 @@ from sardonyx.graph.ir import Graph, Value, captured
 from sardonyx.graph.run import Walk
 
 Array = np.ndarray[Any, Any]
-RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
+RECORD = np.dtype(
+    [("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")]
+)
 SERIAL, BARRIER = 1, 2
 _WAKE = 150_000
 _LONG = 200_000
@@ -84,7 +87,12 @@ class Bound:
                 self._prepare(segment)
 
     def _known(self, segment: Segment) -> bool:
-        return all(d in self.env for s in segment.launches for e in s.symbols for d in e.free)
+        return all(
+            d in self.env
+            for s in segment.launches
+            for e in s.symbols
+            for d in e.free
+        )
 
     def _prepare(self, segment: Segment) -> None:
         records = np.zeros(len(segment.launches), RECORD)
@@ -92,11 +100,18 @@ class Bound:
         busy = False
         for n, step in enumerate(segment.launches):
             ids = np.array([self.owner.index[v] for v in step.params], np.int32)
-            symbols = np.array([evaluate(e, self.env) for e in step.symbols], np.int64)
+            symbols = np.array(
+                [evaluate(e, self.env) for e in step.symbols], np.int64
+            )
             alone = not step.parallel or evaluate(step.work, self.env) < _WAKE
             busy = busy or not alone
             flags = (SERIAL if alone else 0) | BARRIER
-            records[n] = (self.owner.functions[id(step)], address(ids), address(symbols), flags)
+            records[n] = (
+                self.owner.functions[id(step)],
+                address(ids),
+                address(symbols),
+                flags,
+            )
             segment.kept += [ids, symbols]
         segment.records = records
         segment.threads = self.owner.pool.threads if busy else 1
@@ -124,8 +139,15 @@ class Bound:
 
     def _allocate(self, v: Value) -> None:
         """Fresh memory for an output or a late-sized value, where its size is known by now."""
-        constant = v in self._given or v in self._values or self.owner.weights.has(v)
-        if constant or v.type.shape is None or v.type.dtype is None or v.type.dtype.is_string:
+        constant = (
+            v in self._given or v in self._values or self.owner.weights.has(v)
+        )
+        if (
+            constant
+            or v.type.shape is None
+            or v.type.dtype is None
+            or v.type.dtype.is_string
+        ):
             return
         if any(d not in self.env for e in v.type.shape for d in e.free):
             return
@@ -137,7 +159,9 @@ class Bound:
         if isinstance(array, np.ndarray) and v in self.owner.index:
             self.table[self.owner.index[v]] = address(array)
 
-    def launch(self, segment: Segment, abort: Callable[[], bool] | None = None) -> None:
+    def launch(
+        self, segment: Segment, abort: Callable[[], bool] | None = None
+    ) -> None:
         """Runs a segment natively; `abort()` is asked now and then."""
         late = segment.records is None
         if late:
@@ -149,9 +173,12 @@ class Bound:
         records = segment.records
         assert records is not None
         self.owner.pool.run(
-            address(records), len(records), address(self.table), threads=segment.threads,
+            address(records),
+            len(records),
+            address(self.table),
+            threads=segment.threads,
             poll=None if abort is None else _raising(abort),
-        )  # fmt: skip
+        )
         if late:
             segment.records = None
 
@@ -160,7 +187,9 @@ class Bound:
         owner = self.owner
         given = set(owner.graph.inputs)
         plain = len(self.segments) == 1 and isinstance(self.segments[0], Segment)
-        made = all(v not in given and not owner.weights.has(v) for v in owner.graph.outputs)
+        made = all(
+            v not in given and not owner.weights.has(v) for v in owner.graph.outputs
+        )
         segment = self.segments[0] if plain else None
         if not isinstance(segment, Segment) or segment.records is None or not made:
             return
@@ -172,7 +201,11 @@ class Bound:
         work = sum(evaluate(s.work, self.env) for s in segment.launches)
         where = address(segment.records), len(segment.records), address(self.table)
         self.entry = Entry(
-            owner.pool, *where, (*arguments, *outs), threads=segment.threads, release=work > _LONG
+            owner.pool,
+            *where,
+            (*arguments, *outs),
+            threads=segment.threads,
+            release=work > _LONG,
         )
 
     def _argument(self, v: Value, out: bool) -> Argument:
@@ -224,8 +257,14 @@ class Bound:
         found = []
         for v in self.owner.graph.outputs:
             value = self.read(v)
-            shared = v in self._given or self.owner.weights.has(v) or v not in self._values
-            found.append(value.copy() if shared and isinstance(value, np.ndarray) else value)
+            shared = (
+                v in self._given
+                or self.owner.weights.has(v)
+                or v not in self._values
+            )
+            found.append(
+                value.copy() if shared and isinstance(value, np.ndarray) else value
+            )
         self._values.clear()
         self._given = {}
         return found

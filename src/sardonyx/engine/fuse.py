@@ -14,10 +14,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sardonyx.core.expr import Expr, const, fresh, load, number, product, scalar
-from sardonyx.engine.probe import Leaf, Probe, as_subscripts, blockers, literal, probe, types_of
+from sardonyx.engine.probe import (
+    Leaf,
+    Probe,
+    as_subscripts,
+    blockers,
+    literal,
+    probe,
+    types_of,
+)
 from sardonyx.graph.ir import Graph, Node, Type, Value, captured
 from sardonyx.graph.op import Contraction, Index, Operand, loop_index
-from sardonyx.loops.build import Closed, Sizes, Unplaceable, close, contraction, pointwise
+from sardonyx.loops.build import (
+    Closed,
+    Sizes,
+    Unplaceable,
+    close,
+    contraction,
+    pointwise,
+)
 from sardonyx.loops.ir import Contract, Kernel, Store
 
 _CHEAP = 2
@@ -86,7 +101,10 @@ def _needed(steps: list[Step], graph: Graph) -> list[Step]:
     kept: list[Step] = []
     for step in reversed(steps):
         if isinstance(step, Host):
-            made, read = step.node.outputs, (*step.node.inputs, *captured(step.node))
+            made, read = (
+                step.node.outputs,
+                (*step.node.inputs, *captured(step.node)),
+            )
         else:
             made, read = step.params[: step.outs], step.params[step.outs :]
         if any(v in needed for v in made):
@@ -103,7 +121,9 @@ def _classify(node: Node, plan: _Plan) -> None:
         plan.host[node] = reason
         return
     if node.op.has("contract") and len(outs) == 1:
-        leaves = [None if t is None else Leaf(f"x{n}", t) for n, t in enumerate(inputs)]
+        leaves = [
+            None if t is None else Leaf(f"x{n}", t) for n, t in enumerate(inputs)
+        ]
         if node.op.contract(outs[0].type, *leaves) is not None:
             plan.contractions.add(outs[0])
             return
@@ -131,7 +151,9 @@ def _decide(v: Value, node: Node, graph: Graph, plan: _Plan) -> None:
         plan.carries[v] = v
     elif anchors:
         plan.carries[v] = next(iter(anchors))
-    plan.totals[v] = (facts.cost if facts else 0) + sum(plan.totals.get(x, 0) for x in inlined)
+    plan.totals[v] = (facts.cost if facts else 0) + sum(
+        plan.totals.get(x, 0) for x in inlined
+    )
     if not _readable_through(v, node, graph, plan):
         plan.stored.add(v)
 
@@ -140,9 +162,10 @@ def _operands(v: Value, node: Node, plan: _Plan) -> list[Value]:
     """The inputs whose elements computing `v` reads."""
     facts = plan.probes.get(v)
     return [
-        x for n, x in enumerate(node.inputs)
+        x
+        for n, x in enumerate(node.inputs)
         if x is not None and (facts is None or n in facts.reads)
-    ]  # fmt: skip
+    ]
 
 
 def _readable_through(v: Value, node: Node, graph: Graph, plan: _Plan) -> bool:
@@ -181,7 +204,9 @@ def _joins(v: Value, plan: _Plan) -> bool:
         inside.add(node)
         read = [x for x in node.inputs if x in seen]
         outs = [o for o in node.outputs if o is not None]
-        whole = len(outs) == 1 and all(_reads_identity(x, node, plan) for x in set(read) if x)
+        whole = len(outs) == 1 and all(
+            _reads_identity(x, node, plan) for x in set(read)
+        )
         if not whole or len(inside) > _JOIN:
             return False
         if set().union(*seen.values()) <= inside:
@@ -212,7 +237,9 @@ def _contracts(node: Node, plan: _Plan) -> bool:
 
 
 def _user_probes(user: Node, plan: _Plan) -> list[Probe]:
-    return [plan.probes[o] for o in user.outputs if o is not None and o in plan.probes]
+    return [
+        plan.probes[o] for o in user.outputs if o is not None and o in plan.probes
+    ]
 
 
 def _reads_identity(v: Value, user: Node, plan: _Plan) -> bool:
@@ -220,8 +247,11 @@ def _reads_identity(v: Value, user: Node, plan: _Plan) -> bool:
         return False
     at = [n for n, x in enumerate(user.inputs) if x is v]
     facts = _user_probes(user, plan)
-    return len(at) == 1 and len(facts) == 1 and not facts[0].reduces and (
-        facts[0].identity(at[0], v.type)
+    return (
+        len(at) == 1
+        and len(facts) == 1
+        and not facts[0].reduces
+        and (facts[0].identity(at[0], v.type))
     )
 
 
@@ -232,13 +262,21 @@ def _repeats(v: Value, user: Node, plan: _Plan) -> int:
     for facts in _user_probes(user, plan):
         for n in at:
             total += sum(2 if r.reduced else 1 for r in facts.reads.get(n, ()))
-            total += 0 if facts.identity(n, v.type) or facts.reduces else _stretches(v, facts)
+            total += (
+                0
+                if facts.identity(n, v.type) or facts.reduces
+                else _stretches(v, facts)
+            )
     return total
 
 
 def _stretches(v: Value, facts: Probe) -> int:
     """1 when the output has more elements than `v`, so that elements are read again."""
-    return 0 if v.type.shape is not None and v.type.count is product(facts.index.shape) else 1
+    return (
+        0
+        if v.type.shape is not None and v.type.count is product(facts.index.shape)
+        else 1
+    )
 
 
 class _Through(Operand):
@@ -267,7 +305,9 @@ def element(v: Value, idx: Index, plan: _Plan, known: dict[Value, Expr]) -> Expr
     """The expression of one element of a value, from its producer."""
     node = v.producer
     assert node is not None
-    operands = [None if x is None else _Through(x, plan, known) for x in node.inputs]
+    operands = [
+        None if x is None else _Through(x, plan, known) for x in node.inputs
+    ]
     return node.op.at_output(node.outputs.index(v), idx, *operands)
 
 
@@ -307,7 +347,9 @@ def _kernel(v: Value, plan: _Plan) -> Computed:
     named: dict[str, Value] = {}
     for x in (v, *_sources(v, plan)):
         named[key_of(x)] = x
-    sizes: Sizes = {k: (x.type.dtype, x.type.count) for k, x in named.items() if x.type.dtype}
+    sizes: Sizes = {
+        k: (x.type.dtype, x.type.count) for k, x in named.items() if x.type.dtype
+    }
     if anchor is None:
         closed = _pointwise(v, plan, sizes)
     else:
@@ -358,8 +400,10 @@ def _contract(c: Contraction, v: Value, anchor: Value, plan: _Plan) -> Contract:
         value = element(v, idx, plan, {anchor: value})
     store = Store(0, flat_index(v, idx), value)
     left, right = c.left(batch, m, k), c.right(batch, k, n)
-    loops = (tuple(v for v in axes if not v.is_const) for axes in (batch, m, n, k))
-    return Contract(*loops, acc, left, right, (store,))
+    loops = [tuple(v for v in axes if not v.is_const) for axes in (batch, m, n, k)]
+    return Contract(
+        loops[0], loops[1], loops[2], loops[3], acc, left, right, (store,)
+    )
 
 
 def _subscripts(extents: Sequence[Expr]) -> tuple[Expr, ...]:
@@ -377,7 +421,12 @@ def _built(node: Node) -> Computed | None:
         return None
     params = (*outs, *(v for v in node.inputs if v is not None))
     keys = [key_of(v) for v in params]
-    sizes: Sizes = {k: (v.type.dtype, v.type.count) for k, v in zip(keys, params, strict=True)
-                    if v.type.dtype}  # fmt: skip
+    sizes: Sizes = {
+        k: (v.type.dtype, v.type.count)
+        for k, v in zip(keys, params, strict=True)
+        if v.type.dtype
+    }
     closed = close(kernel.body, keys, sizes, len(outs), kernel.scratch)
-    return Computed(closed.kernel, tuple(params), closed.symbols, len(outs), (node,))
+    return Computed(
+        closed.kernel, tuple(params), closed.symbols, len(outs), (node,)
+    )

@@ -42,7 +42,8 @@ def view(where: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     if count == 0:
         return np.empty(shape, dtype)
     raw = (ctypes.c_char * (count * dtype.itemsize)).from_address(where)
-    return np.frombuffer(raw, np.uint8).view(dtype).reshape(shape)
+    flat: Array = np.frombuffer(memoryview(raw).cast("B"), np.uint8)
+    return flat.view(dtype).reshape(shape)
 
 
 class Weights:

@@ -57,9 +57,10 @@ class Arena:
 
 
 def arrange(
-    made: Sequence[Sequence[Value]], read: Sequence[Sequence[Value]],
+    made: Sequence[Sequence[Value]],
+    read: Sequence[Sequence[Value]],
     wanted: Callable[[Value], bool],
-) -> Arena:  # fmt: skip
+) -> Arena:
     """Places the values that steps make; step n makes made[n] and reads read[n].
 
     `wanted(v)` says whether a value belongs into the arena.
@@ -77,7 +78,11 @@ def _slot(arena: Arena, v: Value, now: int, until: int) -> int:
     size = nbytes(v)
     free = [n for n, s in enumerate(arena.slots) if s.until < now]
     hint = _estimate(size)
-    best = min(free, key=lambda n: _misfit(_estimate(arena.slots[n].size), hint), default=None)
+    best = min(
+        free,
+        key=lambda n: _misfit(_estimate(arena.slots[n].size), hint),
+        default=None,
+    )
     if best is None:
         arena.slots.append(Slot(size, until))
         return len(arena.slots) - 1

@@ -24,7 +24,9 @@ class Leaf(Operand):
     def __getitem__(self, idx: Expr | int | Sequence[Expr | int]) -> Expr:
         subscripts = as_subscripts(idx)
         known = literal(self.type, subscripts)
-        return known if known is not None else load(self.key, subscripts, self.dtype)
+        return (
+            known if known is not None else load(self.key, subscripts, self.dtype)
+        )
 
 
 def as_subscripts(idx: Expr | int | Sequence[Expr | int]) -> tuple[Expr, ...]:
@@ -47,7 +49,9 @@ def literal(type_: Type, subscripts: tuple[Expr, ...]) -> Expr | None:
     if found is None or type_.dtype is None or found.dtype is not type_.dtype:
         return None
     return (
-        found if found.is_const and not _long_float(found) or found.dtype is DType.INT64 else None
+        found
+        if (found.is_const and not _long_float(found)) or found.dtype is DType.INT64
+        else None
     )
 
 
@@ -89,11 +93,16 @@ class Probe:
         return (
             len(found) == 1
             and not found[0].reduced
-            and (found[0].subscripts == tuple(self.index) and type_.shape == self.index.shape)
+            and (
+                found[0].subscripts == tuple(self.index)
+                and type_.shape == self.index.shape
+            )
         )
 
 
-def probe(op: Op, which: int, out: Type, inputs: Sequence[Type | None]) -> Probe | str:
+def probe(
+    op: Op, which: int, out: Type, inputs: Sequence[Type | None]
+) -> Probe | str:
     """Asks `at` for a symbolic element; the reason where it gives none."""
     if not (op.has("at") or op.has("at_output")):
         return f"{op.op_type} has no native code yet"
@@ -107,12 +116,17 @@ def probe(op: Op, which: int, out: Type, inputs: Sequence[Type | None]) -> Probe
     reduced = loop_sites(element)
     for x in walk(element):
         if x.op == "load":
-            reads.setdefault(int(x.arg[1:]), []).append(Reading(x.args, x in reduced))
+            reads.setdefault(int(x.arg[1:]), []).append(
+                Reading(x.args, x in reduced)
+            )
     moves = element.op in ("load", "const", "var")
     return Probe(
-        index, moves, 0 if moves else cost(element), any(x.op == "reduce" for x in walk(element)),
+        index,
+        moves,
+        0 if moves else cost(element),
+        any(x.op == "reduce" for x in walk(element)),
         {n: tuple(r) for n, r in reads.items()},
-    )  # fmt: skip
+    )
 
 
 def types_of(values: Sequence[Value | None]) -> list[Type | None]:
@@ -124,10 +138,14 @@ def native_type(t: Type) -> bool:
     """Whether machine code can hold a value of this type."""
     d = t.dtype
     return (
-        t.kind == "tensor" and t.shape is not None and d is not None
-        and not d.is_string and not d.is_complex and d.bits in (8, 16, 32, 64)
+        t.kind == "tensor"
+        and t.shape is not None
+        and d is not None
+        and not d.is_string
+        and not d.is_complex
+        and d.bits in (8, 16, 32, 64)
         and not (d.is_float and d.bits == 8)
-    )  # fmt: skip
+    )
 
 
 def blockers(node: Node) -> str:

@@ -41,9 +41,12 @@ class Program:
     """
 
     def __init__(
-        self, graph: Graph, threads: int = 1, limits: Limits | None = None,
+        self,
+        graph: Graph,
+        threads: int = 1,
+        limits: Limits | None = None,
         target: Target | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.graph = graph
         self.limits = limits or Limits.current()
         self.target = target or host()
@@ -54,7 +57,9 @@ class Program:
         natives = [s for s in self.steps if isinstance(s, Launch)]
         self.pool = Pool(threads, self.scratch_bytes)
         self._lock = threading.Lock()
-        self._bound: OrderedDict[tuple[tuple[int, ...] | None, ...], Bound] = OrderedDict()
+        self._bound: OrderedDict[tuple[tuple[int, ...] | None, ...], Bound] = (
+            OrderedDict()
+        )
         self._memory = aligned(0)
         self._base = address(self._memory)
         self.running: list[Launch | Host] = []
@@ -89,10 +94,16 @@ class Program:
         self.running = steps
         self.index = {}
         touched = [_touched(s) for s in steps]
-        for v in (*self.graph.inputs, *self.graph.outputs, *(v for t in touched for v in t)):
+        for v in (
+            *self.graph.inputs,
+            *self.graph.outputs,
+            *(v for t in touched for v in t),
+        ):
             self.index.setdefault(v, len(self.index))
         made = [s.made if isinstance(s, Launch) else () for s in steps]
-        known = {x for v in self.graph.inputs for d in v.shape or () for x in d.free}
+        known = {
+            x for v in self.graph.inputs for d in v.shape or () for x in d.free
+        }
         outputs = set(self.graph.outputs)
         self.arena = arrange(
             made, touched, lambda v: v not in outputs and v.type.count.free <= known
@@ -106,9 +117,13 @@ class Program:
     @property
     def scratch_bytes(self) -> int:
         """The private memory each thread needs, in bytes."""
-        return max((s.scratch for s in self.steps if isinstance(s, Launch)), default=0)
+        return max(
+            (s.scratch for s in self.steps if isinstance(s, Launch)), default=0
+        )
 
-    def run(self, feeds: Sequence[Any], abort: Callable[[], bool] | None = None) -> list[Any]:
+    def run(
+        self, feeds: Sequence[Any], abort: Callable[[], bool] | None = None
+    ) -> list[Any]:
         """The outputs for arrays in the order of the graph's inputs, of the declared dtypes.
 
         Arrays are C-contiguous; sequences are lists, absent optionals None. `abort()` is asked
@@ -134,7 +149,11 @@ class Program:
             bound = self._bound.get(tuple([x.shape for x in feeds]))
         except AttributeError:
             return None
-        if bound is None or bound.entry is None or not self._lock.acquire(blocking=False):
+        if (
+            bound is None
+            or bound.entry is None
+            or not self._lock.acquire(blocking=False)
+        ):
             return None
         try:
             return bound.quick(feeds) if bound.base == self._base else None
@@ -165,4 +184,6 @@ def _touched(step: Launch | Host) -> tuple[Value, ...]:
     if isinstance(step, Launch):
         return step.params
     node = step.node
-    return tuple(v for v in (*node.inputs, *captured(node), *node.outputs) if v is not None)
+    return tuple(
+        v for v in (*node.inputs, *captured(node), *node.outputs) if v is not None
+    )

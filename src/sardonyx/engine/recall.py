@@ -26,8 +26,15 @@ from sardonyx.graph.ir import Graph, Type, Value, subgraphs
 from sardonyx.graph.op import Op, Opaque
 
 _ROOMS = (
-    "core", "graph", "loops", "ops", "passes", "kernels", "kernels/micro", "engine",
-)  # fmt: skip
+    "core",
+    "graph",
+    "loops",
+    "ops",
+    "passes",
+    "kernels",
+    "kernels/micro",
+    "engine",
+)
 _FORM = 1
 
 Made = tuple[list[Launch | Host], dict[int, int]]
@@ -45,7 +52,8 @@ def made(graph: Graph, jit: Jit) -> Made | None:
         return None
     values = list(graph.values())
     values += [
-        Value(name, Type(DType(dtype), (_expr(count),))) for name, dtype, count in kept["packed"]
+        Value(name, Type(DType(dtype), (_expr(count),)))
+        for name, dtype, count in kept["packed"]
     ]
     steps: list[Launch | Host] = []
     functions: dict[int, int] = {}
@@ -55,10 +63,17 @@ def made(graph: Graph, jit: Jit) -> Made | None:
             steps.append(Host(nodes[row["host"]], row["reason"]))
             continue
         step = Launch(
-            None, tuple(values[n] for n in row["params"]), tuple(map(_expr, row["symbols"])),
-            row["outs"], tuple(nodes[n] for n in row["nodes"]), row["once"], row["strategy"],
-            _expr(row["work"]), row["scratch"], row["parallel"],
-        )  # fmt: skip
+            None,
+            tuple(values[n] for n in row["params"]),
+            tuple(map(_expr, row["symbols"])),
+            row["outs"],
+            tuple(nodes[n] for n in row["nodes"]),
+            row["once"],
+            row["strategy"],
+            _expr(row["work"]),
+            row["scratch"],
+            row["parallel"],
+        )
         functions[id(step)] = addresses[row["code"]]
         steps.append(step)
     return steps, functions
@@ -86,7 +101,9 @@ def keep(
         if isinstance(step, Host):
             rows.append({"host": places[step.node], "reason": step.reason})
         else:
-            rows.append(_row(step, next(names), numbers, [places[n] for n in step.nodes]))
+            rows.append(
+                _row(step, next(names), numbers, [places[n] for n in step.nodes])
+            )
     code = {unit.name: jit.key_of(unit) for unit in units}
     whole = {"code": code, "packed": packed, "steps": rows}
     store.put(key, json.dumps(whole, separators=(",", ":")).encode())
@@ -149,7 +166,9 @@ def _key(graph: Graph, jit: Jit) -> str | None:
         written = [numbers[v] for v in node.outputs]
         digest.update(f"{type(node.op).__qualname__}{read}{written}".encode())
         digest.update(_attributes(node.op).encode())
-    digest.update(repr([numbers[v] for v in (*graph.inputs, *graph.outputs)]).encode())
+    digest.update(
+        repr([numbers[v] for v in (*graph.inputs, *graph.outputs)]).encode()
+    )
     return digest.hexdigest()
 
 

@@ -64,7 +64,9 @@ def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
     return out
 
 
-def _launches(step: Computed, done: Scheduled, constant: set[Value]) -> list[Launch]:
+def _launches(
+    step: Computed, done: Scheduled, constant: set[Value]
+) -> list[Launch]:
     found: list[Launch] = []
     params = list(step.params)
     for packed in done.packed:
@@ -72,35 +74,73 @@ def _launches(step: Computed, done: Scheduled, constant: set[Value]) -> list[Lau
         value = Value(f"{step.params[0].name}.packed", Type(packed.dtype, (count,)))
         sources = tuple(step.params[n] for n in packed.sources)
         kernel, symbols = _trimmed(packed.kernel, step.symbols)
-        found.append(_launch(kernel, (value, *sources), symbols, 1, step.nodes, "pack", constant))
+        found.append(
+            _launch(
+                kernel, (value, *sources), symbols, 1, step.nodes, "pack", constant
+            )
+        )
         params.append(value)
-    kept = tuple(params[n] for n in done.params) if done.params is not None else tuple(params)
+    kept = (
+        tuple(params[n] for n in done.params)
+        if done.params is not None
+        else tuple(params)
+    )
     found.append(
-        _launch(done.kernel, kept, step.symbols, step.outs, step.nodes, done.strategy, constant)
+        _launch(
+            done.kernel,
+            kept,
+            step.symbols,
+            step.outs,
+            step.nodes,
+            done.strategy,
+            constant,
+        )
     )
     return found
 
 
-def _trimmed(kernel: Kernel, model: tuple[Expr, ...]) -> tuple[Kernel, tuple[Expr, ...]]:
+def _trimmed(
+    kernel: Kernel, model: tuple[Expr, ...]
+) -> tuple[Kernel, tuple[Expr, ...]]:
     """The kernel without the symbols that it does not mention."""
-    used = {s for stmt in statements(kernel.body) for e in expressions(stmt) for s in e.free}
+    used = {
+        s
+        for stmt in statements(kernel.body)
+        for e in expressions(stmt)
+        for s in e.free
+    }
     used.update(s for b in kernel.params for s in b.size.free)
     used.update(kernel.work.free)
-    kept = [(own, m) for own, m in zip(kernel.symbols, model, strict=True) if own in used]
-    return replace(kernel, symbols=tuple(own for own, _ in kept)), tuple(m for _, m in kept)
+    kept = [
+        (own, m)
+        for own, m in zip(kernel.symbols, model, strict=True)
+        if own in used
+    ]
+    return replace(kernel, symbols=tuple(own for own, _ in kept)), tuple(
+        m for _, m in kept
+    )
 
 
 def _launch(
-    kernel: Kernel, params: tuple[Value, ...], symbols: tuple[Expr, ...], outs: int,
-    nodes: tuple[Node, ...], strategy: str, constant: set[Value],
-) -> Launch:  # fmt: skip
-    once = not symbols and all(v.const is not None or v in constant for v in params[outs:])
+    kernel: Kernel,
+    params: tuple[Value, ...],
+    symbols: tuple[Expr, ...],
+    outs: int,
+    nodes: tuple[Node, ...],
+    strategy: str,
+    constant: set[Value],
+) -> Launch:
+    once = not symbols and all(
+        v.const is not None or v in constant for v in params[outs:]
+    )
     if once:
         constant.update(params[:outs])
     sizes = (evaluate(b.size, {}) * b.dtype.bits // 8 for b in kernel.scratch)
     scratch = sum(-(-size // 64) * 64 for size in sizes)
-    shared = any(isinstance(s, For) and s.kind == "parallel" for s in statements(kernel.body))
+    shared = any(
+        isinstance(s, For) and s.kind == "parallel" for s in statements(kernel.body)
+    )
     work = in_model(kernel.work, kernel.symbols, symbols)
     return Launch(
         kernel, params, symbols, outs, nodes, once, strategy, work, scratch, shared
-    )  # fmt: skip
+    )

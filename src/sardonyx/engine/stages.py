@@ -45,7 +45,9 @@ def _entry(step: Step | Launch, name: str, target: Target) -> Entry:
     title = f"{', '.join(v.name for v in made)} = {ops}"
     assert step.kernel is not None
     own = step.kernel.symbols
-    bound = ", ".join(f"{show(s)} = {show(e)}" for s, e in zip(own, step.symbols, strict=True))
+    bound = ", ".join(
+        f"{show(s)} = {show(e)}" for s, e in zip(own, step.symbols, strict=True)
+    )
     if isinstance(step, Launch):
         title += f"  [{step.strategy}{', once at load' if step.once else ''}]"
     buffers = ", ".join(f"{n} = {v.name}" for n, v in enumerate(step.params))
@@ -61,7 +63,9 @@ def _text(kernel: Kernel, name: str, target: Target) -> str:
     return code if name == "llvm" else assembly_of(code, target)
 
 
-def reasons(graph: Graph, target: Target | None = None) -> Iterator[tuple[Entry, list[str]]]:
+def reasons(
+    graph: Graph, target: Target | None = None
+) -> Iterator[tuple[Entry, list[str]]]:
     """Each step with the strategy that took it and why the ones before it refused."""
     chosen = target or host()
     for step in fuse(graph):

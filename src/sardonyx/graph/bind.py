@@ -12,9 +12,10 @@ Bindings = dict[Expr, int]
 
 
 def bind(
-    inputs: Iterable[Value], shapes: Mapping[str, Sequence[int]],
+    inputs: Iterable[Value],
+    shapes: Mapping[str, Sequence[int]],
     assumed: Iterable[tuple[Expr, Expr]] = (),
-) -> Bindings:  # fmt: skip
+) -> Bindings:
     """The value of every symbol, given the shape of each input by name.
 
     Raises ShapeMismatch (E0205 for rank and fixed dims, E0206 where one symbol is fed two values,
@@ -24,7 +25,9 @@ def bind(
     origin: dict[Expr, str] = {}
     late: list[tuple[Expr, int, Value, int]] = []
     for value, shape in _ranked(inputs, shapes):
-        for axis, (dim, given) in enumerate(zip(value.type.dims, shape, strict=True)):
+        for axis, (dim, given) in enumerate(
+            zip(value.type.dims, shape, strict=True)
+        ):
             if dim.op == "var":
                 known = env.setdefault(dim, given)
                 if known != given:
@@ -60,9 +63,10 @@ def _check_assumed(assumed: Iterable[tuple[Expr, Expr]], env: Bindings) -> None:
         left, right = _evaluate(a, env), _evaluate(b, env)
         if left is not None and right is not None and left != right:
             raise ShapeMismatch(
-                "E0207", f"the dims `{show(a)}` = {left} and `{show(b)}` = {right} must be equal",
+                "E0207",
+                f"the dims `{show(a)}` = {left} and `{show(b)}` = {right} must be equal",
                 hint="feed arrays whose shapes agree in these dims",
-            )  # fmt: skip
+            )
 
 
 def _evaluate(dim: Expr, env: Bindings) -> int | None:
@@ -73,20 +77,32 @@ def _text(shape: Sequence[int]) -> str:
     return "[" + ",".join(map(str, shape)) + "]"
 
 
-def _mismatch(code: str, what: str, value: Value, shape: Sequence[int]) -> ShapeMismatch:
+def _mismatch(
+    code: str, what: str, value: Value, shape: Sequence[int]
+) -> ShapeMismatch:
     return ShapeMismatch(
-        code, f"input `{value.name}` {what}", tensor=value.name,
-        given=f"{value.dtype}{_text(shape)}", wanted=str(value.type),
+        code,
+        f"input `{value.name}` {what}",
+        tensor=value.name,
+        given=f"{value.dtype}{_text(shape)}",
+        wanted=str(value.type),
         hint="reshape the array, or convert the model with a symbolic dim there",
-    )  # fmt: skip
+    )
 
 
 def _two_values(
-    dim: Expr, known: int, first: str, given: int, value: Value, shape: Sequence[int]
+    dim: Expr,
+    known: int,
+    first: str,
+    given: int,
+    value: Value,
+    shape: Sequence[int],
 ) -> ShapeMismatch:
     return ShapeMismatch(
         "E0206",
         f"`{name_of(dim)}` is {known} in `{first}`, {given} in `{value.name}`",
-        tensor=value.name, given=f"{value.dtype}{_text(shape)}", wanted=str(value.type),
+        tensor=value.name,
+        given=f"{value.dtype}{_text(shape)}",
+        wanted=str(value.type),
         hint=f"feed the same size wherever the model says `{name_of(dim)}`",
-    )  # fmt: skip
+    )

@@ -129,7 +129,9 @@ def place(value: Expr, loops: Sequence[Expr]) -> tuple[list[list[Stmt]], Expr]:
         inner = lift(inner, guard)
         own = inner.free & set(done.values())
         if any(_depends(levels, s, variables) for s in own):
-            raise Unplaceable("a reduction inside another one that depends on its variable")
+            raise Unplaceable(
+                "a reduction inside another one that depends on its variable"
+            )
         for g in guard:
             inner = where(g, inner, identity(x.arg, x.dtype))
         var_ = scalar(f"a{len(done)}", x.dtype)
@@ -200,9 +202,12 @@ def contraction(contract: Contract, out: str, sizes: Sizes) -> Closed:
 
 
 def close(
-    body: tuple[Stmt, ...], params: Sequence[str], sizes: Sizes, outs: int = 1,
+    body: tuple[Stmt, ...],
+    params: Sequence[str],
+    sizes: Sizes,
+    outs: int = 1,
     scratch: tuple[Buffer, ...] = (),
-) -> Closed:  # fmt: skip
+) -> Closed:
     """Numbers buffers and symbols and renames loop variables in order of appearance.
 
     Loads name buffers by key or, as Stores do, by number: n < len(params) is params[n], of which
@@ -234,7 +239,9 @@ def close(
         for n, key in enumerate(keys)
     )
     kernel = Kernel(buffers, (), closed, const(0), scratch)
-    kernel = replace(kernel, work=work_of(kernel), symbols=tuple(names[s] for s in symbols))
+    kernel = replace(
+        kernel, work=work_of(kernel), symbols=tuple(names[s] for s in symbols)
+    )
     return Closed(kernel, tuple(keys), tuple(symbols))
 
 
@@ -252,7 +259,9 @@ def _renamed(
 
 
 def map_statement(
-    stmt: Stmt, on: Callable[[Expr], Expr], buffer: Callable[[int], int] = lambda n: n
+    stmt: Stmt,
+    on: Callable[[Expr], Expr],
+    buffer: Callable[[int], int] = lambda n: n,
 ) -> Stmt:
     """A statement with every expression replaced by on(expression), inner ones included."""
 
@@ -268,33 +277,71 @@ def map_statement(
         case Let():
             return Let(on(stmt.var), on(stmt.value))
         case Fold():
-            return replace(stmt, var=on(stmt.var), vars=each(stmt.vars), value=on(stmt.value))
+            return replace(
+                stmt, var=on(stmt.var), vars=each(stmt.vars), value=on(stmt.value)
+            )
         case Store():
             return Store(buffer(stmt.buffer), on(stmt.index), on(stmt.value))
         case If():
             return If(on(stmt.condition), inner(stmt.then), inner(stmt.other))
         case Contract():
             return Contract(
-                each(stmt.batch), each(stmt.m), each(stmt.n), each(stmt.k), on(stmt.acc),
-                on(stmt.left), on(stmt.right), inner(stmt.body),
-            )  # fmt: skip
+                each(stmt.batch),
+                each(stmt.m),
+                each(stmt.n),
+                each(stmt.k),
+                on(stmt.acc),
+                on(stmt.left),
+                on(stmt.right),
+                inner(stmt.body),
+            )
         case Tile():
             return _map_tile(stmt, on, buffer, inner)
 
 
 def _map_tile(
-    t: Tile, on: Callable[[Expr], Expr], buffer: Callable[[int], int],
+    t: Tile,
+    on: Callable[[Expr], Expr],
+    buffer: Callable[[int], int],
     inner: Callable[[tuple[Stmt, ...]], tuple[Stmt, ...]],
-) -> Tile:  # fmt: skip
+) -> Tile:
     return Tile(
-        on(t.acc), t.rows, t.cols, on(t.depth), buffer(t.a), on(t.a_at), on(t.a_stride),
-        buffer(t.b), on(t.b_at), on(t.b_stride), on(t.row), on(t.col), on(t.valid_rows),
-        on(t.valid_cols), inner(t.body), None if t.start is None else on(t.start),
-    )  # fmt: skip
+        on(t.acc),
+        t.rows,
+        t.cols,
+        on(t.depth),
+        buffer(t.a),
+        on(t.a_at),
+        on(t.a_stride),
+        buffer(t.b),
+        on(t.b_at),
+        on(t.b_stride),
+        on(t.row),
+        on(t.col),
+        on(t.valid_rows),
+        on(t.valid_cols),
+        inner(t.body),
+        None if t.start is None else on(t.start),
+    )
 
 
-_COST = {"exp": 8, "log": 10, "erf": 14, "tanh": 12, "sigmoid": 10, "pow": 30, "div": 3, "sqrt": 4,
-         "rsqrt": 6, "sin": 14, "cos": 14, "load": 1, "const": 0, "var": 0, "cast": 1}  # fmt: skip
+_COST = {
+    "exp": 8,
+    "log": 10,
+    "erf": 14,
+    "tanh": 12,
+    "sigmoid": 10,
+    "pow": 30,
+    "div": 3,
+    "sqrt": 4,
+    "rsqrt": 6,
+    "sin": 14,
+    "cos": 14,
+    "load": 1,
+    "const": 0,
+    "var": 0,
+    "cast": 1,
+}
 
 
 def cost(e: Expr) -> int:
@@ -327,7 +374,9 @@ def work_of(kernel: Kernel) -> Expr:
                 total = total + times * trips * (cost(s.value) + 1)
             elif isinstance(s, Contract):
                 loops = (*s.batch, *s.m, *s.n, *s.k)
-                total = total + times * product(_outer(v.args[0]) for v in loops) * 2
+                total = (
+                    total + times * product(_outer(v.args[0]) for v in loops) * 2
+                )
             elif isinstance(s, Store | Let):
                 total = total + times * (cost(s.value) + 1)
             else:
@@ -344,6 +393,17 @@ def _outer(extent: Expr) -> Expr:
 
 
 __all__ = [
-    "Closed", "Sizes", "Unplaceable", "close", "contraction", "cost", "expressions", "identity",
-    "map_statement", "place", "pointwise", "statements", "work_of",
-]  # fmt: skip
+    "Closed",
+    "Sizes",
+    "Unplaceable",
+    "close",
+    "contraction",
+    "cost",
+    "expressions",
+    "identity",
+    "map_statement",
+    "place",
+    "pointwise",
+    "statements",
+    "work_of",
+]
