@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from sardonyx.core.errors import CompileError
 from sardonyx.core.expr import number
 from sardonyx.engine.llvm_fold import fold
-from sardonyx.engine.llvm_strips import Strips
+from sardonyx.engine.llvm_strips import CHAINS, Strips
 from sardonyx.kernels import micro
 from sardonyx.kernels.micro.protocol import EMITTERS
 from sardonyx.loops.ir import Fold, For, If, Kernel, Let, Stmt, Store, statements
@@ -122,11 +122,12 @@ class Emitter(Strips):
         """Whole vectors, then what is left of at least one trip: masked, or one by one."""
         extent, writes = number(stmt.extent), _stores(stmt.body)
         full, left = self.split(stmt.extent, width)
-        if extent is None or extent >= width:
-            some = extent is not None
-            loop = self.loop(full, step=width, nonempty=some, guard=False, writes=writes)
-            with loop as trip, self.lanes(stmt.var, trip.index, width):
-                self.body(stmt.body)
+        done = "0"
+        if self.chained(stmt.body) and (extent is None or extent >= CHAINS * width):
+            done, _ = self.split(stmt.extent, CHAINS * width)
+            self._whole(stmt, CHAINS * width, "0", done)
+        if done != full:
+            self._whole(stmt, width, done, full)
         if left is None:
             return
         if not self.masks(stmt.body):
@@ -137,6 +138,19 @@ class Emitter(Strips):
             rest = self.let(f"icmp ne i64 {left}, 0")
             with self.branch(rest, guard=False, writes=writes):
                 self._tail(stmt, width, full, left)
+
+    def _whole(self, stmt: For, width: int, start: str, stop: str) -> None:
+        some = stop[0] != "%"
+        loop = self.loop(
+            stop,
+            start=start,
+            step=width,
+            nonempty=some,
+            guard=False,
+            writes=_stores(stmt.body),
+        )
+        with loop as trip, self.lanes(stmt.var, trip.index, width):
+            self.body(stmt.body)
 
     def _tail(self, stmt: For, width: int, full: str, left: str) -> None:
         mask = self.mask_below(left, width)

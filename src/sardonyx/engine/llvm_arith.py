@@ -21,9 +21,19 @@ _INT_ARITH = {
 }  # fmt: skip
 _FLOAT_COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
 _INT_COMPARE = {"lt": "lt", "le": "le", "eq": "eq", "ne": "ne"}
-_BY_DOUBLE = frozenset({"tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"})
-_FORMULAS = _BY_DOUBLE | {"exp", "log", "erf", "tanh", "sin", "cos"}
-EXPENSIVE = _FORMULAS | {"sqrt", "rsqrt", "sigmoid", "pow", "fmod", "mod", "floordiv", "truncdiv", "div"}
+_BY_DOUBLE = frozenset({"asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"})
+_FORMULAS = _BY_DOUBLE | {"exp", "log", "erf", "tanh", "sin", "cos", "tan"}
+EXPENSIVE = _FORMULAS | {
+    "sqrt",
+    "rsqrt",
+    "sigmoid",
+    "pow",
+    "fmod",
+    "mod",
+    "floordiv",
+    "truncdiv",
+    "div",
+}
 
 
 class Arith:
@@ -224,21 +234,13 @@ def _sigmoid(m: Math, exp: vmath_double.Function, x: str) -> str:
 
 
 def _unary_float(m: Math, op: str, a: str) -> str:
+    if op in _FORMULAS:
+        return _formula(m, op, a)
     if op in ("neg", "abs", "sqrt", "floor", "ceil", "trunc"):
         out: str = getattr(m, op)(a)
         return out
-    if op == "tan" and m.single:
-        return vmath_single.tan(m, a)
-    if op in _BY_DOUBLE and m.single:
-        return vmath_single.through_double(m, getattr(vmath_double, op), a)
-    formulas = vmath_single if m.single else vmath_double
-    if op in _FORMULAS:
-        formula: vmath_double.Function = getattr(formulas, op)
-        return formula(m, a)
     if op == "rsqrt":
         return m.div(1.0, m.sqrt(a))
-    if op == "sigmoid":
-        return _sigmoid(m, formulas.exp, a)
     if op == "round":
         return m.rint(a)
     if op == "isnan":
@@ -250,3 +252,10 @@ def _unary_float(m: Math, op: str, a: str) -> str:
         unit = m.pick(zero, m.copysign(1.0, a), a)
         return m.pick(m.nan(a), a, unit)
     raise CompileError("E0821", f"no instructions for {op} of {m.dtype}")
+
+
+def _formula(m: Math, op: str, a: str) -> str:
+    if m.single and op in _BY_DOUBLE:
+        return vmath_single.through_double(m, getattr(vmath_double, op), a)
+    formula: vmath_double.Function = getattr(vmath_single if m.single else vmath_double, op)
+    return formula(m, a)

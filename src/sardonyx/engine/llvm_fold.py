@@ -8,12 +8,11 @@ reassociated there and nowhere else. Inside a vector loop every lane folds for i
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Sequence
 
-from sardonyx.core.expr import Expr, const, number, polynomial, substitute, walk
+from sardonyx.core.expr import Expr, const, number, polynomial, substitute
 from sardonyx.engine.llvm_arith import binary
-from sardonyx.engine.llvm_strips import Strips
+from sardonyx.engine.llvm_strips import Strips, unrolls
 from sardonyx.engine.llvm_types import HALVES, constant, identity, register, vector
 from sardonyx.engine.llvm_values import Value
 from sardonyx.engine.vmath import Math
@@ -63,9 +62,9 @@ class _Each:
     def run(self) -> str:
         """The operand of the whole reduction."""
         start = self.start(self.lanes)
-        extents = [number(v.args[0]) for v in self.stmt.vars]
-        if _unrolls(extents, self.value):
-            return self._straight(start, [range(e or 0) for e in extents])
+        if unrolls(self.stmt):
+            trips = [range(number(v.args[0]) or 0) for v in self.stmt.vars]
+            return self._straight(start, trips)
         return self.loops(self.stmt.vars, [start], self._one)[0]
 
     def _straight(self, accumulator: str, trips: Sequence[range]) -> str:
@@ -92,12 +91,6 @@ class _Each:
             code.define(vars_[0], trip.index)
             trip.next(self.loops(vars_[1:], list(trip.values), inner))
         return trip.results
-
-
-def _unrolls(extents: Sequence[int | None], value: Expr) -> bool:
-    """Whether a reduction is short enough to be written without loops."""
-    trips = math.prod(e if e is not None else 1 << 30 for e in extents)
-    return trips <= 32 and trips * len(walk(value)) <= 512
 
 
 class _Lanes(_Each):

@@ -208,6 +208,9 @@ class Memory(Values):
     def _load_lanes(self, x: Expr, lane: Lanes, stride: Expr | None, mask: str | None) -> Value:
         """One scalar load for each lane, at the innermost level."""
         dtype, level = x.dtype, len(self.scopes) - 1
+        step = None if stride is None else number(stride)
+        if mask is None and step is not None and abs(step) <= 4 and lane.width > 2:
+            return self._load_spread(x, lane, step)
         found, addresses = self._addresses(x.arg, x.args[0], stride, lane, mask)
         kind, one = memory(dtype, lane.width), memory(dtype)
         out = "poison"
@@ -216,6 +219,33 @@ class Memory(Values):
             out = self.let(f"insertelement {kind} {out}, {one} {item}, i64 {k}")
         out = self._from_memory(out, dtype, lane.width)
         return Value(out, lane.width, level, self._reads(x.arg, found))
+
+    def _load_spread(self, x: Expr, lane: Lanes, step: int) -> Value:
+        """Lanes a few elements apart: whole vectors from the first lane's to the last's, permuted.
+
+        Vector v holds the elements from v * width on, the last one those up to the last lane's.
+        """
+        width, dtype, level = lane.width, x.dtype, len(self.scopes) - 1
+        at = self.value(self._first_lane(x.args[0]))
+        kind, span = memory(dtype, width), abs(step) * (width - 1) + 1
+        low = 0 if step > 0 else 1 - span
+        starts = sorted({min(v * width, span - width) for v in range(abs(step))})
+        address, out = self._address(x.arg, at), "poison"
+        taken: list[int] = []
+        for start in starts:
+            place = f"getelementptr {memory(dtype)}, ptr {address}, i64 {low + start}"
+            loaded = f"load {kind}, ptr {self.let(place)}, align {dtype.bits // 8}"
+            part, order = self.let(loaded), []
+            for k in range(width):
+                element = k * step - low
+                fresh = k not in taken and start <= element < start + width
+                order.append(width + element - start if fresh else k)
+                taken += [k] * fresh
+            picks = ", ".join(f"i32 {p}" for p in order)
+            both = f"{kind} {out}, {kind} {part}"
+            out = self.let(f"shufflevector {both}, <{width} x i32> <{picks}>")
+        out = self._from_memory(out, dtype, width)
+        return Value(out, width, level, self._reads(x.arg, at))
 
     # Stores
 

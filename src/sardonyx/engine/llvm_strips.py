@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sardonyx.core.dtype import DType
@@ -10,6 +11,8 @@ from sardonyx.engine.llvm_memory import Memory
 from sardonyx.engine.llvm_types import HALVES
 from sardonyx.loops.ir import Fold, Let, Stmt, Store, statements
 
+CHAINS = 4
+
 
 class Strips(Memory):
     """Decides the form of vector loops for one kernel and target."""
@@ -17,6 +20,11 @@ class Strips(Memory):
     def trips(self, extent: Expr) -> bool:
         """Whether a loop provably has a trip."""
         return nonnegative(sub(extent, 1))
+
+    def chained(self, body: Sequence[Stmt]) -> bool:
+        """Whether lanes fold: several vectors at once then hide the latency of each."""
+        folds = [s for s in body if isinstance(s, Fold)]
+        return bool(folds) and len(body) <= 4 and not all(unrolls(s) for s in folds)
 
     def split(self, extent: Expr, width: int) -> tuple[str, str | None]:
         """How many trips whole vectors make, and how many are left (None: surely none)."""
@@ -59,6 +67,13 @@ class Strips(Memory):
         if any(d in HALVES for d in types):
             widest = max(widest, 32)
         return max(1, self.target.vector_bits // widest)
+
+
+def unrolls(stmt: Fold) -> bool:
+    """Whether a reduction is short enough to be written without loops."""
+    extents = [number(v.args[0]) for v in stmt.vars]
+    trips = math.prod(e if e is not None else 1 << 30 for e in extents)
+    return trips <= 32 and trips * len(walk(stmt.value)) <= 512
 
 
 def _values(stmt: Stmt) -> tuple[Expr, ...]:
