@@ -1,6 +1,7 @@
 """Uses, names and order stay right whatever is done to a graph."""
 
 import time
+from collections import defaultdict
 
 import pytest
 
@@ -14,16 +15,23 @@ from sardonyx.graph.text import from_text, to_text
 
 def recorded(graph: Graph) -> dict[str, dict[int, int]]:
     """The uses as recorded, by value name and node identity."""
-    values = [v for body in bodies(graph) for v in body.values()]
-    return {v.name: {id(n): c for n, c in v.uses.items()} for v in values}
+    found: dict[str, dict[int, int]] = {}
+    for body in bodies(graph):
+        for v in body.values():
+            found[v.name] = {id(n): count for n, count in v.uses.items()}
+    return found
 
 
 def counted(graph: Graph) -> dict[str, dict[int, int]]:
     """The uses as they are."""
-    found: dict[str, dict[int, int]] = {v.name: {} for b in bodies(graph) for v in b.values()}
+    found: dict[str, dict[int, int]] = defaultdict(dict)
+    for body in bodies(graph):
+        for v in body.values():
+            found[v.name] = {}
     for body in bodies(graph):
         for n in body:
-            reads = list(captured(n).items()) + [(v, 1) for v in n.inputs if v is not None]
+            reads = list(captured(n).items())
+            reads += [(v, 1) for v in n.inputs if v is not None]
             for v, count in reads:
                 users = found[v.name]
                 users[id(n)] = users.get(id(n), 0) + count

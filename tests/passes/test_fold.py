@@ -9,7 +9,8 @@ from graph.sources import SHAPES, parse
 from passes.equal import apply, ops, ready
 from sardonyx.core import knobs
 from sardonyx.core.tensor import Tensor
-from sardonyx.graph.ir import Graph
+from sardonyx.graph.ir import Graph, Value
+from sardonyx.graph.make import make_op
 from sardonyx.graph.rewrite import Log
 from sardonyx.graph.text import from_text
 from sardonyx.passes.dead import DEAD
@@ -123,20 +124,15 @@ def test_broadcasts_are_not_stored() -> None:
 
 
 def test_work_out_of_proportion_is_left() -> None:
-    graph = ready(
-        parse("""
-      input x: float32[1, 1, 1, 1]
-      y = MaxPool<kernel_shape=[600, 600]>(big)
-      z = Mul(y, x)
-      output z
-    """)
-    )
-    graph.nodes[0].inputs[0].const = Tensor.of(np.zeros((1, 1, 1200, 1200), np.float32))  # type: ignore[union-attr]
-    graph.initializers["big"] = graph.nodes[0].inputs[0]  # type: ignore[assignment]
-    graph.sort()
+    graph = parse("input x: float32[1, 1, 1, 1]\n y = Mul(x, x)\n output y")
+    big = graph.constant(Tensor.of(np.zeros((1, 1, 1200, 1200), np.float32)))
+    pool = make_op("", "MaxPool", 20, {"kernel_shape": (600, 600)})
+    graph.append(pool, [big], [Value("pooled")])
+    graph.set_inputs(graph.nodes[0], [graph.inputs[0], graph.nodes[1].output])
     ready(graph)
     start = time.perf_counter()
-    assert "the work is out of proportion" in reasons(FOLD(graph))
+    log = FOLD(graph)
+    assert "the work is out of proportion" in reasons(log)
     assert time.perf_counter() - start < 1
 
 

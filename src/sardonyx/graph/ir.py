@@ -15,6 +15,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from sardonyx.core.dtype import DType
+from sardonyx.core.errors import InvalidGraph
 from sardonyx.core.expr import INDEX, Expr, const, symbol
 from sardonyx.graph.type import Type as Type
 from sardonyx.graph.type import constant_type
@@ -269,8 +270,20 @@ class Graph:
         self._counted = (len(self.inputs), len(self.initializers))
         return value
 
+    def is_sorted(self) -> bool:
+        """Whether every node comes after those that make what it reads."""
+        seen: set[Node] = set()
+        for node in self._nodes:
+            if any(maker not in seen for maker in self.dependencies(node)):
+                return False
+            seen.add(node)
+        return True
+
     def sort(self) -> None:
-        """Restores topological order, keeping the present order where it is free to."""
+        """Restores topological order, keeping the present order where it is free to.
+
+        CycleError (E0303) where there is none.
+        """
         ready: dict[Node, None] = {}
         state: dict[Node, int] = {}
         for root in self._nodes:
@@ -283,7 +296,8 @@ class Graph:
                 state[node] = 1
                 before = [p for p in self.dependencies(node) if state.get(p) != 2]
                 if any(state.get(p) == 1 for p in before):
-                    raise CycleError(node.name)
+                    said = "the node needs what is made from its own output"
+                    raise CycleError("E0303", said, node=node.name, op=node.op.op_type)
                 if before:
                     stack.extend(before)
                     continue
@@ -298,7 +312,7 @@ class Graph:
         return [maker for maker in makers if maker is not None and maker in self._nodes]
 
 
-class CycleError(ValueError):
+class CycleError(InvalidGraph):
     """The nodes do not form an acyclic graph."""
 
 

@@ -148,6 +148,7 @@ class _Driver:
         self.queue = deque(graph.nodes)
         self.queued = set(self.queue)
         self.outputs = Counter(graph.outputs)
+        self.refusals: dict[tuple[str, Node], str] = {}
         self.fuel = _ROUNDS * len(self.queue) + 1000
 
     def run(self) -> None:
@@ -158,6 +159,8 @@ class _Driver:
             self.queued.discard(node)
             if node in self.graph:
                 changed = self.visit(node) or changed
+        for (name, node), reason in self.refusals.items():
+            self.log.refused(name, node, reason)
         if changed:
             self.graph.sort()
 
@@ -175,12 +178,13 @@ class _Driver:
             if found is None:
                 continue
             if isinstance(found, str):
-                self.log.refused(one.name, node, found)
+                self.refusals[one.name, node] = found
                 continue
             self.fuel -= 1
             if self.fuel < 0:
                 said = f"the rule `{one.name}` does not come to an end"
                 raise InternalError("E0340", said, node=node.name, op=op_type)
+            self.refusals.pop((one.name, node), None)
             self.log.fired(one.name, node)
             self.adopt(node, found if isinstance(found, tuple) else (found,), before)
             return True

@@ -77,6 +77,8 @@ class _Plan:
 
 
 def _plan(graph: Graph) -> _Plan:
+    if not graph.is_sorted():
+        graph.sort()
     kept = set(graph.outputs)
     last: dict[Value, Node] = {}
     captures: dict[Value, None] = {}

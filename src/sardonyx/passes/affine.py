@@ -55,8 +55,9 @@ def into_weights(node: Node, graph: Graph) -> Value | str | None:
     if y.type.dtype is None or not y.type.dtype.is_float:
         return None
     try:
-        affine = _affine(node, y, graph)
-        return _Merge(y.producer, affine, graph).run()
+        with np.errstate(all="ignore"):
+            affine = _affine(node, y, graph)
+            return _Merge(y.producer, affine, graph).run()
     except Refused as reason:
         return str(reason)
 
@@ -91,8 +92,7 @@ def _affine(node: Node, y: Value, graph: Graph) -> Affine:
     if name == "Mul":
         return Affine(values, np.zeros(()))
     if name == "Div":
-        with np.errstate(all="ignore"):
-            return Affine(1 / values, np.zeros(()))
+        return Affine(1 / values, np.zeros(()))
     return Affine(np.ones(()), values if name == "Add" else -values)
 
 
@@ -200,8 +200,7 @@ class _Merge:
 
     def constant(self, array: Array, like: Array) -> Value:
         """A new initializer of the weights' element type."""
-        with np.errstate(all="ignore"):
-            rounded = np.ascontiguousarray(array).astype(like.dtype)
+        rounded = np.ascontiguousarray(array).astype(like.dtype)
         if not np.isfinite(rounded.astype(np.float64)).all():
             raise Refused("the new weights would not be finite")
         return self.body.constant(rounded)

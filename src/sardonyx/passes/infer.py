@@ -30,7 +30,7 @@ def infer(
 ) -> list[SardonyxError]:
     """Sets the type of every value in place; linear in the graph.
 
-    The graph is sorted and its functions are inlined; a node of an unknown op keeps what is
+    Functions are inlined before; a node of an unknown op keeps what is
     declared. With `strict` the first node whose inputs cannot be raises InvalidGraph, otherwise
     such errors are returned and the node's outputs keep what is declared.
     """
@@ -70,7 +70,9 @@ class Inference:
     _light: set[Expr] = field(default_factory=set)
 
     def graph(self, graph: Graph) -> None:
-        """Infers a graph whose inputs and captured values have types."""
+        """Infers a graph whose inputs and captured values have types; sorts it where needed."""
+        if not graph.is_sorted():
+            graph.sort()
         changeable = graph.defaults()
         for v in graph.initializers.values():
             self.initializer(v, overridable=v in changeable)

@@ -1,7 +1,7 @@
 """Replaces calls of model-local functions by their bodies, and an If by the branch that is taken.
 
-Every call is counted before anything is copied: functions that call themselves, and those that
-would grow the model beyond the limits, are refused.
+The graph ends up sorted. Every call is counted before anything is copied: functions that call
+themselves, and those that would grow the model beyond the limits, are refused.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from sardonyx.graph.rewrite import Log, Pass, each_body, substitute
 
 
 def _run(graph: Graph, log: Log) -> None:
+    if not graph.is_sorted():
+        graph.sort()
     if graph.functions:
         inlined_size(graph, Limits.current())
         _expand(graph, graph.functions, log)

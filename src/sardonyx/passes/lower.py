@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sardonyx.graph.ir import Graph, Node
-from sardonyx.graph.op import Opaque
+from sardonyx.graph.op import Opaque, domain_of
 from sardonyx.graph.rewrite import Log, Pass, Replacement, Rule, apply
 from sardonyx.passes.infer import infer_node
 
@@ -26,6 +26,8 @@ EXPAND = Rule("expand", _expand)
 
 def _run(graph: Graph, log: Log) -> None:
     apply([EXPAND], graph, log)
+    for node in graph.nodes:
+        graph.opsets.setdefault(domain_of(node.op), type(node.op).since)
 
 
 LOWER = Pass("lower", _run)
