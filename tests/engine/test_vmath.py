@@ -19,12 +19,20 @@ N, COUNT = symbol("n", 0), 1 << 18
 
 # Function, its reference, where to look closely, and the bound in ulp.
 _erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def _sigmoid(x: Any) -> Any:
+    shrunk = np.exp(-np.abs(x))
+    return np.where(x < 0, shrunk, 1) / (1 + shrunk)
+
+
 Case = tuple[Callable[[Any], Any], tuple[float, float], float]
 SINGLE: dict[str, Case] = {
     "exp": (np.exp, (-105, 90), 1.0),
     "log": (np.log, (0, 4), 1.0),
     "erf": (_erf, (-5, 5), 1.0),
     "tanh": (np.tanh, (-10, 10), 2.0),
+    "sigmoid": (_sigmoid, (-110, 20), 2.5),
     "sin": (np.sin, (-100, 100), 2.0),
     "cos": (np.cos, (-100, 100), 2.0),
     "tan": (np.tan, (-100, 100), 1.0),

@@ -141,6 +141,13 @@ def tanh(m: Math, x: str) -> str:
     return m.copysign(m.pick(m.nan(x), x, out), x)
 
 
+def sigmoid(m: Math, x: str, of: Function = exp) -> str:
+    """1 / (1 + e^-x), 2.0 ulp, down to the subnormal; `of` is the exponential of m's type."""
+    shrunk = of(m, m.neg(m.abs(x)))
+    one = m.pick(m.lt(x, 0.0), shrunk, 1.0)
+    return m.div(one, m.add(shrunk, 1.0))
+
+
 def sinh(m: Math, x: str) -> str:
     """The hyperbolic sine, 2.1 ulp."""
     size = m.abs(x)

@@ -86,6 +86,11 @@ def tanh(m: Math, x: str) -> str:
     return m.copysign(m.pick(m.nan(x), x, out), x)
 
 
+def sigmoid(m: Math, x: str) -> str:
+    """1 / (1 + e^-x), 2.0 ulp, down to the subnormal."""
+    return double.sigmoid(m, x, exp)
+
+
 def erf(m: Math, x: str) -> str:
     """The error function, 0.83 ulp: erf(c) + t P(t) about the centre c of a segment."""
     size = m.abs(x)
