@@ -7,6 +7,7 @@ import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,25 @@ def test_every_version_of_a_class_is_one_of_the_standard() -> None:
         if domain in DOMAINS and since not in versions.get((domain, name), set())
     ]
     assert not strange
+
+
+def classes(base: type[Op]) -> Iterator[type[Op]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from classes(kind)
+
+
+def test_no_version_has_two_classes() -> None:
+    known = {c for versions in registered().values() for c in versions.values()}
+    hidden = [
+        kind.__qualname__
+        for kind in classes(Op)
+        if kind.__module__.startswith("sardonyx.ops")
+        and kind not in known
+        and (kind.domain, kind.name) in registered()
+        and kind.since in registered()[kind.domain, kind.name]
+    ]
+    assert not hidden
 
 
 def test_every_gap_is_an_operator() -> None:

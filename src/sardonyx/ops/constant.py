@@ -58,6 +58,7 @@ class Constant(Op):
         return _element(self.tensor(), idx)
 
 
+_WRITTEN_OUT = 16
 _KINDS = {"float": DType.FLOAT32, "int": DType.INT64, "string": DType.STRING}
 
 
@@ -79,9 +80,10 @@ def _type_of(tensor: Tensor | SparseTensor) -> Type:
 
 def _element(tensor: Tensor | SparseTensor, idx: Index) -> Expr:
     values = constant_type(tensor).value if isinstance(tensor, Tensor) else None
-    if not values:
+    position = ravel(idx, idx.shape)
+    if not values or (len(values) > _WRITTEN_OUT and not position.is_const):
         raise NotImplementedError("the constant is read from memory")
-    return choose(values, ravel(idx, idx.shape))
+    return choose(values, position)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.expr import Expr, const, number, where
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import Expr, const, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array
 from sardonyx.ops.nest import both
-from sardonyx.ops.shapes import axes_of, known, refuse, unknown_dim
+from sardonyx.ops.shapes import axes_of, check_size, known, refuse, unknown_dim
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,8 @@ class CenterCropPad(Op):
                 before = (length - extent) // 2
                 pads = [(0, 0)] * x.ndim
                 pads[axis] = (before, length - extent - before)
+                dims = (*x.shape[:axis], length, *x.shape[axis + 1 :])
+                check_size(DType.from_numpy(x.dtype), dims)
                 x = np.pad(x, pads)
         return x
 
@@ -69,7 +72,8 @@ class CenterCropPad(Op):
         for axis in self._axes(x.rank):
             shift = _shift(x.shape[axis], idx.shape[axis])
             at[axis] = idx[axis] + shift
-            if number(shift) is None or shift.arg < 0:
+            fits = idx.shape[axis] <= x.shape[axis]
+            if not (fits.is_const and fits.arg):
                 inside += [const(0) <= at[axis], at[axis] < x.shape[axis]]
         zero = const(0, x.dtype)
         return where(both(inside), x[at], zero)

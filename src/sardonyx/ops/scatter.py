@@ -6,28 +6,22 @@ is no reduction, the later one wins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sardonyx.core.errors import InvalidArgument
-from sardonyx.core.expr import Expr, binary, const, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Op
 from sardonyx.ops.element import Array, quiet, settle, widen
 from sardonyx.ops.gather import wrapped
 from sardonyx.ops.shapes import (
-    as_index,
     axis_of,
-    clamp,
     common_dtype,
     like,
     need_rank,
-    place,
     refuse,
-    same_dim,
 )
 
 _UFUNCS: dict[str, Any] = {
@@ -144,59 +138,3 @@ class ScatterND(ScatterNDV11):
     @property
     def how(self) -> str:
         return self.reduction
-
-
-@dataclass(frozen=True)
-class TensorScatter(Op):
-    """A cache with new elements along `axis`, from write_indices[batch] on.
-
-    In mode "circular" they go on at the start of the axis, in "linear" they must fit.
-    """
-
-    since = 24
-    tolerance = "exact"
-    axis: int = -2
-    mode: str = "linear"
-
-    def _along(self, rank: int) -> int:
-        axis = axis_of(self.axis, rank)
-        if axis == 0:
-            raise refuse("E0325", "axis 0 is the batch", self.axis)
-        return axis
-
-    def infer(self, cache: Type, update: Type, starts: Type | None = None) -> Type:
-        del starts
-        if self.mode not in ("linear", "circular"):
-            raise refuse("E0325", "an unknown mode", self.mode, "linear or circular")
-        if cache.shape is not None and update.shape is not None:
-            axis = self._along(len(cache.shape))
-            need_rank(update, len(cache.shape), len(cache.shape), "the update")
-            for n, (a, b) in enumerate(zip(cache.shape, update.shape, strict=True)):
-                if n != axis:
-                    same_dim(a, b)
-        return like(cache, common_dtype(cache, update))
-
-    def reference(self, cache: Array, update: Array, starts: Array | None = None) -> Array:
-        axis = self._along(cache.ndim)
-        out = cache.copy()
-        first: Sequence[int] = [0] * cache.shape[0] if starts is None else starts.tolist()
-        for batch, start in enumerate(first):
-            at = start + np.arange(update.shape[axis])
-            if self.mode == "circular":
-                at %= cache.shape[axis]
-            rows = np.moveaxis(out[batch], axis - 1, 0)
-            rows[wrapped(at, cache.shape[axis])] = np.moveaxis(update[batch], axis - 1, 0)
-        return out
-
-    def at(
-        self, idx: Index, cache: Operand, update: Operand, starts: Operand | None = None
-    ) -> Expr:
-        axis = self._along(cache.rank)
-        start = const(0) if starts is None else as_index(starts[idx[0]])
-        step = idx[axis] - start
-        if self.mode == "circular":
-            step = step % cache.shape[axis]
-        length = update.shape[axis]
-        inside = binary("and", const(0) <= step, step < length)
-        new = update[place(idx, (axis,), (clamp(step, 0, length - 1),))]
-        return where(inside, new, cache[idx])

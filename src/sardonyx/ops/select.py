@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import InvalidArgument
-from sardonyx.core.expr import Expr, const, eq, number, where
+from sardonyx.core.expr import Expr, const, eq, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.element import Array, settle, widen
@@ -23,7 +22,6 @@ from sardonyx.ops.shapes import (
     need_rank,
     place,
     refuse,
-    text,
     unknown_dim,
 )
 
@@ -252,64 +250,3 @@ class ReverseSequence(Op):
         mirrored = where(i < length, length - 1 - i, i)
         mirrored = where(mirrored < x.shape[self.time_axis], mirrored, i)
         return x[place(idx, (self.time_axis,), (mirrored,))]
-
-
-@dataclass(frozen=True)
-class CenterCropPad(Op):
-    """The middle of the input, cut or padded with 0 to the given dims."""
-
-    since = 18
-    tolerance = "exact"
-    axes: tuple[int, ...] | None = None
-
-    def _along(self, rank: int) -> list[int]:
-        return [
-            axis_of(a, rank)
-            for a in (range(rank) if self.axes is None else self.axes)
-        ]
-
-    def infer(self, x: Type, shape: Type) -> Type:
-        if x.shape is None:
-            return Type(x.dtype)
-        axes = self._along(len(x.shape))
-        dims: Sequence[Expr] = [unknown_dim("crop") for _ in axes]
-        if shape.value is not None:
-            if len(shape.value) != len(axes):
-                raise refuse(
-                    "E0325",
-                    "shape does not fit the axes",
-                    text(shape.value),
-                    axes,
-                )
-            dims = [as_index(d) for d in shape.value]
-        return x.with_shape(place(x.shape, axes, dims))
-
-    def reference(self, x: Array, shape: Array) -> Array:
-        for axis, size in zip(
-            self._along(x.ndim), shape.reshape(-1).tolist(), strict=True
-        ):
-            have = x.shape[axis]
-            first, before = max(have - size, 0) // 2, max(size - have, 0) // 2
-            x = np.take(x, range(first, first + min(have, size)), axis)
-            widths = [(0, 0)] * x.ndim
-            widths[axis] = (before, max(size - have, 0) - before)
-            x = np.pad(x, widths)
-        return x
-
-    def at(self, idx: Index, x: Operand, shape: Operand) -> Expr:
-        del shape
-        inner, outside = list(idx), const(False, DType.BOOL)
-        for axis in self._along(x.rank):
-            have, size = x.shape[axis], idx.shape[axis]
-            shift = where(
-                size <= have, (have - size) // 2, -((size - have) // 2)
-            )
-            inner[axis] = idx[axis] + shift
-            if (
-                number(have) is None
-                or number(size) is None
-                or number(have) != number(size)
-            ):
-                outside = outside | (inner[axis] < 0) | (have <= inner[axis])
-        zero = const(0, x.dtype)
-        return where(outside, zero, x[inner])
