@@ -115,7 +115,7 @@ def test_float32(name: str, level: str, rng: np.random.Generator) -> None:
     worst = int(np.argmax(far))
     assert far[worst] <= bound + 1e-3, (x[worst], got[worst], want[worst], far[worst])
     zero = x == 0
-    if name not in ("exp", "cos", "cosh", "acos", "log", "acosh"):
+    if name not in ("exp", "cos", "cosh", "acos", "log", "acosh", "sigmoid"):
         np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(x[zero]))
     few = np.concatenate([x[:64], x[-len(SPECIAL) :]])
     again = by_scalars(level, lambda a: unary(name, a), few)
