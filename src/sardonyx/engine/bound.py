@@ -20,7 +20,7 @@ from sardonyx.core.expr import evaluate
 from sardonyx.core.limits import Limits
 from sardonyx.engine.entry import Argument, Entry
 from sardonyx.engine.fuse import Host
-from sardonyx.engine.memory import Weights, address, view
+from sardonyx.engine.memory import Weights, address, contiguous, view
 from sardonyx.engine.plan import Arena
 from sardonyx.engine.schedule import Launch
 from sardonyx.engine.threads import Pool
@@ -231,7 +231,7 @@ class Bound:
             if v is None:
                 continue
             if isinstance(result, np.ndarray):
-                result = np.ascontiguousarray(result)
+                result = contiguous(result)
                 self._learn(v, result.shape)
             self._hold(v, result)
 

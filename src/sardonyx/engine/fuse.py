@@ -83,8 +83,14 @@ class _Plan:
 def fuse(graph: Graph) -> list[Step]:
     """The steps of a prepared graph (types inferred, sorted), in execution order."""
     plan = _Plan(order={node: n for n, node in enumerate(graph.nodes)})
+    known = {s for v in graph.inputs for d in v.shape or () for s in d.free}
     for node in graph.nodes:
-        _classify(node, plan)
+        fresh_dims = _new_symbols(node) - known
+        known |= fresh_dims
+        if fresh_dims:
+            plan.host[node] = "the size of its output is known only when it has run"
+        else:
+            _classify(node, plan)
     for node in graph.nodes:
         for v in node.outputs:
             if v is not None:
@@ -111,6 +117,12 @@ def _needed(steps: list[Step], graph: Graph) -> list[Step]:
             needed.update(v for v in read if v is not None)
             kept.append(step)
     return kept[::-1]
+
+
+def _new_symbols(node: Node) -> set[Expr]:
+    """The symbols in the shapes of a node's outputs."""
+    shapes = (v.shape or () for v in node.outputs if v is not None)
+    return {s for shape in shapes for d in shape for s in d.free}
 
 
 def _classify(node: Node, plan: _Plan) -> None:

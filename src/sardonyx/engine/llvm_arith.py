@@ -226,13 +226,6 @@ def _unary_int(x: Arith, op: str, a: str) -> str:
     raise CompileError("E0821", f"no instructions for {op} of {x.dtype}")
 
 
-def _sigmoid(m: Math, exp: vmath_double.Function, x: str) -> str:
-    """1 / (1 + exp(-x)), 2.5 ulp: of |x|, since exp overflows there at the wrong end only."""
-    e = exp(m, m.neg(m.abs(x)))
-    top = m.pick(m.lt(x, 0.0), e, 1.0)
-    return m.pick(m.nan(x), x, m.div(top, m.add(e, 1.0)))
-
-
 def _unary_float(m: Math, op: str, a: str) -> str:
     if op in _FORMULAS:
         return _formula(m, op, a)

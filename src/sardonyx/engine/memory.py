@@ -46,6 +46,11 @@ def view(where: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
     return flat.view(dtype).reshape(shape)
 
 
+def contiguous(array: Array) -> Array:
+    """The array, or a row-major copy of it; unlike numpy's, it keeps a scalar a scalar."""
+    return array if array.flags.c_contiguous else array.copy(order="C")
+
+
 class Weights:
     """The addresses of constant values: initializers as loaded, and what load time packed."""
 
@@ -76,7 +81,7 @@ class Weights:
             return view(address(self._made[v]), shape, v.type.dtype.numpy)
         assert v.const is not None
         data = v.const.numpy()
-        return np.ascontiguousarray(data) if isinstance(v.const, Tensor) else data
+        return contiguous(data) if isinstance(v.const, Tensor) else data
 
     def has(self, v: Value) -> bool:
         """Whether the value is constant here."""

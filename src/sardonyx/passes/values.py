@@ -6,6 +6,7 @@ Shape are dims, and `at` of the nodes after it is arithmetic on them.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
@@ -71,8 +72,12 @@ class Known(Operand):
         return values[at] if 0 <= at < len(values) else _unknown(dtype)
 
 
+_unknowns = itertools.count()
+
+
 def _unknown(dtype: DType) -> Expr:
-    return scalar("unknown", dtype)
+    """An element nobody knows; no two are equal, so that nothing follows from their difference."""
+    return scalar(f"unknown{next(_unknowns)}", dtype)
 
 
 def _is_known(e: Expr) -> bool:
