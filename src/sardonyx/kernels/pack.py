@@ -86,7 +86,7 @@ class Rows:
         return (For(row, (*number_.lets(), *copy)),)
 
     def _copy(self, value: Expr, at: Expr, axes: tuple[Expr, ...]) -> tuple[Stmt, ...]:
-        value, tests, other = _unguarded(value)
+        value, tests, other = unguarded(value)
         run = _run(value, axes)
         outer = axes[: len(axes) - len(run)]
         return self._level(value, tests, other, at, outer, run)
@@ -170,7 +170,7 @@ class RowNumber:
         return (Let(self.whole, self.flat), *found) if needed else tuple(found)
 
 
-def _unguarded(value: Expr) -> tuple[Expr, list[Expr], Expr | None]:
+def unguarded(value: Expr) -> tuple[Expr, list[Expr], Expr | None]:
     """(v, tests, other) of where(all tests, v, other) when other is a constant."""
     tests: list[Expr] = []
     other: Expr | None = None

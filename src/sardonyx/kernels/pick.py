@@ -10,6 +10,7 @@ from sardonyx.kernels.gemm import gemm
 from sardonyx.kernels.nest import nest
 from sardonyx.kernels.recurrent import recurrent
 from sardonyx.kernels.scheduled import Scheduled
+from sardonyx.kernels.winograd import winograd
 from sardonyx.loops.ir import Contract, Fold, For, Kernel, Stmt, statements
 from sardonyx.loops.target import Target
 
@@ -26,7 +27,7 @@ def _as_built(kernel: Kernel, target: Target) -> Scheduled | str:
     return Scheduled(spelled_out(kernel), "as built")
 
 
-STRATEGIES: tuple[Strategy, ...] = (gemm, depthwise, recurrent, _nest, _as_built)
+STRATEGIES: tuple[Strategy, ...] = (winograd, gemm, depthwise, recurrent, _nest, _as_built)
 
 
 def schedule(kernel: Kernel, target: Target) -> Scheduled:

@@ -1,6 +1,6 @@
 """Every way of scheduling a contraction, timed, with the way that the rules pick marked.
 
-python benchmarks/kernels.py [WORD ...] [--all] [--seconds 0.2]
+python benchmarks/contractions.py [WORD ...] [--all] [--seconds 0.2]
 
 One thread. Figures are the best of many runs, in GFLOP/s, and the share of the machine's roof of
 fused multiply-adds, which is measured first. WORD selects the shapes whose names contain it;
@@ -32,10 +32,11 @@ from sardonyx.formats.onnx import to_bytes
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Op, find
 from sardonyx.graph.type import tensor_type
-from sardonyx.kernels.depthwise import depthwise
-from sardonyx.kernels.gemm import candidates, gemm
+from sardonyx.kernels.gemm import candidates
+from sardonyx.kernels.pick import schedule
 from sardonyx.kernels.scheduled import Scheduled
-from sardonyx.loops.ir import Kernel
+from sardonyx.kernels.winograd import F2, F4, filtered
+from sardonyx.loops.ir import Contract, Kernel
 from sardonyx.loops.target import Target, host
 
 Array = np.ndarray[Any, Any]
@@ -207,13 +208,18 @@ def roof(jit: Jit, target: Target, seconds: float) -> float:
 
 def schedules(kernel: Kernel, target: Target, every: bool) -> Iterator[tuple[str, Scheduled]]:
     """(how, schedule), the rules' pick first."""
-    made = gemm(kernel, target)
-    if isinstance(made, str):
-        made = depthwise(kernel, target)
-    if isinstance(made, str):
-        raise SystemExit(f"nothing takes this kernel: {made}")
+    made = schedule(kernel, target)
     yield f"* {made.strategy}", made
-    for choice, other in candidates(kernel, target) if every else ():
+    if not every:
+        return
+    (top,) = kernel.body
+    for by in (F2, F4):
+        if not isinstance(top, Contract):
+            continue
+        other = filtered(kernel, top, target, by)
+        if isinstance(other, Scheduled) and other.kernel != made.kernel:
+            yield f"  {other.strategy}", other
+    for choice, other in candidates(kernel, target):
         if other.kernel != made.kernel:
             yield f"  {choice}", other
 
