@@ -46,9 +46,8 @@ def identity(node: Node, graph: Graph) -> Value | str | None:
 @rule("dropout", "Dropout")
 def dropout(node: Node, graph: Graph) -> Value | str | None:
     """Dropout outside training is x."""
-    del graph
     mask = node.outputs[1] if len(node.outputs) > 1 else None
-    if mask is not None and mask.uses:
+    if mask is not None and (mask.uses or graph.gives(mask)):
         return "its mask is read"
     training = _input(node, 2)
     if training is not None and not _all(training.type, False):
