@@ -1,6 +1,6 @@
 """Int8 models from float ones: calibrate on data, insert quantize-dequantize pairs."""
 
-from sardonyx.quantize.quantize import Quantization, quantize
+from sardonyx.quantize.quantize import Quantization, agreement, quantize
 from sardonyx.quantize.statistics import Range, Statistics
 
-__all__ = ["Quantization", "Range", "Statistics", "quantize"]
+__all__ = ["Quantization", "Range", "Statistics", "agreement", "quantize"]

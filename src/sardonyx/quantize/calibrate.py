@@ -2,75 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence, Sized
 
-import numpy as np
-
-from sardonyx.core.errors import CalibrationError, InvalidArgument
-from sardonyx.core.expr import number
+from sardonyx.core.errors import CalibrationError
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph, Value
+from sardonyx.quantize.rows import Data, batches
 from sardonyx.quantize.statistics import Statistics
-from sardonyx.session import InferenceSession, SessionOptions
+from sardonyx.session import InferenceSession
 
-Array = np.ndarray[Any, Any]
-BATCH = 32
+Progress = Callable[[float], None]
 
 
 def calibrate(
-    graph: Graph, values: Sequence[Value], data: Mapping[str, Array],
-    progress: Callable[[float], None] = lambda _: None,
-) -> dict[str, Statistics]:  # fmt: skip
-    """The statistics of the values by name over all rows of `data` (arrays by input name).
+    graph: Graph,
+    values: Sequence[Value],
+    data: Data,
+    *,
+    binned: bool = True,
+    progress: Progress = lambda _: None,
+) -> dict[str, Statistics]:
+    """The statistics of the values by name over all rows of `data` (see `rows.batches`).
 
-    Raises InvalidArgument (E0710) for inputs that are missing or of different lengths, and
-    CalibrationError (E0711) where a value is never finite.
+    Raises InvalidArgument (E0710) for data that do not fit the inputs, and CalibrationError
+    (E0711) where there are no rows, or a value is never finite.
     """
-    watched = clone(graph)
-    named = {v.name: v for v in watched.values()}
-    watched.outputs = [named[v.name] for v in values]
-    session = InferenceSession(watched, SessionOptions())
-    found = {v.name: Statistics() for v in values}
-    batches = list(_batches(graph, data))
-    for n, feeds in enumerate(batches):
-        for name, array in zip(found, session.run(None, feeds), strict=True):
+    feeds = batches(graph, data, values)
+    session = InferenceSession(_watching(graph, values))
+    found = {v.name: Statistics(binned) for v in values}
+    done, rows = 0, _length(data)
+    for given in feeds:
+        arrays = session.run(None, given)
+        for name, array in zip(found, arrays, strict=True):
             found[name].update(array)
-        progress((n + 1) / len(batches))
+        done += max((len(x) for x in given.values() if x.ndim), default=1)
+        progress(min(done / rows, 1.0) if rows else 0.0)
     for name, seen in found.items():
         if not seen.finite:
             raise CalibrationError(
-                "E0711", f"no finite value of `{name}` was seen in the calibration data",
-                tensor=name, hint="look for NaN in the data, or in the model's weights",
-            )  # fmt: skip
+                "E0711",
+                f"no finite value of `{name}` was seen in the calibration data",
+                tensor=name,
+                hint="look for NaN in the data, or in the model's weights",
+            )
     return found
 
 
-def _batches(graph: Graph, data: Mapping[str, Array]) -> Iterator[dict[str, Array]]:
-    inputs = [v for v in graph.inputs if v.const is None]
-    missing = [v.name for v in inputs if v.name not in data]
-    if missing:
-        raise InvalidArgument(
-            "E0710", f"the calibration data have no `{missing[0]}`", tensor=missing[0],
-            given=", ".join(data), wanted=", ".join(v.name for v in inputs),
-        )  # fmt: skip
-    rows = {v.name: _rows(v, data[v.name]) for v in inputs}
-    lengths = {len(x) for x in rows.values()}
-    if len(lengths) != 1 or lengths == {0}:
-        raise InvalidArgument(
-            "E0710", f"the inputs have {sorted(lengths)} rows; the same number above 0 is wanted"
-        )  # fmt: skip
-    count, size = lengths.pop(), _batch_size(inputs)
-    for start in range(0, count - count % size if count >= size else count, size):
-        yield {name: x[start : start + size] for name, x in rows.items()}
+def _watching(graph: Graph, values: Sequence[Value]) -> Graph:
+    watched = clone(graph)
+    named = {v.name: v for v in watched.values()}
+    watched.outputs = [named[v.name] for v in values]
+    return watched
 
 
-def _rows(v: Value, array: Array) -> Array:
-    """The array with rows in front; a single sample without the batch dim becomes one row."""
-    return array[None] if v.type.rank == array.ndim + 1 else array
-
-
-def _batch_size(inputs: Sequence[Value]) -> int:
-    fixed = [number(v.type.dims[0]) for v in inputs if v.type.rank]
-    known = [d for d in fixed if d is not None]
-    return known[0] if known else BATCH
+def _length(data: Data) -> int:
+    """How many rows there are, 0 where that is not known."""
+    if isinstance(data, Mapping):
+        return max((len(x) for x in data.values() if isinstance(x, Sized)), default=0)
+    return len(data) if isinstance(data, Sized) else 0

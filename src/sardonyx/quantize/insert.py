@@ -8,127 +8,96 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from sardonyx.core.errors import NotImplemented as Unsupported
-from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Node, Type, Value
-from sardonyx.graph.op import Op, find
 from sardonyx.quantize.statistics import Range
-from sardonyx.quantize.targets import WEIGHTED, Targets, weight_axis
+from sardonyx.quantize.targets import WEIGHTED, Targets
+from sardonyx.quantize.weights import Weights
+from sardonyx.quantize.writer import Writer
 
-Array = np.ndarray[Any, Any]
-_LOWEST_OPSET = 13
+LOWEST_OPSET = 13
 
 
 def insert(
-    graph: Graph, targets: Targets, ranges: Mapping[str, Range], per_channel: bool, top: int
+    graph: Graph,
+    targets: Targets,
+    ranges: Mapping[str, Range],
+    per_channel: bool,
+    top: int,
 ) -> None:
-    """Rewrites `graph` in place; `top` is the largest weight code (127, or 63 for 7 bits)."""
+    """Rewrites `graph` in place; `top` is the largest weight code (127, or 63 for 7 bits).
+
+    NotImplemented (E0712) for a model whose opset has no scales per channel.
+    """
     opset = graph.opsets.get("", 0)
-    if opset < _LOWEST_OPSET:
+    if opset < LOWEST_OPSET:
         raise Unsupported(
-            "E0712", f"scales per channel need opset {_LOWEST_OPSET}, the model has {opset}",
+            "E0712",
+            f"scales per channel need opset {LOWEST_OPSET}, the model has {opset}",
             hint="convert the model again with a newer opset",
-        )  # fmt: skip
-    _Inserter(graph, opset, ranges, per_channel, top).run(targets)
+        )
+    writer = Writer(graph, opset)
+    scales = _Pairs(writer, targets).write(ranges)
+    weights = Weights(writer, per_channel, top)
+    for node in targets.nodes:
+        if node.op.op_type in WEIGHTED:
+            weights.quantize(node, scales)
+    graph.sort()
+    _drop_unused(graph)
 
 
-class _Inserter:
-    def __init__(
-        self, graph: Graph, opset: int, ranges: Mapping[str, Range], per_channel: bool, top: int
-    ) -> None:
-        self.graph, self.opset, self.ranges = graph, opset, ranges
-        self.per_channel, self.top = per_channel, top
-        self.scales: dict[Value, float] = {}
-        self.weights: dict[Value, tuple[Value, Array]] = {}
+class _Pairs:
+    """The pairs of the activations."""
 
-    def run(self, targets: Targets) -> None:
-        for v in targets.activations:
-            self._pair(v)
-        for node in targets.nodes:
-            if node.op.op_type in WEIGHTED:
-                self._weighted(node)
-        self.graph.sort()
-        _drop_unused(self.graph)
+    def __init__(self, writer: Writer, targets: Targets) -> None:
+        self.writer = writer
+        self.targets = targets
+        self.whole = targets.whole()
+        self.integer = set(targets.nodes)
+        self.integer.update(v.producer for v in targets.same if v.producer)
 
-    def _op(self, name: str, **settings: Any) -> Op:
-        found = find("", name, self.opset)
-        assert found is not None
-        return found(**settings)
+    def write(self, ranges: Mapping[str, Range]) -> dict[Value, float]:
+        """Writes every pair; the scales by dequantized value."""
+        scales = {}
+        for v in self.targets.activations:
+            measured = ranges[self.origin(v).name]
+            scale, zero = measured.scale_and_zero()
+            readers = [n for n in v.uses if v in self.whole or n in self.integer]
+            back = self.pair(v, scale, zero)
+            for node in readers:
+                _exchange(self.writer.graph, node, v, back)
+            scales[back] = scale
+        return scales
 
-    def _constant(self, array: Array, name: str) -> Value:
-        return self.graph.constant(Tensor.of(array), name)
-
-    def _pair(self, v: Value) -> None:
-        """Every reader of `v` reads it quantized and dequantized; an output keeps its name."""
-        scale, zero = self.ranges[v.name].scale_and_zero()
-        source = self._renamed(v) if v in self.graph.outputs else v
-        back = Value(v.name if source is not v else f"{v.name}_dequantized", v.type)
-        codes = Value(f"{v.name}_quantized", Type(None, v.type.shape))
-        self.graph.replace(source, back)
-        s = self._constant(np.float32(scale), f"{v.name}_scale")
-        z = self._constant(np.uint8(zero), f"{v.name}_zero_point")
-        self.graph.append(self._op("QuantizeLinear"), [source, s, z], [codes])
-        self.graph.append(self._op("DequantizeLinear"), [codes, s, z], [back])
-        self.scales[back] = scale
-
-    def _renamed(self, v: Value) -> Value:
-        v.name = f"{v.name}_float"
+    def origin(self, v: Value) -> Value:
+        """The activation whose elements `v` holds, moved."""
+        while v in self.targets.same:
+            v = self.targets.same[v]
         return v
 
-    def _weighted(self, node: Node) -> None:
-        x, weight, *rest = node.inputs
-        assert x is not None
-        assert weight is not None
-        codes, scales = self._weight(weight, weight_axis(node))
-        inputs: list[Value | None] = [x, codes]
-        bias = rest[0] if rest else None
-        if bias is not None:
-            inputs.append(self._bias(bias, self.scales.get(x), scales))
-        self.graph.set_inputs(node, inputs)
+    def pair(self, v: Value, scale: float, zero: int) -> Value:
+        """The value quantized and dequantized."""
+        write = self.writer
+        codes = write.value(f"{v.name}_quantized", Type(None, v.type.shape))
+        back = write.value(f"{v.name}_dequantized", v.type)
+        s = write.constant(np.float32(scale), f"{v.name}_scale")
+        z = write.constant(np.uint8(zero), f"{v.name}_zero_point")
+        write.node("QuantizeLinear", [v, s, z], codes)
+        write.node("DequantizeLinear", [codes, s, z], back)
+        return back
 
-    def _weight(self, weight: Value, axis: int) -> tuple[Value, Array]:
-        if weight not in self.weights:
-            assert isinstance(weight.const, Tensor)
-            data = weight.const.numpy()
-            others = tuple(a for a in range(data.ndim) if a != axis)
-            largest = np.abs(data).max(others if self.per_channel else None)
-            scales = np.maximum(largest / self.top, np.float32(2.0**-100)).astype(np.float32)
-            shape = [-1 if a == axis else 1 for a in range(data.ndim)]
-            spread = scales.reshape(shape) if self.per_channel else scales
-            codes = np.clip(np.rint(data / spread), -self.top, self.top).astype(np.int8)
-            settings = {"axis": axis} if self.per_channel else {}
-            made = self._dequantized(codes, scales, weight, settings)
-            self.weights[weight] = made, scales
-        return self.weights[weight]
 
-    def _dequantized(
-        self, codes: Array, scales: Array, like: Value, settings: dict[str, int]
-    ) -> Value:
-        out = Value(self.graph.fresh_name(f"{like.name}_dequantized"), like.type)
-        q = self._constant(codes, f"{like.name}_quantized")
-        s = self._constant(scales, f"{like.name}_scale")
-        z = self._constant(np.zeros(scales.shape, codes.dtype), f"{like.name}_zero_point")
-        self.graph.append(self._op("DequantizeLinear", **settings), [q, s, z], [out])
-        return out
-
-    def _bias(self, bias: Value, scale: float | None, weight_scales: Array) -> Value:
-        """The bias as int32 codes of the products' scale; as it is, where that is not possible."""
-        if scale is None or not isinstance(bias.const, Tensor) or bias.type.rank != 1:
-            return bias
-        data = bias.const.numpy().astype(np.float64)
-        scales = (np.float64(scale) * weight_scales.astype(np.float64)).astype(np.float32)
-        codes = np.rint(data / scales)
-        if np.abs(codes).max(initial=0) >= 2**31:
-            return bias
-        settings = {"axis": 0} if self.per_channel else {}
-        return self._dequantized(codes.astype(np.int32), scales, bias, settings)
+def _exchange(graph: Graph, node: Node, old: Value, by: Value) -> None:
+    inputs = [by if v is old else v for v in node.inputs]
+    graph.set_inputs(node, inputs)
 
 
 def _drop_unused(graph: Graph) -> None:
-    for name, v in list(graph.initializers.items()):
-        if not v.uses and v not in graph.outputs:
-            del graph.initializers[name]
+    held = graph.initializers.values()
+    dropped = {v for v in held if not v.uses and not graph.gives(v)}
+    for v in dropped:
+        del graph.initializers[v.name]
+    graph.inputs = [v for v in graph.inputs if v not in dropped]

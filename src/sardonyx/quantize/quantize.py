@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import difflib
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from sardonyx.compare.metrics import Difference, difference
 from sardonyx.core.errors import InvalidArgument
-from sardonyx.formats import load
-from sardonyx.graph.clone import clone
+from sardonyx.formats import Source, load
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.infer import infer
 from sardonyx.passes.pipeline import optimize
-from sardonyx.quantize.calibrate import calibrate
+from sardonyx.quantize.calibrate import Progress, calibrate
 from sardonyx.quantize.insert import insert
-from sardonyx.quantize.statistics import Range, Statistics
-from sardonyx.quantize.targets import DEFAULT, choose
+from sardonyx.quantize.rows import Data, batches
+from sardonyx.quantize.statistics import Range
+from sardonyx.quantize.targets import DEFAULT, KNOWN, choose, label
+from sardonyx.session import InferenceSession
 
-Array = np.ndarray[Any, Any]
 METHODS = ("minmax", "percentile")
 
 
@@ -41,48 +41,81 @@ class Quantization:
 
 
 def quantize(
-    model: Any, data: Mapping[str, Array] | Array, *, method: str = "minmax",
-    percentile: float = 99.99, per_channel: bool = True, ops: Collection[str] = DEFAULT,
-    exclude: Collection[str] = (), weight_bits: int = 8,
-    progress: Callable[[float], None] = lambda _: None,
-) -> Quantization:  # fmt: skip
+    model: Source | Graph,
+    data: Data,
+    *,
+    method: str = "minmax",
+    percentile: float = 99.99,
+    per_channel: bool = True,
+    ops: Collection[str] = DEFAULT,
+    exclude: Collection[str] = (),
+    weight_bits: int = 8,
+    progress: Progress = lambda _: None,
+) -> Quantization:
     """An int8 model in quantize-dequantize form, which any ONNX runtime can run.
 
-    `data`: rows by input name (or the only input's array). Weights are int8, symmetric, one scale
-    per output channel; activations are uint8, ranged by `method` "minmax" (everything seen) or
-    "percentile" (that share of the elements). `ops` are the operator types taken, `exclude` names
-    nodes left in float32. `weight_bits` 7 suits processors whose int8 products saturate. Raises
-    InvalidArgument, CalibrationError.
+    `data`: rows by input name, the only input's array, or an iterable of feeds, each run as it is.
+    Weights are int8, symmetric, one scale per output channel; activations are uint8, ranged by
+    `method` "minmax" (everything seen) or "percentile" (that share of the elements). `ops` are the
+    operator types taken, `exclude` names nodes left in float32. `weight_bits` 7 suits processors
+    whose int8 products saturate. `progress` is called with 0 to 1. Raises InvalidArgument (E0710,
+    E0713, E0714), CalibrationError (E0711), NotImplemented (E0712).
     """
+    _check(method, percentile, ops, weight_bits)
+    graph = model if isinstance(model, Graph) else load(model)
+    better = optimize(graph).graph
+    _check_names(exclude, graph, better)
+    targets = choose(better, ops, exclude)
+    if not targets.nodes:
+        reasons = "; ".join(f"`{n}`: {r}" for n, r in list(targets.skipped.items())[:3])
+        raise InvalidArgument(
+            "E0714", "nothing in the model can be quantized", given=reasons or None,
+            wanted=f"float32 {', '.join(ops)} with a constant weight",
+        )  # fmt: skip
+    binned = method == "percentile"
+    seen = calibrate(better, targets.calibrated(), data, binned=binned, progress=progress)
+    ranges = {n: s.percentile(percentile) if binned else s.extremes() for n, s in seen.items()}
+    insert(better, targets, ranges, per_channel, 2 ** (weight_bits - 1) - 1)
+    infer(better)
+    names = tuple(label(n) for n in targets.nodes)
+    return Quantization(better, names, targets.skipped, ranges)
+
+
+def agreement(model: Source | Graph, made: Quantization, data: Data) -> list[Difference]:
+    """How far the int8 outputs are from those of the float model on the first batch of `data`."""
+    graph = model if isinstance(model, Graph) else load(model)
+    feeds = next(batches(graph, data))
+    floats = InferenceSession(graph).run(None, feeds)
+    ints = InferenceSession(made.graph).run(None, feeds)
+    names = [v.name for v in graph.outputs]
+    return [difference(n, a, b) for n, a, b in zip(names, floats, ints, strict=True)]
+
+
+def _check(method: str, percentile: float, ops: Collection[str], bits: int) -> None:
     if method not in METHODS:
         raise InvalidArgument("E0713", f"no method `{method}`", wanted=", ".join(METHODS))
     if not 50.0 < percentile <= 100.0:
         raise InvalidArgument("E0713", f"a percentile of {percentile}", wanted="50 to 100")
-    graph = model if isinstance(model, Graph) else load(model)
-    better = optimize(graph).graph
-    infer(better)
-    targets = choose(better, ops, exclude)
-    if not targets.nodes:
-        reasons = "; ".join(f"`{n}` {r}" for n, r in list(targets.skipped.items())[:3])
-        raise InvalidArgument("E0714", "nothing in the model can be quantized", given=reasons)
-    seen = calibrate(better, list(targets.activations), named(better, data), progress)
-    ranges = {n: _range(s, method, percentile) for n, s in seen.items()}
-    made = clone(better)
-    insert(made, choose(made, ops, exclude), ranges, per_channel, 2 ** (weight_bits - 1) - 1)
-    infer(made)
-    names = tuple(n.name for n in targets.nodes)
-    return Quantization(made, names, targets.skipped, ranges)
+    if bits not in (7, 8):
+        raise InvalidArgument("E0713", f"weights of {bits} bits", wanted="7 or 8")
+    for op in ops:
+        if op not in KNOWN:
+            raise InvalidArgument(
+                "E0713", f"`{op}` is not quantized here", wanted=", ".join(KNOWN),
+                hint=_close(op, KNOWN),
+            )  # fmt: skip
 
 
-def named(graph: Graph, data: Mapping[str, Array] | Array) -> dict[str, Array]:
-    """The data by input name; a lone array belongs to the only input."""
-    if isinstance(data, Mapping):
-        return dict(data)
-    inputs = [v.name for v in graph.inputs if v.const is None]
-    if len(inputs) != 1:
-        raise InvalidArgument("E0710", "one array for several inputs", wanted=", ".join(inputs))
-    return {inputs[0]: np.asarray(data)}
+def _check_names(exclude: Collection[str], graph: Graph, better: Graph) -> None:
+    known = {label(n) for g in (graph, better) for n in g.nodes if n.outputs[0] is not None}
+    for name in exclude:
+        if name not in known:
+            raise InvalidArgument(
+                "E0713", f"the model has no node `{name}` to exclude", node=name,
+                hint=_close(name, known),
+            )  # fmt: skip
 
 
-def _range(seen: Statistics, method: str, percentile: float) -> Range:
-    return seen.extremes() if method == "minmax" else seen.percentile(percentile)
+def _close(name: str, known: Collection[str]) -> str | None:
+    found = difflib.get_close_matches(name, known, 1)
+    return f"did you mean `{found[0]}`?" if found else None

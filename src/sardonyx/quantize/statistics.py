@@ -14,6 +14,8 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 BINS = 4096
+TOP = 255
+SMALLEST = 2.0**-60
 
 
 @dataclass(frozen=True)
@@ -24,9 +26,14 @@ class Range:
     high: float
 
     def scale_and_zero(self) -> tuple[float, int]:
-        """Scale and zero point of uint8 codes: low is code 0, high is code 255."""
-        scale = max((self.high - self.low) / 255.0, 2.0**-100)
-        return scale, round(-self.low / scale)
+        """Scale and zero point of uint8 codes: low is code 0, high is code 255.
+
+        An interval that is only 0 has scale 1: any would do.
+        """
+        if self.low == self.high:
+            return 1.0, 0
+        scale = float(np.float32(max((self.high - self.low) / TOP, SMALLEST)))
+        return scale, min(round(-self.low / scale), TOP)
 
 
 def _counts() -> Array:
@@ -35,8 +42,12 @@ def _counts() -> Array:
 
 @dataclass
 class Statistics:
-    """What has been seen of one tensor: `low`, `high` and `counts` of the finite elements."""
+    """What has been seen of one tensor: `low`, `high` and `counts` of the finite elements.
 
+    With `binned` False no histogram is kept, and `percentile` cannot be asked for.
+    """
+
+    binned: bool = True
     low: float = math.inf
     high: float = -math.inf
     reach: float = 0.0
@@ -54,14 +65,18 @@ class Statistics:
         self.finite += good.size
         self.low = min(self.low, float(good.min()))
         self.high = max(self.high, float(good.max()))
-        self._widen(max(abs(self.low), abs(self.high)))
-        edges = (-self.reach, self.reach)
-        self.counts += np.histogram(good, BINS, edges)[0]
+        if self.binned:
+            self._widen(max(abs(self.low), abs(self.high)))
+            self.counts += np.bincount(self._bins(good), minlength=BINS)
+
+    def _bins(self, values: Array) -> Array:
+        """The bin of each element; exact, since bins per unit are a power of two."""
+        per_unit = np.float64(BINS / 2 / self.reach)
+        places = np.floor(values.astype(np.float64) * per_unit).astype(np.int64)
+        return np.minimum(places + BINS // 2, BINS - 1)
 
     def _widen(self, needed: float) -> None:
-        if needed == 0.0:
-            needed = 2.0**-20
-        wanted = 2.0 ** math.ceil(math.log2(needed))
+        wanted = 2.0 ** math.ceil(math.log2(max(needed, SMALLEST)))
         if self.reach == 0.0:
             self.reach = wanted
         while self.reach < wanted:
@@ -75,9 +90,9 @@ class Statistics:
         return Range(min(self.low, 0.0), max(self.high, 0.0))
 
     def percentile(self, share: float) -> Range:
-        """The interval holding `share` percent of the elements, cut equally on both sides.
+        """An interval that holds `share` percent of the elements, as much cut on either side.
 
-        A side that is never negative (or positive) keeps its bound at 0.
+        It is exact to one bin of the histogram, and contains 0 whatever was cut.
         """
         total = np.cumsum(self.counts)
         cut = self.finite * (1.0 - share / 100.0) / 2.0

@@ -2,8 +2,10 @@
 
     x -> Conv -> Relu -> y        x and y get a scale; what is between runs on the sums
 
-An activation function that follows an operator and only clips is part of it: the range is taken
-after it, where no code is spent on what it removes.
+An activation function that only clips is part of the operator before it: the range is taken after
+it, where no code is spent on what it removes. A tensor gets a scale where a quantized operator
+reads it, and behind a convolution or sum, which other runtimes then compute in integers; the last
+result of a model and the inputs of other operators stay float32.
 """
 
 from __future__ import annotations
@@ -11,45 +13,94 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from sardonyx.core.dtype import DType
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Node, Value
 
 WEIGHTED = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul": 1}
 ELEMENTWISE = frozenset({"Add", "Mul"})
-MOVING = frozenset({"MaxPool", "GlobalAveragePool", "AveragePool", "Concat"})
+KNOWN = (*WEIGHTED, *sorted(ELEMENTWISE))
 DEFAULT = (*WEIGHTED, "Add")
 CLIPPING = frozenset({"Relu", "Clip"})
+MOVING = frozenset({
+    "MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Slice",
+})  # fmt: skip
+AVERAGING = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean"})
+PRODUCTS = frozenset({"Gemm", "MatMul"})
+_LEADING = CLIPPING | MOVING | AVERAGING
 
 
 @dataclass
 class Targets:
-    """The nodes to quantize, the activations to calibrate (in order), and (weight, axis) pairs."""
+    """What is to be quantized, in the graph's order.
+
+    `nodes` are the operators, `activations` the tensors that get a scale; `same` maps those that
+    an operator which only moves elements makes of another one to that other. `skipped` tells why
+    operators of a wanted type stay as they are.
+    """
 
     nodes: list[Node] = field(default_factory=list)
     activations: dict[Value, None] = field(default_factory=dict)
-    weights: dict[Value, int] = field(default_factory=dict)
+    same: dict[Value, Value] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+
+    def calibrated(self) -> list[Value]:
+        """The activations whose range must be measured."""
+        return [v for v in self.activations if v not in self.same]
+
+    def whole(self) -> set[Value]:
+        """The results that every reader takes in quantized form."""
+        return {result(n) for n in self.nodes if n.op.op_type not in PRODUCTS}
 
 
 def choose(graph: Graph, ops: Collection[str], exclude: Collection[str]) -> Targets:
     """The targets among nodes of the operator types `ops`, the nodes named in `exclude` left."""
     found = Targets()
-    for node in graph.nodes:
-        if node.op.op_type not in ops:
-            continue
-        reason = "excluded" if node.name in exclude else _unfit(node)
-        if reason:
-            found.skipped[node.name] = reason
-            continue
-        found.nodes.append(node)
-        for v in _activations(node):
+    taken = _taken(graph, ops, exclude, found.skipped)
+    found.nodes = [node for node in graph.nodes if node in taken]
+    read = {v for node in found.nodes for v in operands(node)}
+    for node in found.nodes:
+        for v in operands(node):
             found.activations.setdefault(v)
-        if node.op.op_type in WEIGHTED:
-            weight = node.inputs[1]
-            assert weight is not None
-            found.weights[weight] = weight_axis(node)
+        out = result(node)
+        if out in read or (node.op.op_type not in PRODUCTS and not graph.gives(out)):
+            found.activations.setdefault(out)
+    for v in found.activations:
+        source = v.producer.inputs[0] if v.made_by(*MOVING) and v.producer else None
+        if source is not None and source in found.activations:
+            found.same[v] = source
     return found
+
+
+def _taken(
+    graph: Graph, ops: Collection[str], exclude: Collection[str], skipped: dict[str, str]
+) -> set[Node]:
+    """The nodes to quantize; walks backwards, since a sum is worth it where integers read it."""
+    taken: set[Node] = set()
+    fed = graph.defaults()
+    wanted: set[Value] = set()
+    for node in reversed(graph.nodes):
+        kind = node.op.op_type
+        if kind in _LEADING and node.output in wanted:
+            wanted.update(v for v in node.inputs[:1] if v is not None)
+        if kind not in ops:
+            continue
+        reason = "it is excluded" if label(node) in exclude else _unfit(node, fed)
+        if not reason and kind in ELEMENTWISE and node.output not in wanted:
+            reason = "no quantized operator reads it"
+        if reason:
+            skipped[label(node)] = reason
+            continue
+        taken.add(node)
+        wanted.update(operands(node))
+    return taken
+
+
+def label(node: Node) -> str:
+    """The node's name, or that of its output where it has none."""
+    return node.name or node.output.name
 
 
 def weight_axis(node: Node) -> int:
@@ -63,22 +114,48 @@ def weight_axis(node: Node) -> int:
     return WEIGHTED[node.op.op_type]
 
 
-def _unfit(node: Node) -> str:
+def operands(node: Node) -> list[Value]:
+    """The inputs of a quantized node that are computed and get a scale."""
+    inputs = node.inputs[:1] if node.op.op_type in WEIGHTED else node.inputs
+    return [v for v in inputs if v is not None and v.const is None]
+
+
+def result(node: Node) -> Value:
+    """The value that carries the output's range: behind a clipping function, if one follows."""
+    out = node.output
+    users = list(out.uses)
+    if len(users) == 1 and users[0].op.op_type in CLIPPING and users[0].inputs[0] is out:
+        return users[0].output
+    return out
+
+
+def _unfit(node: Node, fed: Collection[Value]) -> str:
     for v in (*node.inputs[:2], *node.outputs):
         if v is None or v.type.dtype is not DType.FLOAT32:
-            return "not float32"
+            return "it is not float32"
     if node.op.op_type in WEIGHTED:
-        weight = node.inputs[1]
-        if weight is None or not isinstance(weight.const, Tensor):
-            return "its weight is computed"
-        if (weight.type.rank or 0) < 2:
-            return "its weight is a vector"
-        if node.op.op_type == "Gemm" and not _plain_gemm(node):
-            return "alpha, beta or transA is set"
-        if node.op.op_type == "ConvTranspose" and getattr(node.op, "group", 1) != 1:
-            return "a grouped ConvTranspose has no channel axis of its own"
-    elif any(v is not None and v.const is not None for v in node.inputs):
-        return "adds a constant"
+        return _unfit_weight(node, fed)
+    if any(v is not None and v.const is not None for v in node.inputs):
+        return "one side is a constant"
+    return ""
+
+
+def _unfit_weight(node: Node, fed: Collection[Value]) -> str:
+    weight = node.inputs[1]
+    if weight is None or not isinstance(weight.const, Tensor):
+        return "its weight is computed"
+    if weight in fed:
+        return "a feed may replace its weight"
+    if not operands(node):
+        return "it multiplies constants"
+    if (weight.type.rank or 0) < 2:
+        return "its weight is a vector"
+    if not weight.const.count or not np.isfinite(weight.const.numpy()).all():
+        return "its weight is empty or not finite"
+    if node.op.op_type == "Gemm" and not _plain_gemm(node):
+        return "alpha, beta or transA is set"
+    if node.op.op_type == "ConvTranspose" and getattr(node.op, "group", 1) != 1:
+        return "a grouped ConvTranspose has no channel axis of its own"
     return ""
 
 
@@ -86,21 +163,3 @@ def _plain_gemm(node: Node) -> bool:
     op = node.op
     scales = (getattr(op, "alpha", 1.0), getattr(op, "beta", 1.0))
     return scales == (1.0, 1.0) and not getattr(op, "transA", 0)
-
-
-def _activations(node: Node) -> list[Value]:
-    inputs = node.inputs[:1] if node.op.op_type in WEIGHTED else node.inputs
-    found = [v for v in inputs if v is not None and v.const is None]
-    return [*found, result(node)]
-
-
-def result(node: Node) -> Value:
-    """The value that carries the node's output range: after a clipping function, if that follows.
-
-    A sum that is read by an Add alone keeps its own range too, since Add wants both operands.
-    """
-    out = node.output
-    users = list(out.uses)
-    if len(users) == 1 and users[0].op.op_type in CLIPPING and users[0].inputs[0] is out:
-        return users[0].output
-    return out
