@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any, TypeAlias
+
+from sardonyx.compare import Comparison
+from sardonyx.compare import compare as compare_sides
+from sardonyx.convert import convert as convert
+from sardonyx.convert import is_place, side_of
 from sardonyx.core.limits import Limits
 from sardonyx.formats import Source as Readable
 from sardonyx.formats import load
@@ -12,7 +19,7 @@ from sardonyx.graph.ir import Graph
 from sardonyx.passes import pipeline
 from sardonyx.passes.infer import infer
 
-Source = Readable | Graph
+Source: TypeAlias = "Readable | Graph"
 
 
 def graph_of(model: Source, limits: Limits | None = None) -> Graph:
@@ -44,3 +51,13 @@ def optimize(model: Source, level: str = "all", *, limits: Limits | None = None)
     `level` is basic (exact changes), extended or all (changes within rounding too).
     """
     return pipeline.optimize(graph_of(model, limits), level).graph
+
+
+@functools.wraps(compare_sides)
+def compare(a: Any, b: Any = None, **options: Any) -> Comparison:
+    """See `sardonyx.compare.compare`; a side may be a place such as `net.py:build` too."""
+    return compare_sides(_side(a), _side(b), **options)
+
+
+def _side(one: Any) -> Any:
+    return side_of(one) if isinstance(one, str) and is_place(one) else one

@@ -1,36 +1,54 @@
-"""How far two arrays are apart, in the figures that tell a rounding difference from a wrong one."""
+"""How far arrays are apart, in the figures that tell a rounding difference from a wrong one."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
+from sardonyx.core.dtype import DType
+from sardonyx.core.errors import InvalidArgument
+
 Array = np.ndarray[Any, Any]
+_SMALL = 1e-3
+_MOST_ULPS = 1 << 52
 
 
 @dataclass(frozen=True)
 class Difference:
-    """The figures of one output.
+    """The figures of one output over all runs.
 
     `max_abs`: largest |a - b|. `max_rel`: that over the largest |a|. `max_ulp`: largest distance
     in units in the last place of the narrower float type, elements below 1e-3 of the largest left
     out (cancellation makes ulps of tiny values meaningless); None for other types. `cosine`: of
-    the flattened arrays. `argmax`: share of rows (last axis) with the same largest element; None
-    for scalars. `differing`: number of unequal elements; `reason` when not comparable at all.
+    all elements as two vectors. `argmax`: share of the `rows` (last axis) with the same largest
+    element; None where there are no rows. `differing` of `elements` are unequal. `reason` is
+    filled when the arrays cannot be compared at all.
     """
 
     name: str
     dtype: str
-    shape: tuple[int, ...]
     max_abs: float
     max_rel: float
     max_ulp: int | None
     cosine: float
     argmax: float | None
+    rows: int
     differing: int
+    elements: int
     reason: str = ""
+
+    @property
+    def equal_share(self) -> float:
+        """The share of elements that are equal; 1 for none."""
+        return 1.0 - self.differing / self.elements if self.elements else 1.0
+
+    @property
+    def is_float(self) -> bool:
+        """Whether rounding can make elements differ."""
+        return self.max_ulp is not None or self.dtype.startswith("complex")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
@@ -39,54 +57,149 @@ class Difference:
 
 def difference(name: str, a: Any, b: Any) -> Difference:
     """The figures of `b` against the reference `a`; NaN equals NaN, an infinity itself."""
-    a, b = np.asarray(a), np.asarray(b)
-    if a.shape != b.shape:
-        return _incomparable(name, b, f"shape {list(a.shape)} against {list(b.shape)}")
-    if a.dtype.kind in "OUS" or b.dtype.kind in "OUS":
-        unequal = int(np.count_nonzero(a != b))
-        reason = f"{unequal} strings differ" if unequal else ""
-        return Difference(name, str(b.dtype), b.shape, 0.0, 0.0, None, 1.0, None, unequal, reason)
-    x, y = a.astype(np.float64), b.astype(np.float64)
-    if not np.array_equal(np.isnan(x), np.isnan(y)):
-        return _incomparable(name, b, "NaN in different places")
-    same = (x == y) | np.isnan(x)
-    with np.errstate(invalid="ignore"):
-        gap = np.where(same, 0.0, np.abs(x - y))
-    largest = float(np.max(np.abs(x), initial=0.0, where=np.isfinite(x)))
-    max_abs = float(gap.max(initial=0.0))
-    return Difference(
-        name, str(b.dtype), b.shape, max_abs, max_abs / largest if largest else max_abs,
-        _ulps(x, gap, largest, a.dtype, b.dtype), _cosine(x, y), _argmax(a, b),
-        int(np.count_nonzero(~same)),
-    )  # fmt: skip
+    tally = Tally(name)
+    tally.add(a, b)
+    return tally.difference()
 
 
-def _incomparable(name: str, b: Array, reason: str) -> Difference:
-    inf = float("inf")
-    return Difference(name, str(b.dtype), b.shape, inf, inf, None, 0.0, None, b.size, reason)
+@dataclass
+class Tally:
+    """The figures of one output, gathered run by run."""
+
+    name: str
+    dtype: str = ""
+    max_abs: float = 0.0
+    largest: float = 0.0
+    max_ulp: int | None = None
+    rows: int = 0
+    agreeing: int = 0
+    differing: int = 0
+    elements: int = 0
+    reason: str = ""
+    _dots: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
+
+    def add(self, a: Any, b: Any) -> None:
+        """One run's arrays: the reference first."""
+        a, b = np.asarray(a), np.asarray(b)
+        self.dtype = str(b.dtype) if a.dtype == b.dtype else f"{a.dtype}, {b.dtype}"
+        if a.dtype == object or b.dtype == object:
+            self.dtype = "string"
+        self.elements += b.size
+        if a.shape != b.shape:
+            self._incomparable(b, f"shape {list(a.shape)} against {list(b.shape)}")
+        elif _kind(a) != _kind(b):
+            self._incomparable(b, f"{a.dtype} against {b.dtype}")
+        elif _kind(a) == "text":
+            self._texts(a, b)
+        else:
+            self._numbers(a, b)
+
+    def _incomparable(self, b: Array, reason: str) -> None:
+        self.reason = self.reason or reason
+        self.differing += b.size
+
+    def _texts(self, a: Array, b: Array) -> None:
+        unequal = int(np.count_nonzero(a.astype(object) != b.astype(object)))
+        self.differing += unequal
+        if unequal:
+            self.reason = self.reason or f"{unequal} strings differ"
+
+    def _numbers(self, a: Array, b: Array) -> None:
+        x, y = _wide(a), _wide(b)
+        if not np.array_equal(np.isnan(x), np.isnan(y)):
+            self._incomparable(b, "NaN in different places")
+            return
+        same = _equal(a, b) | (np.isnan(x) & np.isnan(y))
+        with np.errstate(all="ignore"):
+            gap = np.where(same, 0.0, np.abs(x - y))
+        size = np.abs(x)
+        self.largest = max(self.largest, _top(size))
+        self.max_abs = max(self.max_abs, float(gap.max(initial=0.0)))
+        self.differing += int(np.count_nonzero(~same))
+        self._angle(x, y)
+        self._ulps(size, gap, a, b)
+        self._labels(x, y)
+
+    def _angle(self, x: Array, y: Array) -> None:
+        plain = np.isfinite(x) & np.isfinite(y)
+        left, right = x[plain], y[plain]
+        pairs = ((left, right), (left, left), (right, right))
+        for n, (p, q) in enumerate(pairs):
+            self._dots[n] += float(np.real(np.vdot(p, q)))
+
+    def _ulps(self, size: Array, gap: Array, a: Array, b: Array) -> None:
+        kinds = [DType.from_numpy(d) for d in (a.dtype, b.dtype)]
+        if not all(d.is_float for d in kinds):
+            return
+        narrow = min(kinds, key=lambda d: d.bits)
+        unit = spacing(size, narrow)
+        big = np.isfinite(size) & np.isfinite(gap) & (size >= _SMALL * self.largest)
+        found = float(np.max(gap[big] / unit[big], initial=0.0))
+        most = int(min(round(found), _MOST_ULPS))
+        self.max_ulp = max(self.max_ulp or 0, most)
+
+    def _labels(self, x: Array, y: Array) -> None:
+        if np.iscomplexobj(x) or not x.ndim or not x.size or x.shape[-1] < 2:
+            return
+        agree = x.argmax(-1) == y.argmax(-1)
+        self.rows += agree.size
+        self.agreeing += int(np.count_nonzero(agree))
+
+    def difference(self) -> Difference:
+        """The figures so far."""
+        failed = bool(self.reason)
+        max_rel = self.max_abs / self.largest if self.largest else self.max_abs
+        return Difference(
+            name=self.name,
+            dtype=self.dtype,
+            max_abs=float("inf") if failed else self.max_abs,
+            max_rel=float("inf") if failed else max_rel,
+            max_ulp=self.max_ulp,
+            cosine=0.0 if failed else self._cosine(),
+            argmax=self.agreeing / self.rows if self.rows else None,
+            rows=self.rows,
+            differing=self.differing,
+            elements=self.elements,
+            reason=self.reason,
+        )
+
+    def _cosine(self) -> float:
+        dot, left, right = self._dots
+        if left == 0.0 or right == 0.0:
+            return 1.0 if left == right else 0.0
+        return min(1.0, dot / (left**0.5 * right**0.5))
 
 
-def _ulps(
-    x: Array, gap: Array, largest: float, a: np.dtype[Any], b: np.dtype[Any]
-) -> int | None:
-    kinds = [d for d in (a, b) if d.kind == "f"]
-    if not kinds or not x.size:
-        return None
-    narrow = min(kinds, key=lambda d: d.itemsize)
-    with np.errstate(all="ignore"):
-        spacing = np.spacing(np.abs(x).astype(narrow)).astype(np.float64)
-    big = np.isfinite(spacing) & (spacing > 0) & (np.abs(x) >= 1e-3 * largest)
-    found = np.max(gap[big] / spacing[big], initial=0.0)
-    return int(min(round(found), 1 << 52)) if np.isfinite(found) else None
+def spacing(size: Array, dtype: DType) -> Array:
+    """The distance from each magnitude to the next one that `dtype` has, in float64."""
+    info = ml_dtypes.finfo(dtype.numpy)
+    exponent = np.frexp(np.where(np.isfinite(size), size, 1.0))[1] - 1
+    lowest = np.maximum(exponent, info.minexp)
+    found: Array = np.ldexp(1.0, lowest - info.nmant)
+    return found
 
 
-def _cosine(x: Array, y: Array) -> float:
-    x, y = np.nan_to_num(x.ravel()), np.nan_to_num(y.ravel())
-    scale = float(np.linalg.norm(x) * np.linalg.norm(y))
-    return float(np.dot(x, y) / scale) if scale else float(np.array_equal(x, y))
+def _kind(a: Array) -> str:
+    if a.dtype.kind in "OUST":
+        return "text"
+    try:
+        dtype = DType.from_numpy(a.dtype)
+    except InvalidArgument:
+        return str(a.dtype)
+    if dtype.is_float:
+        return "float"
+    return "complex" if dtype.is_complex else "whole"
 
 
-def _argmax(a: Array, b: Array) -> float | None:
-    if not a.ndim or not a.size or a.shape[-1] < 2:
-        return None
-    return float(np.mean(a.argmax(-1) == b.argmax(-1)))
+def _wide(a: Array) -> Array:
+    return a.astype(np.complex128 if a.dtype.kind == "c" else np.float64)
+
+
+def _equal(a: Array, b: Array) -> Array:
+    """Equality without a detour over float64, which merges large integers."""
+    found: Array = a == b if a.dtype == b.dtype else _wide(a) == _wide(b)
+    return found
+
+
+def _top(size: Array) -> float:
+    return float(np.max(size, initial=0.0, where=np.isfinite(size)))

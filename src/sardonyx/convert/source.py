@@ -4,39 +4,61 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import sys
+import traceback
 from pathlib import Path
 from typing import Any
 
 from sardonyx.core.errors import ConvertError, NoSuchFile, UsageError
+from sardonyx.graph.origin import innermost
+
+_PLACE = re.compile(r".+\.py:[^:/\\]*|[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+
+
+def is_place(text: str) -> bool:
+    """Whether a text names an object of a Python file or module rather than a model file."""
+    return _PLACE.fullmatch(text) is not None
 
 
 def load_object(place: str) -> Any:
-    """What `file.py:name` or `package.module:name` names, called when it is a plain function.
+    """What `file.py:name` or `package.module:name` names, called when it is a function or class.
 
-    This runs the user's code. Raises UsageError, NoSuchFile, ConvertError (E0601) when the code
-    itself fails.
+    This runs the user's code. Raises UsageError (E0912) for another form, NoSuchFile, and
+    ConvertError (E0601) with the user's own line when the code fails.
     """
     where, colon, name = place.rpartition(":")
     if not colon or not name.isidentifier():
         raise UsageError(
-            "E0912", f"`{place}` does not name a model", wanted="file.py:name or package.module:name"
+            "E0912",
+            f"`{place}` does not name a model",
+            wanted="file.py:name or package.module:name",
         )
     try:
         module = _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        if not hasattr(module, name):
+            raise ConvertError(
+                "E0601",
+                f"`{where}` has no `{name}`",
+                file=where,
+                hint="name a module, or a function without arguments that returns one",
+            )
         found = getattr(module, name)
         return found() if _is_builder(found) else found
-    except (UsageError, NoSuchFile):
+    except (ConvertError, UsageError, NoSuchFile):
         raise
-    except AttributeError as problem:
-        raise ConvertError(
-            "E0601", f"`{where}` has no `{name}`: {problem}", file=where,
-            hint="name a module, or a function without arguments that returns one",
-        ) from problem  # fmt: skip
     except Exception as problem:
         raise ConvertError(
-            "E0601", f"`{place}` failed: {type(problem).__name__}: {problem}", file=where
+            "E0601",
+            f"`{place}` failed: {type(problem).__name__}: {problem}",
+            file=where,
+            source=origin(problem),
         ) from problem
+
+
+def origin(problem: BaseException) -> str | None:
+    """The user's own line in which an exception arose, or the innermost one outside the framework."""
+    return innermost("".join(traceback.format_tb(problem.__traceback__)))
 
 
 def _is_builder(found: Any) -> bool:
@@ -55,6 +77,9 @@ def _from_file(path: Path) -> Any:
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(path.stem, None)
+        raise
     finally:
         sys.path.remove(folder)
     return module

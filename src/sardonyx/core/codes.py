@@ -7,7 +7,8 @@ is one table below, in order; a test keeps the tables equal to the codes that th
 
 from __future__ import annotations
 
-from sardonyx.core.codes_graph import CODEGEN, CONVERT, GRAPHS, KINDS
+from sardonyx.core.codes_graph import CODEGEN, GRAPHS, KINDS, QUANTIZE
+from sardonyx.core.codes_tools import COMPARE, CONVERT
 from sardonyx.core.explanation import Explanation
 
 FILES = {
@@ -187,9 +188,10 @@ FEEDS = {
         "Give larger sizes.",
     ),
     "E0233": Explanation(
-        "value is no tensor",
-        "A sequence, map or optional stands where only a tensor can be used.",
-        "Take the tensor out of it first.",
+        "no array",
+        "An array is wanted where something else was given: a mapping from input names to arrays, "
+        "an object that cannot be read as an array, a sequence where only a tensor can be used.",
+        "Pass numpy arrays, or objects with __dlpack__, __array_interface__ or __array__.",
     ),
     "E0201": Explanation(
         "input missing",
@@ -266,6 +268,12 @@ FEEDS = {
         "no model given",
         "A session was made without a model.",
         "Pass a path, the bytes of a model, or a graph.",
+    ),
+    "E0256": Explanation(
+        "not possible here",
+        "ONNX Runtime can do this and Sardonyx cannot: libraries of custom operators, adapters "
+        "switched per run, external data given as bytes.",
+        "Do what the help line says instead.",
     ),
 }
 
@@ -497,5 +505,7 @@ CODES: dict[str, Explanation] = {
     **GRAPHS,
     **KINDS,
     **CONVERT,
+    **COMPARE,
+    **QUANTIZE,
     **CODEGEN,
 }

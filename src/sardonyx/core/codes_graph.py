@@ -133,16 +133,33 @@ KINDS = {
     ),
 }
 
-CONVERT = {
-    "E0601": Explanation(
-        "model cannot be made",
-        "The Python file or module that should give the model failed, or has nothing of that name.",
-        "Run it by itself; name a module, or a function without arguments that returns one.",
+QUANTIZE = {
+    "E0710": Explanation(
+        "calibration data do not fit the model",
+        "Calibration needs an array for every input of the model, all with the same number of "
+        "rows, and at least as many rows as the model takes at once.",
+        "Name the arrays of the .npz like the inputs; `sardonyx show` lists them.",
     ),
-    "E0602": Explanation(
-        "export failed",
-        "PyTorch's own exporter could not convert the model; its reason is in the message.",
-        "Check that model(*inputs) runs with these shapes; a dim the model fixes must be a number.",
+    "E0711": Explanation(
+        "calibration data say nothing",
+        "There are no rows, or a tensor of the model was NaN or infinite for all of them, so no "
+        "range follows for it.",
+        "Look for NaN in the data and in the model's weights, and feed data like those of use.",
+    ),
+    "E0712": Explanation(
+        "opset too old to quantize",
+        "QuantizeLinear and DequantizeLinear know one scale per channel from opset 13 on.",
+        "Convert the model again with opset 13 or newer.",
+    ),
+    "E0713": Explanation(
+        "impossible choice in quantization",
+        "A method, percentile, number of bits, operator type or node name cannot be used.",
+        "Use one of those that the message names.",
+    ),
+    "E0714": Explanation(
+        "nothing to quantize",
+        "No node of the wanted operator types has float32 inputs and a constant weight.",
+        "Widen --ops, shorten --exclude, or leave the model in float32.",
     ),
 }
 

@@ -5,6 +5,7 @@
         LimitExceeded                 exit  4   a budget of `core.limits` was hit
         ExternalDataError             .         external tensor data refused or unusable
         ConvertError                  .         a conversion did not give an equal model
+          Disagreement                exit  1   the converted model runs, and says something else
         CalibrationError              .         calibration data say nothing (empty, only NaN)
         Terminated                    exit 130  the run was asked to stop
       InvalidArgument                 exit  2   wrong feeds, names or options in a call
@@ -174,6 +175,13 @@ class ExternalDataError(Fail):
 
 class ConvertError(Fail):
     """A conversion whose result could not be made or does not agree with its source."""
+
+
+class Disagreement(ConvertError):
+    """A converted model that runs and says something else; `report` is the comparison."""
+
+    exit_code = 1
+    report: Any = None
 
 
 class CalibrationError(Fail):

@@ -134,7 +134,7 @@ class SessionOptions:
     def add_external_initializers_from_files_in_memory(self, *_: Any) -> None:
         """NotImplemented: external data are read from files beside the model."""
         raise NotImplemented(
-            "E0104",
+            "E0256",
             "external data cannot be given as bytes",
             hint="keep them in files beside the model, or use add_initializer",
         )
@@ -150,7 +150,7 @@ class SessionOptions:
     def register_custom_ops_library(self, path: str) -> None:
         """NotImplemented: code of another runtime cannot be called."""
         raise NotImplemented(
-            "E0404",
+            "E0256",
             f"custom operators cannot be taken from the library `{path}`",
             hint="write the operator as a Python class, or store it in the model as a function",
         )
@@ -197,7 +197,7 @@ class RunOptions:
     def add_active_adapter(self, adapter: Any) -> None:
         """NotImplemented: adapters are merged into a model before it is loaded."""
         raise NotImplemented(
-            "E0404",
+            "E0256",
             "adapters cannot be switched per run",
             given=type(adapter).__name__,
             hint="merge the adapter into the model before exporting it",

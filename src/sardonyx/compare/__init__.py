@@ -1,0 +1,22 @@
+"""How far two models, providers or frameworks differ, and whether that is too far."""
+
+from sardonyx.compare.metrics import Difference, Tally, difference
+from sardonyx.compare.report import Comparison, Divergence, Row
+from sardonyx.compare.run import compare
+from sardonyx.compare.sides import Side, of_model
+from sardonyx.compare.tolerance import CLASSES, Tolerance, tolerance
+
+__all__ = [
+    "CLASSES",
+    "Comparison",
+    "Difference",
+    "Divergence",
+    "Row",
+    "Side",
+    "Tally",
+    "Tolerance",
+    "compare",
+    "difference",
+    "of_model",
+    "tolerance",
+]

@@ -1,0 +1,169 @@
+"""The result of a comparison: figures, verdict, and where the sides part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from sardonyx.compare.metrics import Difference
+from sardonyx.compare.tolerance import Tolerance
+from sardonyx.core.errors import sanitise
+
+COLUMNS = ("at", "runs", "output", "type", "max abs", "max rel", "ulp", "cosine", "arg-max",
+           "differing", "same")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of one output in one group of runs; `refusal` is empty where it is the same."""
+
+    at: str
+    runs: int
+    difference: Difference
+    refusal: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return {
+            "at": self.at,
+            "runs": self.runs,
+            **self.difference.to_dict(),
+            "same": not self.refusal,
+            "refusal": self.refusal,
+        }
+
+    def cells(self) -> tuple[str, ...]:
+        """The row of the table."""
+        d = self.difference
+        share = f"{d.argmax:.1%} of {d.rows}" if d.argmax is not None else ""
+        return (
+            self.at,
+            str(self.runs),
+            d.name,
+            d.dtype,
+            f"{d.max_abs:.2g}",
+            f"{d.max_rel:.2g}",
+            "" if d.max_ulp is None else str(d.max_ulp),
+            f"{d.cosine:.6f}" if d.is_float else "",
+            share,
+            f"{d.differing} of {d.elements}",
+            "no" if self.refusal else "yes",
+        )
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """The first value, in execution order, that both models have and that is not the same.
+
+    `after` counts the shared values before it, which are the same; `source` is the user's own
+    source line where the model carries it; `constants` are those that the node reads and that the
+    models hold under one name with different elements.
+    """
+
+    value: str
+    node: str
+    op: str
+    source: str
+    after: int
+    difference: Difference
+    constants: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return {
+            "value": self.value,
+            "node": self.node,
+            "op": self.op,
+            "source": self.source,
+            "same_before": self.after,
+            "constants": list(self.constants),
+            "difference": self.difference.to_dict(),
+        }
+
+    def __str__(self) -> str:
+        text = f"the first value that differs is `{sanitise(self.value)}`"
+        text += f", made by node `{sanitise(self.node)}` ({sanitise(self.op)}): "
+        text += f"max abs {self.difference.max_abs:.2g}, max rel {self.difference.max_rel:.2g}"
+        text += f"; {self.after} shared values before it are the same"
+        if self.constants:
+            names = ", ".join(f"`{sanitise(name)}`" for name in self.constants)
+            text += f"\n  its constants differ: {names}"
+        return text + (f"\n  at {sanitise(self.source)}" if self.source else "")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two sides, the tolerance they were judged by, and what was found.
+
+    `rows` stand in the order of the runs; `notes` tell what was left out and why.
+    """
+
+    a: str
+    b: str
+    tolerance: Tolerance
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    divergence: Divergence | None = None
+
+    @property
+    def agree(self) -> bool:
+        """Whether every output is the same within the tolerance in every run."""
+        return bool(self.rows) and not any(row.refusal for row in self.rows)
+
+    def worst(self, output: str | None = None) -> Difference | None:
+        """The figures with the largest `max_rel`, of one output or of all."""
+        rows = [r.difference for r in self.rows if output in (None, r.difference.name)]
+        return max(rows, key=lambda d: d.max_rel, default=None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return {
+            "a": self.a,
+            "b": self.b,
+            "agree": self.agree,
+            "tolerance": {
+                "name": self.tolerance.name,
+                "max_rel": self.tolerance.max_rel,
+                "cosine": self.tolerance.cosine,
+                "agreement": self.tolerance.agreement,
+                "why": self.tolerance.why,
+            },
+            "rows": [row.to_dict() for row in self.rows],
+            "notes": list(self.notes),
+            "divergence": None if self.divergence is None else self.divergence.to_dict(),
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Everything but the table, in words."""
+        yield from (f"note: {sanitise(note)}" for note in self.notes)
+        yield f"tolerance: {self.tolerance}"
+        if self.agree:
+            yield f"{sanitise(self.b)} agrees with {sanitise(self.a)}"
+            return
+        yield f"{sanitise(self.b)} does not agree with {sanitise(self.a)}"
+        refused = [r for r in self.rows if r.refusal]
+        for row in refused[:5]:
+            yield f"  {row.at}, output `{sanitise(row.difference.name)}`: {row.refusal}"
+        if len(refused) > 5:
+            yield f"  and {len(refused) - 5} more"
+        if self.divergence is not None:
+            yield str(self.divergence)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The table of `sardonyx compare`."""
+        del console, options
+        table = Table(box=SIMPLE_HEAD, pad_edge=False)
+        for name in COLUMNS:
+            left = name in ("at", "output", "type")
+            table.add_column(name, justify="left" if left else "right", overflow="fold")
+        for row in self.rows:
+            table.add_row(*(Text(sanitise(cell)) for cell in row.cells()))
+        yield table
+        for line in self.lines():
+            yield Text(line)

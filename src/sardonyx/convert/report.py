@@ -1,0 +1,80 @@
+"""The result of a conversion: the model, and the evidence that it says the same."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.text import Text
+
+from sardonyx.compare.report import Comparison
+from sardonyx.core.errors import sanitise
+from sardonyx.graph.ir import Graph
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Errors of one output against the source in float64, over the largest value: of the ONNX
+    model run here (`ours`), and of the source run in its own precision (`theirs`).
+    """
+
+    output: str
+    ours: float
+    theirs: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return {"output": self.output, "ours": self.ours, "theirs": self.theirs}
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """The converted `graph`, the file it was written to (empty when none was asked for), what
+    framework it came from, and the comparison with it. `accuracy` is empty where the source
+    cannot be run in float64.
+    """
+
+    graph: Graph
+    path: str
+    framework: str
+    comparison: Comparison
+    accuracy: tuple[Accuracy, ...] = ()
+
+    @property
+    def agree(self) -> bool:
+        """Whether the model agrees with its source."""
+        return self.comparison.agree
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return {
+            "output": self.path,
+            "framework": self.framework,
+            "inputs": [{"name": v.name, "type": str(v.type)} for v in self.graph.inputs],
+            "outputs": [{"name": v.name, "type": str(v.type)} for v in self.graph.outputs],
+            "nodes": len(self.graph),
+            "opsets": dict(self.graph.opsets),
+            "comparison": self.comparison.to_dict(),
+            "accuracy": [a.to_dict() for a in self.accuracy],
+        }
+
+    def lines(self) -> Iterator[str]:
+        """Inputs, outputs and errors, in words."""
+        for kind, values in (("input", self.graph.inputs), ("output", self.graph.outputs)):
+            for v in values:
+                if v.const is None:
+                    yield f"{kind:7} {sanitise(v.name)}: {v.type}"
+        for a in self.accuracy:
+            yield (
+                f"error of `{sanitise(a.output)}` against float64: {a.ours:.1e} here, "
+                f"{a.theirs:.1e} in {self.framework}"
+            )
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What `sardonyx convert` prints."""
+        del console, options
+        yield self.comparison
+        for line in self.lines():
+            yield Text(line)
