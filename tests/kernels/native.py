@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -80,12 +81,17 @@ def prepared(
     return packs, main
 
 
+@lru_cache
+def _jit(target: Target) -> Jit:
+    return Jit(target)
+
+
 def run(
     target: Target, raw: Kernel, made: Scheduled, arrays: Sequence[Array], symbols: Sequence[int],
     threads: int = 1,
 ) -> Array:  # fmt: skip
     """Runs a schedule on the raw kernel's arrays; the output (array 0), written in place."""
-    packs, main = prepared(Jit(target), raw, made, arrays, symbols, threads)
+    packs, main = prepared(_jit(target), raw, made, arrays, symbols, threads)
     for call in packs:
         call()
     main()

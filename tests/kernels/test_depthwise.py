@@ -69,6 +69,8 @@ def test_non_finite_elements_stay_under_their_windows() -> None:
 def test_refusals_say_why() -> None:
     """Contractions, reductions over everything and strided channels are for other strategies."""
     target = make("avx2")
-    assert strategy(matmul(3, 4, 5).closed.kernel, target) == "the kernel is not folds inside loops"
+    assert strategy(matmul(3, 4, 5).closed.kernel, target) == (
+        "the kernel is not folds inside three loops"
+    )
     wide = depthwise(1, 4, (20, 20), Window(13, 1, 6)).closed.kernel
     assert strategy(wide, target) == "the taps are too many, or not a known number"

@@ -45,8 +45,11 @@ def _error(case: Case, target: Target, made: Scheduled, threads: int) -> float:
     return float(np.abs(got - case.wanted).max() / np.abs(case.wanted).max())
 
 
-@pytest.mark.parametrize("level", LEVELS)
-@pytest.mark.parametrize("name", CASES)
+BEST = next(level for level in reversed(LEVELS) if machine(level) is not None)
+PLACES = [*((name, BEST) for name in CASES), *(("odd", level) for level in LEVELS[:-1])]
+
+
+@pytest.mark.parametrize(("name", "level"), PLACES)
 def test_exactness(name: str, level: str) -> None:
     """F(2x2) stays within twice the plain sum's error, F(4x4) within a few digits more."""
     target, case = needed(level), CASES[name]()
@@ -59,10 +62,9 @@ def test_exactness(name: str, level: str) -> None:
     assert _error(case, target, taken(_by(F4), case, target), 2) <= 40 * base
 
 
-@pytest.mark.parametrize("level", LEVELS)
-def test_interpreted(level: str) -> None:
-    """The schedule itself, on machines that cannot run it too."""
-    agrees_interpreted(_by(F2), conv(N, 32, 32, (5, 7), Window(), env={N: 1}), level, 2)
+def test_interpreted() -> None:
+    """The schedule itself, for a machine that this one need not be."""
+    agrees_interpreted(_by(F2), conv(N, 32, 32, (4, 8), Window(), env={N: 1}), "avx512", 2)
 
 
 def test_precision_chooses() -> None:

@@ -92,8 +92,8 @@ def _window(kernel: Kernel) -> _Window | str:
         body = body[0].body
     folds = tuple(s for s in body if isinstance(s, Fold))
     stores = tuple(s for s in body if isinstance(s, Store))
-    if len(loops) < 2 or not folds or body != (*folds, *stores):
-        return "the kernel is not folds inside loops"
+    if len(loops) < 3 or not folds or body != (*folds, *stores):
+        return "the kernel is not folds inside three loops"
     if any(v.args[0].free & set(loops) for v in loops):
         return "an extent depends on a loop"
     w = _Window(tuple(loops[:-2]), loops[-2], loops[-1], folds, stores)
