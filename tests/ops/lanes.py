@@ -158,9 +158,9 @@ def _reduced(x: Expr, env: Env, arrays: Sequence[Array]) -> Any:
 
 def symbolic(
     arrays: Sequence[Array | None], free: Sequence[Sequence[int]]
-) -> tuple[list[Type | None], dict[Expr, int]]:
+) -> tuple[list[Any], dict[Expr, int]]:
     """Types of arrays in which the axes `free[i]` of input i are symbols, named by their length."""
-    types: list[Type | None] = []
+    types: list[Any] = []
     env: dict[Expr, int] = {}
     for array, axes in itertools.zip_longest(arrays, free, fillvalue=()):
         if not isinstance(array, np.ndarray | np.generic):

@@ -73,7 +73,7 @@ class Regex:
 
     def __init__(self, pattern: str) -> None:
         self.states: list[_State] = []
-        parser = _Parser(pattern, self)
+        parser = _Parser(_unquoted(pattern), self)
         self.first, self.last = parser.whole()
 
     def state(self, state: _State) -> int:
@@ -118,6 +118,23 @@ class Regex:
             ):
                 stack.extend(state.out)
         return seen
+
+
+def _unquoted(pattern: str) -> str:
+    r"""The pattern with the characters between \Q and \E escaped one by one."""
+    out, at = list[str](), 0
+    while at < len(pattern):
+        pair = pattern[at : at + 2]
+        if pair != "\\Q":
+            step = 2 if pair.startswith("\\") else 1
+            out.append(pattern[at : at + step])
+            at += step
+            continue
+        end = pattern.find("\\E", at)
+        quoted = pattern[at + 2 : end if end >= 0 else None]
+        out += [c if c.isalnum() else f"\\{c}" for c in quoted]
+        at = end + 2 if end >= 0 else len(pattern)
+    return "".join(out)
 
 
 def _holds(place: str, text: str, at: int) -> bool:
@@ -320,14 +337,6 @@ class _Parser:
         if c in ("A", "z", "b", "B"):
             self.take()
             return self.place({"A": "^", "z": "$"}.get(c, c))
-        if c == "Q":
-            self.take()
-            end = self.text.find("\\E", self.at)
-            quoted = self.text[self.at : end if end >= 0 else None]
-            self.at = end + 2 if end >= 0 else len(self.text)
-            return self.join(
-                self.empty(), *(self.one(self.same(x)) for x in quoted)
-            )
         return self.one(self.escaped())
 
     def escaped(self) -> Test:
