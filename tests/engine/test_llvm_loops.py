@@ -416,6 +416,30 @@ def test_lets_branches_and_unrolled_loops(level: str, rng: np.random.Generator) 
     np.testing.assert_allclose(out.reshape(5, 21), want, rtol=1e-6)
 
 
+def test_a_name_given_again_has_its_new_value(level: str) -> None:
+    i, j, t = var("i", M), var("j", 20), scalar("t", F32)
+    before = load(2, [const(0)], F32)
+    body = nest(
+        [(i, "serial")],
+        [
+            Store(2, const(0), cast(i, F32)),
+            For(j, (Let(t, before), Store(2, const(0), t + 1.0), Store(1, i * 20 + j, t * 2.0))),
+            Let(t, before + 5.0),
+            Store(0, i, t * 2.0),
+        ],
+    )
+    params = (
+        Buffer(0, F32, M, "out"),
+        Buffer(1, F32, M * 20, "out"),
+        Buffer(2, F32, const(1), "out"),
+    )
+    first, rows, memory = (np.zeros(n, np.float32) for n in (3, 60, 1))
+    Native(Kernel(params, (M,), body, M), level)([first, rows, memory], [3])
+    trips = np.arange(3)[:, None]
+    np.testing.assert_array_equal(rows.reshape(3, 20), (trips + np.arange(20)) * 2)
+    np.testing.assert_array_equal(first, (np.arange(3) + 25) * 2)
+
+
 def test_an_empty_loop_runs_nothing_that_left_it(level: str) -> None:
     i, j, none = var("i", M), var("j", N), np.zeros(0, np.float32)
     e = load(0, [j], F32) + load(0, [i], F32) + load(0, [const(5)], F32)

@@ -86,8 +86,8 @@ class Emitter(Strips):
             return
         if stmt.kind == "parallel":
             self._parallel(stmt)
-        elif stmt.kind == "vector" and self.lane is None and self.width(stmt.body) > 1:
-            self._vector(stmt, self.width(stmt.body))
+        elif stmt.kind == "vector" and self.lane is None and self.fitting(stmt) > 1:
+            self._vector(stmt, self.fitting(stmt))
         elif stmt.kind == "unroll" and extent is not None:
             for k in range(extent):
                 with self.scope():
@@ -141,6 +141,11 @@ class Emitter(Strips):
 
     def _whole(self, stmt: For, width: int, start: str, stop: str) -> None:
         some = stop[0] != "%"
+        if some and self.short(stmt.body, (int(stop) - int(start)) // width):
+            for base in range(int(start), int(stop), width):
+                with self.lanes(stmt.var, str(base), width):
+                    self.body(stmt.body)
+            return
         loop = self.loop(
             stop,
             start=start,

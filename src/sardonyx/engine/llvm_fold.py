@@ -27,7 +27,9 @@ def fold(code: Strips, stmt: Fold) -> Value:
     """The value of a reduction, at the innermost level."""
     level = len(code.scopes) - 1
     if stmt.kind == "vector" and code.lane is None:
-        width = code.width((stmt,))
+        width, trips = code.width((stmt,)), number(stmt.vars[-1].args[0])
+        if trips is not None:
+            width = min(width, 1 << max(0, trips - 1).bit_length())
         if width > 1:
             return Value(_Lanes(code, stmt, width).run(), None, level)
     lanes = code.lane.width if code.lane and code.varies(stmt.value) else None

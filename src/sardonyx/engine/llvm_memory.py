@@ -149,7 +149,7 @@ class Memory(Values):
     def _load_vector(self, x: Expr, lane: Lanes, mask: str | None) -> Value:
         buffer, index = x.arg, x.args[0]
         at = self.value(self._first_lane(index))
-        level = max(self._place(buffer, index, at), self.value(lane.first).level)
+        level = max(self._place(buffer, index, at), lane.level)
         kind, align = memory(x.dtype, lane.width), x.dtype.bits // 8
         with self.at(level):
             address = self._address(buffer, at)
@@ -310,6 +310,8 @@ class Memory(Values):
 
     def mask_below(self, count: str, width: int) -> str:
         """As `mask`, of a count that is at most the width."""
+        if count[0] != "%":
+            return f"<{', '.join(f'i1 {str(k < int(count)).lower()}' for k in range(width))}>"
         if not self.target.has("avx512f"):
             bits = min(64, max(8, self.target.vector_bits // width))
             return self._compared(count, width, bits)

@@ -9,7 +9,7 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.expr import INDEX, Expr, nonnegative, number, polynomial, sub, walk
 from sardonyx.engine.llvm_memory import Memory
 from sardonyx.engine.llvm_types import HALVES
-from sardonyx.loops.ir import Fold, Let, Stmt, Store, statements
+from sardonyx.loops.ir import Fold, For, Let, Stmt, Store, statements
 
 CHAINS = 4
 
@@ -55,6 +55,17 @@ class Strips(Memory):
             if isinstance(stmt, Store):
                 out.add(self.buffers[stmt.buffer].dtype)
         return out
+
+    def fitting(self, stmt: For) -> int:
+        """Lanes of a vector loop; no more than its trips need."""
+        width, extent = self.width(stmt.body), number(stmt.extent)
+        return width if extent is None else min(width, 1 << (extent - 1).bit_length())
+
+    def short(self, body: Sequence[Stmt], trips: int) -> bool:
+        """Whether that many copies of a body are better than a loop."""
+        if trips > 4 or any(isinstance(s, For) for s in body):
+            return False
+        return trips * len(walk(*(e for s in statements(tuple(body)) for e in _values(s)))) <= 200
 
     def width(self, body: Sequence[Stmt]) -> int:
         """Lanes of a vector loop: a register of the widest type that its body computes with."""

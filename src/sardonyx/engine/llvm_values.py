@@ -49,12 +49,18 @@ class Value(NamedTuple):
 
 @dataclass
 class Lanes:
-    """The vector loop being written: `first` is the loop variable of lane 0."""
+    """The vector loop being written: `first` is the loop variable of lane 0.
+
+    `level` is where base and mask are known, 0 if they are literals. `made` are the expressions
+    of `var` computed so far; they are worth nothing when the lanes end.
+    """
 
     var: Expr
     first: Expr
     width: int
     mask: str | None
+    level: int
+    made: list[Expr]
 
 
 class Values(Writer):
@@ -70,6 +76,7 @@ class Values(Writer):
         self._values: dict[Expr, Value] = {}
         self._splats: dict[tuple[str, str, int], Value] = {}
         self._read: dict[int, list[Expr]] = {b: [] for b in self.stored}
+        self._users: dict[Expr, list[Expr]] = {}
         self._symbols = {s: i for i, s in enumerate(kernel.symbols)}
 
     # Scopes
@@ -113,13 +120,21 @@ class Values(Writer):
         self._keep(var, Value(operand, lanes, len(self.scopes) - 1))
 
     def alias(self, var: Expr, value: Value) -> None:
-        """Names a value already computed."""
+        """Names a value already computed; what was made of the name before is forgotten."""
+        for e in self._users.pop(var, ()):
+            self._values.pop(e, None)
+        self._users[var] = []
         self._values[var] = value._replace(reads=_NO_BUFFERS)
         self.scopes[-1].names.append(var)
 
     def _keep(self, e: Expr, value: Value) -> Value:
         self._values[e] = value
         self.scopes[value.level].names.append(e)
+        lane = self.lane
+        if lane is not None and (lane.var in e.free or lane.first in e.free):
+            lane.made.append(e)
+        for name in self._users.keys() & e.free:
+            self._users[name].append(e)
         for buffer in value.reads:
             self._read[buffer].append(e)
         return value
@@ -130,9 +145,13 @@ class Values(Writer):
         saved = self.lane, self.predicate
         first = var(f"{name_of(var_)}.0", var_.args[0] if var_.args else 1)
         with self.scope():
-            self.lane, self.predicate = Lanes(var_, first, width, mask), mask
-            self.define(first, base)
+            literal = base[0] != "%" and (mask is None or mask[0] != "%")
+            level = 0 if literal else len(self.scopes) - 1
+            lane = Lanes(var_, first, width, mask, level, [])
+            self.lane, self.predicate = lane, mask
+            self._keep(first, Value(base, None, level))
             yield
+        self.forget(list(lane.made))
         self.lane, self.predicate = saved
 
     def varies(self, e: Expr) -> bool:
@@ -225,7 +244,11 @@ class Values(Writer):
             return Value(self.let(f"load i64, ptr {address}, align 8"))
 
     def _iota(self, lane: Lanes) -> Value:
-        start = self.spread(self.value(lane.first), INDEX, lane.width)
+        base = self.known(lane.first)
+        if base.operand[0] != "%":
+            numbers = ", ".join(f"i64 {int(base.operand) + k}" for k in range(lane.width))
+            return Value(f"<{numbers}>", lane.width, base.level)
+        start = self.spread(base, INDEX, lane.width)
         steps = ", ".join(f"i64 {k}" for k in range(lane.width))
         kind = vector("i64", lane.width)
         with self.at(start.level):
