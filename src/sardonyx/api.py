@@ -9,6 +9,7 @@ from sardonyx.compare import Comparison
 from sardonyx.compare import compare as compare_sides
 from sardonyx.convert import convert as convert
 from sardonyx.convert import is_place, side_of
+from sardonyx.core.errors import SardonyxError
 from sardonyx.core.limits import Limits
 from sardonyx.formats import Source as Readable
 from sardonyx.formats import load
@@ -40,12 +41,15 @@ def check(model: Source, *, limits: Limits | None = None) -> list[Finding]:
         return found
     errors = infer(clone(graph), strict=False, limits=budget)
     typed = [
-        Finding("error", e.code, e.message, e.node, e.tensor, e.op, e.hint) for e in errors
+        Finding("error", e.code, e.message, e.node, e.tensor, e.op, e.hint)
+        for e in errors
     ]
     return typed + found
 
 
-def optimize(model: Source, level: str = "all", *, limits: Limits | None = None) -> Graph:
+def optimize(
+    model: Source, level: str = "all", *, limits: Limits | None = None
+) -> Graph:
     """An equal model that runs faster, in standard ONNX; `model` stays as it is.
 
     `level` is basic (exact changes), extended or all (changes within rounding too).

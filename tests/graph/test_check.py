@@ -143,12 +143,16 @@ def test_time_is_linear() -> None:
     assert min(seconds(8000) for _ in range(3)) < 40 * small
 
 
-def test_arity_is_read_off_the_class() -> None:
-    def of(name: str) -> tuple[int, int | None] | None:
-        kind = find("", name, 20)
-        assert kind is not None
-        return arity(kind)
-
-    assert of("Add") == (2, 2)
-    assert of("Gemm") == (2, 3)
-    assert of("Concat") == (0, None)
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("Add", (2, 2, (0, 1))),
+        ("Gemm", (2, 3, (0, 1))),
+        ("Concat", (0, None, ())),
+        ("Loop", (2, None, ())),
+    ],
+)
+def test_arity_is_read_off_the_class(name: str, wanted: tuple[object, ...]) -> None:
+    kind = find("", name, 20)
+    assert kind is not None
+    assert arity(kind) == wanted

@@ -6,7 +6,7 @@ import pytest
 from graph.sources import FUNCTIONS, SHAPES, parse
 from passes.equal import ops
 from sardonyx.core.errors import UsageError
-from sardonyx.graph.check import verify
+from sardonyx.graph.check import check, verify
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.run import run
 from sardonyx.graph.text import from_text, to_text
@@ -91,3 +91,22 @@ def test_a_graph_that_gives_an_input_or_a_constant() -> None:
     made = optimize(graph).graph
     found = run(prepare(made), {"x": np.array([2.0], np.float32)})
     assert {n: v.tolist() for n, v in found.items()} == {"a": [2.0], "b": [1.0], "x": [2.0]}
+
+
+def test_names_in_subgraphs_differ_from_those_around() -> None:
+    graph = parse("""
+      input x: float32[N]
+      input flag: bool[]
+      const c: float32[] = {1.0}
+      a = Add(x, c)
+      y = If<then_branch=graph t {
+               opset "" 20 const c: float32[] = {2.0} a = Mul(x, c) output a },
+             else_branch=graph e { opset "" 20 b = Neg(x) output b }>(flag)
+      z = Add(y, a)
+      output z
+    """)  # fmt: skip
+    assert any(f.code == "E0302" for f in check(graph))
+    made = optimize(graph).graph
+    assert check(made) == []
+    feeds = {"x": np.array([3.0], np.float32), "flag": np.array(True)}
+    assert run(made, feeds)["z"].tolist() == [10.0]

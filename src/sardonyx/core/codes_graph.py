@@ -92,10 +92,10 @@ GRAPHS = {
         "Report it with the model; meanwhile switch the rule off.",
     ),
     "E0341": Explanation(
-        "attribute does not fit the input",
-        "A per-axis attribute has another number of entries than the input has axes, or a value "
-        "that is out of range.",
-        "Correct strides, pads, dilations or kernel_shape of the node.",
+        "attribute has a wrong value",
+        "An attribute has a value that its operator does not allow, or another number of entries "
+        "than the input has axes.",
+        "Correct the attribute that the message names.",
     ),
     "E0342": Explanation(
         "window larger than the input",
@@ -111,6 +111,16 @@ GRAPHS = {
         "text form cannot be read",
         "The text is not a graph in the text form; the caret shows where it stops being one.",
         "Compare with what `sardonyx dump MODEL --stage graph` prints.",
+    ),
+    "E0346": Explanation(
+        "operator cannot be converted",
+        "A later opset changed what the operator means in a way that cannot be written in it.",
+        "Export the model for the wanted opset, or keep the opset it has.",
+    ),
+    "E0347": Explanation(
+        "no such opset to convert to",
+        "Models are converted to later opsets only, up to the latest one that is known.",
+        "Choose an opset in the range that is named.",
     ),
 }
 

@@ -25,9 +25,7 @@ def bind(
     origin: dict[Expr, str] = {}
     late: list[tuple[Expr, int, Value, int]] = []
     for value, shape in _ranked(inputs, shapes):
-        for axis, (dim, given) in enumerate(
-            zip(value.type.dims, shape, strict=True)
-        ):
+        for axis, (dim, given) in enumerate(zip(value.type.dims, shape, strict=True)):
             if dim.op == "var":
                 known = env.setdefault(dim, given)
                 if known != given:
@@ -77,9 +75,7 @@ def _text(shape: Sequence[int]) -> str:
     return "[" + ",".join(map(str, shape)) + "]"
 
 
-def _mismatch(
-    code: str, what: str, value: Value, shape: Sequence[int]
-) -> ShapeMismatch:
+def _mismatch(code: str, what: str, value: Value, shape: Sequence[int]) -> ShapeMismatch:
     return ShapeMismatch(
         code,
         f"input `{value.name}` {what}",

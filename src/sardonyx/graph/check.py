@@ -7,8 +7,9 @@ structure in linear time; what types tell is found by inference, on top of this.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sardonyx.core.errors import InvalidGraph
 from sardonyx.core.limits import Limits
@@ -269,41 +270,50 @@ def cycle(graph: Graph) -> Node | None:
     return next(iter(waiting), None)
 
 
-_arities: dict[type[Op], tuple[int, int | None] | None] = {}
+class Arity(NamedTuple):
+    """How many inputs an op takes, `most` None for any number; those at `needed` must be there."""
+
+    least: int
+    most: int | None
+    needed: tuple[int, ...]
 
 
-def arity(kind: type[Op]) -> tuple[int, int | None] | None:
-    """The least and most inputs of an op (None: any number); None where the class does not tell."""
+_arities: dict[type[Op], Arity | None] = {}
+
+
+def arity(kind: type[Op]) -> Arity | None:
+    """The inputs that an op takes, read off its methods; None where they do not tell."""
     if kind not in _arities:
         _arities[kind] = _arity(kind)
     return _arities[kind]
 
 
-def _arity(kind: type[Op]) -> tuple[int, int | None] | None:
-    method: Callable[..., object] | None = None
-    for name in ("infer", "reference", "control"):
-        if kind.has(name):
-            method = getattr(kind, name)
-            break
-    if method is None:
+def _arity(kind: type[Op]) -> Arity | None:
+    names = [name for name in ("infer", "reference", "control") if kind.has(name)]
+    if not names:
         return None
-    params = list(inspect.signature(method).parameters.values())[1:]
-    if kind.has("control") and method is kind.control:
-        params = params[1:]
+    method = getattr(kind, names[0])
+    params = list(inspect.signature(method).parameters.values())
+    params = params[2 if names[0] == "control" else 1 :]
     plain = [p for p in params if p.kind is p.POSITIONAL_OR_KEYWORD]
-    least = sum(p.default is p.empty for p in plain)
-    return least, None if any(p.kind is p.VAR_POSITIONAL for p in params) else len(plain)
+    fixed = [p for p in plain if p.default is p.empty]
+    needed = [n for n, p in enumerate(fixed) if "None" not in str(p.annotation)]
+    many = any(p.kind is p.VAR_POSITIONAL for p in params)
+    return Arity(len(fixed), None if many else len(plain), tuple(needed))
 
 
 def _counts(node: Node) -> Iterable[str]:
     found = arity(type(node.op))
     if found is None:
         return
-    least, most = found
-    if most is not None and len(node.inputs) > most:
-        yield f"{node.op.op_type} takes {most} inputs at most, this has {len(node.inputs)}"
-    if len(node.inputs) < least or any(v is None for v in node.inputs[:least]):
-        yield f"{node.op.op_type} needs its first {least} inputs"
+    name, count = node.op.op_type, len(node.inputs)
+    if found.most is not None and count > found.most:
+        yield f"{name} takes {found.most} inputs at most, this has {count}"
+    if count < found.least:
+        yield f"{name} takes {found.least} inputs at least, this has {count}"
+    for n in found.needed:
+        if n < count and node.inputs[n] is None:
+            yield f"{name} needs its input {n}"
 
 
 def _signature(node: Node) -> Iterable[tuple[str, str]]:

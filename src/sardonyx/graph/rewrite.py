@@ -180,14 +180,25 @@ class _Driver:
             if isinstance(found, str):
                 self.refusals[one.name, node] = found
                 continue
+            given = found if isinstance(found, tuple) else (found,)
+            if not self.changes(node, given):
+                continue
             self.fuel -= 1
             if self.fuel < 0:
                 said = f"the rule `{one.name}` does not come to an end"
                 raise InternalError("E0340", said, node=node.name, op=op_type)
             self.refusals.pop((one.name, node), None)
             self.log.fired(one.name, node)
-            self.adopt(node, found if isinstance(found, tuple) else (found,), before)
+            self.adopt(node, given, before)
             return True
+        return False
+
+    def changes(self, node: Node, found: tuple[Value | None, ...]) -> bool:
+        """Whether somebody reads what is to be replaced, or the node was changed in place."""
+        for old, new in zip(node.outputs, found, strict=False):
+            if old is not None and new is not None:
+                if new is old or old.uses or old in self.outputs:
+                    return True
         return False
 
     def adopt(self, node: Node, found: tuple[Value | None, ...], before: int) -> None:

@@ -21,6 +21,7 @@ from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import INLINE
 from sardonyx.passes.layout import LAYOUT
 from sardonyx.passes.lower import LOWER
+from sardonyx.passes.names import NAMES
 from sardonyx.passes.quant import QUANT
 from sardonyx.passes.simplify import SIMPLIFY
 
@@ -34,8 +35,9 @@ def _infer(graph: Graph, log: Log) -> None:
 
 INFER = Pass("infer", _infer)
 
-BASIC = (INLINE, INFER, INLINE, DEAD, INFER, FOLD, CSE, SIMPLIFY, FOLD, DEAD)
-EXTENDED = (*BASIC, AFFINE, DEAD, CSE)
+EXACT = (INLINE, INFER, INLINE, DEAD, INFER, FOLD, CSE, SIMPLIFY, FOLD, DEAD)
+BASIC = (*EXACT, NAMES)
+EXTENDED = (*EXACT, AFFINE, DEAD, CSE, NAMES)
 PREPARE = (QUANT, LOWER, DEAD, INFER, LAYOUT)
 
 LEVELS: dict[str, tuple[Pass, ...]] = {
@@ -68,18 +70,26 @@ def optimize(
     return _run(clone(graph), LEVELS[level], dump, verify)
 
 
-def prepare(graph: Graph, *, dump: Dump | None = None, verify: Dump | None = None) -> Graph:
-    """A copy that the engine compiles: types inferred, operators lowered, memory order chosen."""
-    return _run(clone(graph), (INLINE, INFER, *PREPARE), dump, verify).graph
+def prepare(
+    graph: Graph, *, dump: Dump | None = None, verify: Dump | None = None, log: Log | None = None
+) -> Graph:
+    """A copy that the engine compiles: types inferred, operators lowered, memory order chosen.
+
+    What was done is added to `log`.
+    """
+    return _run(clone(graph), (INLINE, INFER, *PREPARE), dump, verify, log).graph
 
 
 def _run(
-    graph: Graph, passes: tuple[Pass, ...], dump: Dump | None, verify: Dump | None
+    graph: Graph,
+    passes: tuple[Pass, ...],
+    dump: Dump | None,
+    verify: Dump | None,
+    log: Log | None = None,
 ) -> Optimized:
     def see(name: str, at: Graph) -> None:
         for look in (verify, dump):
             if look is not None:
                 look(name, at)
 
-    log = Pipeline(passes).run(graph, dump=see)
-    return Optimized(graph, log)
+    return Optimized(graph, Pipeline(passes).run(graph, dump=see, log=log))

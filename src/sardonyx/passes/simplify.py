@@ -126,7 +126,10 @@ def _all(t: Type, wanted: float) -> bool:
     """Whether all elements are known to be this number, with this sign."""
     if not t.value:
         return False
-    return all(e.is_const and e.arg == wanted and str(e.arg)[0] == str(wanted)[0] for e in t.value)
+    if not all(e.is_const for e in t.value):
+        return False
+    sign = str(wanted)[0]
+    return all(e.arg == wanted and str(e.arg)[0] == sign for e in t.value)
 
 
 def _is_zero(t: Type, positive: bool) -> bool:

@@ -9,11 +9,11 @@ from typing import Any
 import click
 
 from sardonyx.cli.commands.dump import chosen
+from sardonyx.cli.data import open_model
 from sardonyx.cli.report import Output, speaks
 from sardonyx.core.codes import CODES
 from sardonyx.core.errors import NotFound, UsageError
 from sardonyx.engine.stages import reasons
-from sardonyx.formats import load
 from sardonyx.passes.pipeline import optimize, prepare
 
 
@@ -28,26 +28,34 @@ def command(what: str, node: str | None, out: Output) -> None:
     sardonyx explain E0203
     sardonyx explain net.onnx --node /conv1/Conv
     """
-    if re.fullmatch(r"[EW]\d{4}", what):
-        _code(what, out)
+    if re.fullmatch(r"[EeWw]\d+", what):
+        _code(what.upper(), out)
         return
-    if "." not in what and "/" not in what:
+    if "." not in what and "/" not in what and what != "-":
         raise UsageError("E0901", f"`{what}` is neither an error code nor a model file")
-    graph = load(what)
+    graph = open_model(what)
     better = optimize(graph)
     names = chosen(graph, node)
     entries: list[dict[str, Any]] = []
-    for entry, lines in reasons(prepare(better.graph)):
+    prepared = prepare(better.graph, log=better.log)
+    for entry, lines in reasons(prepared):
         if names is None or any(n.name in names for n in entry.nodes):
             entries.append({"step": entry.title, "strategies": lines})
-    rules = [r for r in better.log.records if names is None or r.node in names]
-    said = [f"{r.rule}: {r.op} `{r.node}`" + (f": refused, {r.reason}" if r.reason else ": changed")
-            for r in rules]  # fmt: skip
-    out.data("explain", {"rules": said, "steps": entries}, lambda: _text(said, entries))
+    rules = [
+        {"rule": r.rule, "op": r.op, "node": r.node, "refused": r.reason}
+        for r in better.log.records
+        if names is None or r.node in names
+    ]
+    out.data(
+        "explain", {"rules": rules, "steps": entries}, lambda: _text(rules, entries)
+    )
 
 
-def _text(rules: list[str], entries: list[dict[str, Any]]) -> str:
-    lines = ["rules", *(f"  {r}" for r in rules)] if rules else []
+def _text(rules: list[dict[str, Any]], entries: list[dict[str, Any]]) -> str:
+    lines = ["rules"] if rules else []
+    for r in rules:
+        became = f"refused, {r['refused']}" if r["refused"] else "changed"
+        lines.append(f"  {r['rule']}: {r['op']} `{r['node']}`: {became}")
     for e in entries:
         lines.append(e["step"])
         lines += [f"  {line}" for line in e["strategies"]]
@@ -58,9 +66,10 @@ def _code(code: str, out: Output) -> None:
     found = CODES.get(code)
     if found is None:
         close = difflib.get_close_matches(code, CODES, 1)
-        raise NotFound("E0904", f"there is no error `{code}`",
-                       hint=f"did you mean {close[0]}?" if close else None)  # fmt: skip
+        hint = f"did you mean {close[0]}?" if close else None
+        raise NotFound("E0904", f"there is no error `{code}`", hint=hint)
     out.data(
-        "explain", {"code": code, **found._asdict()},
+        "explain",
+        {"code": code, **found._asdict()},
         lambda: f"{code}: {found.title}\n\n{found.meaning}\n\n{found.mend}",
-    )  # fmt: skip
+    )
