@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 from typing import Any, TypeAlias
 
+import sardonyx
 from sardonyx.compare import Comparison
 from sardonyx.compare import compare as compare_sides
 from sardonyx.convert import convert as convert
 from sardonyx.convert import is_place, side_of
-from sardonyx.core.errors import SardonyxError
 from sardonyx.core.limits import Limits
 from sardonyx.formats import Source as Readable
 from sardonyx.formats import load
@@ -41,10 +41,15 @@ def check(model: Source, *, limits: Limits | None = None) -> list[Finding]:
         return found
     errors = infer(clone(graph), strict=False, limits=budget)
     typed = [
-        Finding("error", e.code, e.message, e.node, e.tensor, e.op, e.hint)
+        Finding(_weight(e), e.code, e.message, e.node, e.tensor, e.op, e.hint)
         for e in errors
     ]
-    return typed + found
+    return sorted(typed + found, key=lambda f: not f.is_error)
+
+
+def _weight(error: SardonyxError) -> str:
+    """A declared dim that inference contradicts is odd; the inferred one is used."""
+    return "warning" if error.code == "E0333" else "error"
 
 
 def optimize(
@@ -65,3 +70,13 @@ def compare(a: Any, b: Any = None, **options: Any) -> Comparison:
 
 def _side(one: Any) -> Any:
     return side_of(one) if isinstance(one, str) and is_place(one) else one
+
+
+def get_version_string() -> str:
+    """The version of Sardonyx."""
+    return sardonyx.__version__
+
+
+def get_build_info() -> str:
+    """The version of Sardonyx, which is not built: it is Python."""
+    return f"Sardonyx {sardonyx.__version__}, pure Python"
