@@ -10,6 +10,7 @@ from sardonyx.compare import Comparison
 from sardonyx.compare import compare as compare_sides
 from sardonyx.convert import convert as convert
 from sardonyx.convert import is_place, side_of
+from sardonyx.core.errors import SardonyxError
 from sardonyx.core.limits import Limits
 from sardonyx.formats import Source as Readable
 from sardonyx.formats import load
