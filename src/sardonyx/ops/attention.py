@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,6 @@ from sardonyx.ops.expansion import Body
 from sardonyx.ops.matmul import MatMul
 from sardonyx.ops.nest import filled, some
 from sardonyx.ops.shapes import need_rank, refuse
-
-_RAW, _CAPPED, _BIASED, _WEIGHTS = range(4)
 
 
 @dataclass(frozen=True)
@@ -145,16 +143,7 @@ class Attention(Op):
         own = self._heads(q.type, self.q_num_heads, "Q")
         key = self._heads(k.type, self.kv_num_heads, "K")
         heads, shared, size = number(own[1]), number(key[1]), number(own[3])
-        wants = self.outputs > 3
-        inner = (
-            self.qk_matmul_output_mode in (_CAPPED, _BIASED) or heads != shared
-        )
-        if (
-            heads is None
-            or shared is None
-            or size is None
-            or (wants and inner)
-        ):
+        if heads is None or shared is None or size is None:
             return None
         body = Body(graph, "attention")
         keys, values = (
@@ -182,8 +171,14 @@ class Attention(Op):
         y = self._packed(
             body, body(MatMul(), weights, picked), len(q.type.dims), heads
         )
-        shown = scores if self.qk_matmul_output_mode == _RAW else weights
-        return (y, keys, values, shown)[: max(1, self.outputs)]
+        if self.outputs < 4:
+            return (y, keys, values)[: max(1, self.outputs)]
+        shown = replace(
+            self.weights(),
+            stage=self.qk_matmul_output_mode,
+            merged=int(groups > 1),
+        )
+        return y, keys, values, body(shown, scores, mask, lengths, past_k)
 
     def _packed(self, body: Body, y: Value, rank: int, heads: int) -> Value:
         """The output in the layout of the inputs."""

@@ -33,6 +33,8 @@ class AttentionWeights(Op):
     Inputs: scores [batch, heads, queries, keys] (heads may be two axes, shared and groups); a mask
     that broadcasts to them, bool (may be seen) or added, shorter ones ending the keys; lengths
     [batch], the keys that are no padding; the past keys, of which only the number matters.
+    `stage` stops before: 0 gives the scores, 1 capped ones, 2 those with the mask, 3 the weights.
+    `merged` makes one axis of the heads' two in the output.
     """
 
     domain = "ai.sardonyx"
@@ -43,10 +45,15 @@ class AttentionWeights(Op):
     right: int = -1
     softcap: float = 0.0
     precision: int = 0
+    stage: int = 3
+    merged: int = 0
 
     def infer(self, scores: Type, *extras: Type | None) -> Type:
         del extras
-        return like(scores)
+        if not self.merged:
+            return like(scores)
+        batch, shared, groups, *rest = scores.dims
+        return scores.with_shape((batch, shared * groups, *rest))
 
     @quiet
     def reference(
@@ -57,8 +64,10 @@ class AttentionWeights(Op):
         past: Array | None = None,
     ) -> Array:
         flat = scores.reshape(len(scores), -1, *scores.shape[-2:])
-        found = self.steps(widen(flat), mask, lengths, past)[-1]
-        return settle(found.reshape(scores.shape), scores.dtype)
+        wide = widen(flat)
+        found = (wide, *self.steps(wide, mask, lengths, past))[self.stage]
+        shape = flat.shape if self.merged else scores.shape
+        return settle(found.reshape(shape), scores.dtype)
 
     def steps(
         self,
@@ -122,13 +131,16 @@ class AttentionWeights(Op):
 
         def score(k: Subscripts) -> Expr:
             at = (*idx[:-1], k[0])
-            value = lift(scores[at])
-            if self.softcap > 0:
+            value = lift(scores[self._split(at, scores)])
+            if self.softcap > 0 and self.stage > 0:
                 value = unary("tanh", value / self.softcap) * self.softcap
-            found = self._seen_at(at, scores, lengths, past)
-            value = _mask_at(value, found, at, idx.shape, mask)
+            if self.stage > 1:
+                seen = self._seen_at(at, scores, lengths, past)
+                value = _mask_at(value, seen, at, idx.shape, mask)
             return value if wide is None else cast(value, wide)
 
+        if self.stage < 3:
+            return cast(score((idx[-1],)), scores.dtype)
         keys = scores.shape[-1:]
         top = total("max", keys, score)
         nothing = top.like(-float("inf"))
@@ -138,6 +150,13 @@ class AttentionWeights(Op):
         return cast(
             where(eq(sum_of, 0.0), sum_of, each / sum_of), scores.dtype
         )
+
+    def _split(self, at: Sequence[Expr], scores: Operand) -> Sequence[Expr]:
+        """The subscripts into the scores of an output element's."""
+        if not self.merged:
+            return at
+        groups = scores.shape[2]
+        return (at[0], at[1] // groups, at[1] % groups, *at[2:])
 
     def _seen_at(
         self,

@@ -11,17 +11,17 @@ from sardonyx.core.expr import (
     Expr,
     cast,
     eq,
-    exp,
     maximum,
     minimum,
-    unary,
     where,
 )
-from sardonyx.graph.ir import Type
+from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
 from sardonyx.ops.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.expansion import Body
 from sardonyx.ops.nest import some, total
 from sardonyx.ops.shapes import like, need_rank, refuse, same_shape
+from sardonyx.ops.softmax import LogSoftmax
 
 _REDUCTIONS = ("none", "sum", "mean")
 
@@ -166,21 +166,17 @@ class SoftmaxCrossEntropyLoss(_Loss):
         loss = settle(self.loss(log_p, labels, weights), x.dtype)
         return some(self.outputs, loss, settle(log_p, x.dtype))
 
-    def at_output(self, which: int, idx: Index, *inputs: Any) -> Expr:
-        """The loss, or the log-probability (1)."""
-        x: Operand = inputs[0]
-
-        def read(at: Subscripts, c: Expr) -> Expr:
-            def score(k: Subscripts) -> Expr:
-                return lift(x[(at[0], *k, *at[1:])])
-
-            top = total("max", x.shape[1:2], score)
-            sum_of = total("add", x.shape[1:2], lambda k: exp(score(k) - top))
-            return score((c,)) - top - unary("log", sum_of)
-
-        if which:
-            return cast(read((idx[0], *idx[2:]), idx[1]), x.dtype)
-        weights = inputs[2] if len(inputs) > 2 else None
-        return cast(
-            self.reduced(idx, read, inputs[1], weights, x.shape[1]), x.dtype
-        )
+    def expand(
+        self,
+        graph: Graph,
+        x: Value,
+        labels: Value,
+        weights: Value | None = None,
+    ) -> Any:
+        """LogSoftmax, then the loss of its result."""
+        body = Body(graph, "cross_entropy")
+        log_p = body(LogSoftmax(axis=1), x)
+        op = NegativeLogLikelihoodLoss(self.ignore_index, self.reduction)
+        return (body(op, log_p, labels, weights), log_p)[
+            : max(1, self.outputs)
+        ]
