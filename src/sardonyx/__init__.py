@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from sardonyx.api import check as check
     from sardonyx.api import compare as compare
     from sardonyx.api import convert as convert
+    from sardonyx.api import get_build_info as get_build_info
+    from sardonyx.api import get_version_string as get_version_string
     from sardonyx.api import optimize as optimize
     from sardonyx.bench import bench as bench
     from sardonyx.core.errors import CalibrationError as CalibrationError
@@ -70,9 +72,7 @@ if TYPE_CHECKING:
     from sardonyx.session.runtime import capi as capi
     from sardonyx.session.runtime import disable_telemetry_events as disable_telemetry_events
     from sardonyx.session.runtime import enable_telemetry_events as enable_telemetry_events
-    from sardonyx.session.runtime import get_build_info as get_build_info
     from sardonyx.session.runtime import get_device as get_device
-    from sardonyx.session.runtime import get_version_string as get_version_string
     from sardonyx.session.runtime import preload_dlls as preload_dlls
     from sardonyx.session.runtime import set_default_logger_severity as set_default_logger_severity
     from sardonyx.session.runtime import (
@@ -83,7 +83,15 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES = {
-    "api": ("Source", "check", "compare", "convert", "optimize"),
+    "api": (
+        "Source",
+        "check",
+        "compare",
+        "convert",
+        "get_build_info",
+        "get_version_string",
+        "optimize",
+    ),
     "bench": ("bench",),
     "core.errors": (
         "CalibrationError",
@@ -135,9 +143,7 @@ _PLACES = {
         "capi",
         "disable_telemetry_events",
         "enable_telemetry_events",
-        "get_build_info",
         "get_device",
-        "get_version_string",
         "preload_dlls",
         "set_default_logger_severity",
         "set_default_logger_verbosity",

@@ -4,10 +4,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from session.models import AFFINE, SHARED, encoded, graph
 from sardonyx.core.errors import InvalidArgument, ShapeMismatch
 from sardonyx.formats import save
 from sardonyx.session import InferenceSession, OrtValue
+from session.models import AFFINE, SHARED, encoded, graph
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 W = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
@@ -20,7 +20,9 @@ def affine() -> InferenceSession:
 
 
 def _identity(dtype: str, shape: str = "N") -> InferenceSession:
-    text = f'graph g {{ opset "" 25 input x: {dtype}[{shape}] y = Identity(x) output y }}'
+    text = (
+        f'graph g {{ opset "" 25 input x: {dtype}[{shape}] y = Identity(x) output y }}'
+    )
     return InferenceSession(graph(text))
 
 
@@ -42,7 +44,16 @@ def _refused(session: InferenceSession, feeds: object) -> InvalidArgument:
         tuple(map(tuple, X.tolist())),
         OrtValue(X),
     ],
-    ids=["transposed", "fortran", "strided", "big-endian", "floats", "ints", "tuples", "ortvalue"],
+    ids=[
+        "transposed",
+        "fortran",
+        "strided",
+        "big-endian",
+        "floats",
+        "ints",
+        "tuples",
+        "ortvalue",
+    ],
 )
 def test_forms_of_one_array(affine: InferenceSession, x: object) -> None:
     for _ in range(2):
@@ -82,11 +93,12 @@ def test_scalar_input() -> None:
         assert found == np.float32(2.5)
 
 
-NARROW = (
-    "float16 bfloat16 float8e4m3fn float8e4m3fnuz float8e5m2 float8e5m2fnuz "
-    "int4 uint4 int2 uint2 float4e2m1 int8 uint8 int16 uint16 int32 uint32 int64 uint64 "
-    "bool float64 complex64 complex128"
-).split()
+NARROW = [
+    *("float16", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2"),
+    *("float8e5m2fnuz", "int4", "uint4", "int2", "uint2", "float4e2m1", "int8"),
+    *("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"),
+    *("float64", "complex64", "complex128"),
+]
 
 
 @pytest.mark.parametrize("name", NARROW)
@@ -206,7 +218,7 @@ def test_sequence_input() -> None:
       output y
     }
     """
-    
+
     session = InferenceSession(graph(text.replace("float32[?]", "float32[K]")))
     x = [np.ones(2, np.float32), np.zeros(2, np.float32)]
     assert session.run(None, {"s": x})[0].tolist() == [1, 1, 0, 0]
@@ -218,13 +230,17 @@ def test_torch_tensors(affine: InferenceSession) -> None:
     torch = pytest.importorskip("torch")
     x = torch.from_numpy(X.copy())
     np.testing.assert_allclose(affine.run(None, {"x": x})[0], Y, rtol=1e-6)
-    np.testing.assert_allclose(affine.run(None, {"x": x.T.contiguous().T})[0], Y, rtol=1e-6)
+    np.testing.assert_allclose(
+        affine.run(None, {"x": x.T.contiguous().T})[0], Y, rtol=1e-6
+    )
     error = _refused(affine, {"x": x.requires_grad_()})
     assert error.code == "E0233"
     assert error.tensor == "x"
 
 
-@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "float16"])
+@pytest.mark.parametrize(
+    "name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "float16"]
+)
 def test_narrow_torch_tensors(name: str) -> None:
     torch = pytest.importorskip("torch")
     x = torch.tensor([0.0, 1.0, -2.0, 0.5]).to(getattr(torch, name))

@@ -1,33 +1,109 @@
-"""Arrays between files and commands: .npy, .npz and .json in, .npy and .npz out."""
+"""What commands read and write: models and arrays, by path or `-` for the standard streams."""
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
+import sys
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sardonyx.cli.report import Output
 from sardonyx.core.errors import InvalidArgument, NoSuchFile, UsageError
+from sardonyx.formats import load, save, to_bytes
+from sardonyx.formats.arrays import SUFFIXES, read_arrays, typed, write_arrays
 from sardonyx.graph.ir import Graph
 
 Array = np.ndarray[Any, Any]
+STREAM = "-"
+
+
+def open_model(path: str) -> Graph:
+    """The model of a file, or of standard input for `-`; a missing file suggests a near one."""
+    if path == STREAM:
+        return load(sys.stdin.buffer)
+    try:
+        return load(path)
+    except NoSuchFile as error:
+        raise error.locate(hint=_near(Path(path))) from None
+
+
+def _near(path: Path) -> str | None:
+    try:
+        names = [p.name for p in path.parent.iterdir()]
+    except OSError:
+        return None
+    close = get_close_matches(path.name, [n for n in names if n != path.name], 1)
+    return f"did you mean `{path.parent / close[0]}`?" if close else None
+
+
+def save_model(graph: Graph, path: str, out: Output) -> None:
+    """Writes a model to a file, or to standard output for `-`."""
+    if path != STREAM:
+        save(graph, path)
+        out.note(f"wrote {path}")
+        return
+    if sys.stdout.isatty():
+        raise UsageError(
+            "E0914", "a model is not written to a terminal", hint="-o net.onnx"
+        )
+    sys.stdout.buffer.write(to_bytes(graph))
+    sys.stdout.buffer.flush()
+
+
+def check_target(path: str, out: Output) -> None:
+    """Refuses what cannot be written before work begins; `-` takes standard output."""
+    if path == STREAM:
+        out.stdout_taken = True
+        return
+    target = Path(path)
+    if target.is_dir():
+        raise NoSuchFile("E0103", f"`{path}` is a folder", file=path)
+    if not target.absolute().parent.is_dir():
+        raise NoSuchFile("E0103", f"there is no folder `{target.parent}`", file=path)
 
 
 def read_inputs(items: Sequence[str], graph: Graph) -> dict[str, Array]:
     """Feeds from `name=file` items; `file` alone is the only input, or an .npz of all of them."""
     feeds: dict[str, Array] = {}
+    kinds = {v.name: v.dtype for v in graph.inputs}
     for item in items:
-        name, equals, path = item.partition("=")
-        if not equals:
-            feeds.update(_named(read_arrays(Path(name)), graph))
-            continue
-        found = read_arrays(Path(path))
-        feeds[name] = found.get(name, next(iter(found.values())))
-    return {name: _typed(graph, name, x) for name, x in feeds.items()}
+        for name, x in _item(item, graph).items():
+            try:
+                feeds[name] = typed(x, kinds.get(name))
+            except InvalidArgument as error:
+                raise error.locate(tensor=name) from None
+    return feeds
+
+
+def _item(item: str, graph: Graph) -> dict[str, Array]:
+    name, equals, path = item.partition("=")
+    if not equals:
+        return _named(read_arrays(Path(item)), graph)
+    if not name or not path or not path.endswith(SUFFIXES):
+        at = len(name) + 1 if name else 0
+        said = f"an input looks like x=x.npy\n    {item}\n    {' ' * at}^"
+        hint = "shapes belong to convert; here random inputs take --dim N=4"
+        raise UsageError("E0915", said, hint=hint if "x" in path else None)
+    known = [v.name for v in graph.inputs]
+    if name not in known:
+        close = get_close_matches(name, known, 1)
+        raise InvalidArgument(
+            "E0202",
+            f"the model has no input `{name}`",
+            given=name,
+            wanted=", ".join(known),
+            hint=f"did you mean `{close[0]}`?" if close else None,
+        )
+    found = read_arrays(Path(path))
+    if name not in found and len(found) != 1:
+        held = ", ".join(found)
+        raise InvalidArgument(
+            "E0209", f"`{path}` has no array `{name}`", given=held, file=path
+        )
+    return {name: found.get(name, next(iter(found.values())))}
 
 
 def _named(found: Mapping[str, Array], graph: Graph) -> dict[str, Array]:
@@ -37,79 +113,19 @@ def _named(found: Mapping[str, Array], graph: Graph) -> dict[str, Array]:
     return dict(found)
 
 
-def _typed(graph: Graph, name: str, x: Array) -> Array:
-    """Numbers read from JSON take the dtype that the model wants; other arrays stay as they are."""
-    for v in graph.inputs:
-        if v.name == name and v.dtype is not None and isinstance(x, _FromJson):
-            return np.asarray(x).astype(v.dtype.numpy)
-    return x
+def parse_count(text: str) -> int:
+    """A whole number of at least 1; UsageError."""
+    if not text.isdecimal() or int(text) < 1:
+        raise UsageError("E0901", f"`{text}` is no whole number of at least 1")
+    return int(text)
 
 
-class _FromJson(np.ndarray[Any, Any]):
-    """An array whose dtype is only how JSON spells numbers."""
-
-
-def read_arrays(path: Path) -> dict[str, Array]:
-    """The arrays of a file by name; an .npy has one, named after the file. No pickle is read."""
-    if not path.is_file():
-        raise NoSuchFile("E0101", f"there is no file `{path}`", file=str(path))
-    try:
-        if path.suffix == ".json":
-            return _json(path)
-        found = np.load(path, allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            return {path.stem: found}
-        with found:
-            return {name: found[name] for name in found.files}
-    except (ValueError, OSError, EOFError) as problem:
-        raise InvalidArgument(
-            "E0209", f"cannot read arrays from `{path}`: {problem}", file=str(path),
-            hint="a .npy, .npz or .json file without Python objects is wanted",
-        ) from problem  # fmt: skip
-
-
-def _json(path: Path) -> dict[str, Array]:
-    loaded = json.loads(path.read_text(encoding="utf-8"))
-    items = loaded if isinstance(loaded, dict) else {path.stem: loaded}
-    return {name: np.asarray(x).view(_FromJson) for name, x in items.items()}
-
-
-def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Writes one array as .npy or several as .npz, whole or not at all."""
-    if path.suffix not in (".npy", ".npz"):
-        raise UsageError("E0914", f"cannot write arrays to `{path}`", wanted=".npy or .npz")
-    if path.suffix == ".npy" and len(arrays) != 1:
-        raise UsageError("E0914", f"{len(arrays)} outputs do not fit one .npy", hint="use .npz")
-    with whole_file(path) as beside:
-        with beside.open("wb") as stream:
-            if path.suffix == ".npy":
-                np.save(stream, next(iter(arrays.values())), allow_pickle=False)
-            else:
-                np.savez(stream, allow_pickle=False, **{n: np.asarray(x) for n, x in arrays.items()})
-
-
-class whole_file:  # noqa: N801 - reads as a function
-    """A path beside the target to write to; it takes the target's place when all went well."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> Path:
-        try:
-            handle, name = tempfile.mkstemp(
-                dir=self._path.parent, prefix=f".{self._path.name}.", suffix=".part"
-            )
-        except OSError as problem:
-            raise InvalidArgument(
-                "E0125", f"cannot write `{self._path}`: {problem.strerror}", file=str(self._path)
-            ) from problem
-        os.close(handle)
-        self._beside = Path(name)
-        return self._beside
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self._beside.chmod(0o644)
-            self._beside.replace(self._path)
-        else:
-            self._beside.unlink(missing_ok=True)
+__all__ = [
+    "check_target",
+    "open_model",
+    "parse_count",
+    "read_arrays",
+    "read_inputs",
+    "save_model",
+    "write_arrays",
+]

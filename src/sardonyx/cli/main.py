@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -13,8 +14,9 @@ import click
 
 import sardonyx
 from sardonyx.cli import commands
+from sardonyx.core.errors import SardonyxError, UsageError
 
-_SUMMARIES = {
+SUMMARIES = {
     "bench": "Measure a model against other runtimes, side by side.",
     "check": "Say whether a model is valid, and what is wrong with it.",
     "compare": "Say how far two models, providers or frameworks differ.",
@@ -29,6 +31,7 @@ _SUMMARIES = {
     "run": "Run a model on arrays from files, or on random ones.",
     "show": "Show inputs, outputs, operators, parameters, work and memory.",
 }
+INTERRUPTED = 130
 
 
 class Verbs(click.Group):
@@ -51,20 +54,31 @@ class Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Like click's, with a suggestion for a mistyped verb."""
-        if args and args[0] not in self.list_commands(ctx):
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), 1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
-            raise click.UsageError(f"there is no command `{args[0]}`.{hint}", ctx)
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], known, 1)
+            raise UsageError(
+                "E0900",
+                f"there is no command `{args[0]}`",
+                wanted=None if close else ", ".join(known),
+                hint=f"did you mean `sardonyx {close[0]}`?" if close else None,
+            )
         return super().resolve_command(ctx, args)
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_commands(
+        self, ctx: click.Context, formatter: click.HelpFormatter
+    ) -> None:
         """The list of verbs, without importing any of them."""
-        rows = [(name, _SUMMARIES.get(name, "")) for name in self.list_commands(ctx)]
+        rows = [(name, SUMMARIES.get(name, "")) for name in self.list_commands(ctx)]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
 
 
-@click.command(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every command has --json, --quiet and --verbose, and examples in its --help.",
+)
 @click.version_option(sardonyx.__version__, "--version", prog_name="sardonyx")
 def app() -> None:
     """The whole life of an ONNX model.
@@ -79,7 +93,12 @@ def app() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with product codes: 0, 1, 2, 3, 4, 70 or 130."""
-    sys.exit(run(list(sys.argv[1:] if args is None else args)))
+    code = run(list(sys.argv[1:] if args is None else args))
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_stdout()
+    sys.exit(code)
 
 
 def run(args: list[str]) -> int:
@@ -91,20 +110,37 @@ def run(args: list[str]) -> int:
         return int(end.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return 130
-    except click.UsageError as error:
-        error.show()
-        return 2
-    except click.ClickException as error:
-        error.show()
-        return 2
+        return INTERRUPTED
     except BrokenPipeError:
+        _drop_stdout()
         return 0
+    except click.ClickException as error:
+        return _failed(_usage(error), args)
     except Exception as error:  # noqa: BLE001 - the last resort decides between user and our fault
         return _failed(error, args)
 
 
+def _drop_stdout() -> None:
+    """Sends what is still buffered nowhere: the reader of the pipe has left."""
+    sink = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(sink, sys.stdout.fileno())
+    os.close(sink)
+
+
+def _usage(error: click.ClickException) -> SardonyxError:
+    """A command line that click cannot read, in the product's form."""
+    ctx = getattr(error, "ctx", None)
+    hint = None if ctx is None else f"`{ctx.command_path} --help` shows how"
+    if isinstance(error, click.NoSuchOption):
+        names = error.possibilities or []
+        message = f"there is no option `{error.option_name}`"
+        if names:
+            hint = f"did you mean {' or '.join(f'`{n}`' for n in names[:3])}?"
+        return UsageError("E0900", message, hint=hint)
+    return UsageError("E0900", error.format_message().rstrip("."), hint=hint)
+
+
 def _failed(error: Exception, args: list[str]) -> int:
-    from sardonyx.cli.report import print_error
+    from sardonyx.cli.report import print_error  # noqa: PLC0415 - only now is rich needed
 
     return print_error(error, args)

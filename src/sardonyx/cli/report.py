@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,71 +14,184 @@ from dataclasses import dataclass
 from typing import Any
 
 import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
 
-from sardonyx.core.errors import SardonyxError, sanitise
+from sardonyx.core import knobs
+from sardonyx.core.errors import (
+    InternalError,
+    LimitExceeded,
+    NoSuchFile,
+    SardonyxError,
+    sanitise,
+)
 
 SCHEMA = 1
+PATIENCE = 1.0
+_PIPE_WIDTH = 400
 
 
-@dataclass(frozen=True)
+@dataclass
 class Output:
-    """How a command was asked to speak."""
+    """How a command was asked to speak; data go to stderr when a file goes to stdout."""
 
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    stdout_taken: bool = False
 
-    def data(self, command: str, values: Mapping[str, Any], text: Callable[[], Any]) -> None:
+    def data(
+        self, command: str, values: Mapping[str, Any], text: Callable[[], Any]
+    ) -> None:
         """Prints the result: JSON with a schema version, or what `text()` returns or prints."""
         if self.json:
             whole = {"schema": SCHEMA, "command": command, **values}
-            click.echo(json.dumps(whole, indent=2, default=_plain, allow_nan=True))
+            click.echo(dumps(whole), err=self.stdout_taken)
             return
         shown = text()
         if shown is not None:
-            show(shown)
+            show(shown, err=self.stdout_taken)
 
     def note(self, message: str) -> None:
         """A line on stderr, unless quiet."""
         if not self.quiet:
-            click.echo(message, err=True)
+            click.echo(
+                "\n".join(sanitise(line) for line in message.split("\n")), err=True
+            )
+
+    def more(self, message: str) -> None:
+        """A line on stderr when verbose."""
+        if self.verbose:
+            self.note(message)
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[float], None]]:
-        """A bar on stderr for work that may take more than a second; call it with 0..1."""
-        if self.quiet or self.json or not sys.stderr.isatty():
-            if not (self.quiet or self.json):
-                click.echo(f"{what} ...", err=True)
+        """A bar on stderr once the work takes more than a second; call it with 0..1."""
+        if self.quiet or self.json:
             yield lambda _: None
             return
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=1.0)
-            yield lambda share: bar.update(task, completed=share)
+        bar = Bar(what)
+        try:
+            yield bar.update
+        finally:
+            bar.stop()
 
 
-def show(thing: Any) -> None:
-    """Prints text or something rich on stdout."""
+class Bar:
+    """A progress bar that appears after a second; off terminals, one line that says what runs."""
+
+    def __init__(self, what: str) -> None:
+        self.what = what
+        self.share = 0.0
+        self._shown: Any = None
+        self._lock = threading.Lock()
+        self._timer = threading.Timer(PATIENCE, self._start)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._shown is False:
+                return
+            if not sys.stderr.isatty():
+                click.echo(f"{self.what} ...", err=True)
+                return
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TimeElapsedColumn(),
+            )
+            bar = Progress(*columns, console=console(err=True), transient=True)
+            self._task = bar.add_task(self.what, total=1.0)
+            bar.update(self._task, completed=self.share)
+            bar.start()
+            self._shown = bar
+
+    def update(self, share: float) -> None:
+        """Notes how much is done, from 0 to 1."""
+        self.share = share
+        bar = self._shown
+        if bar:
+            bar.update(self._task, completed=share)
+
+    def stop(self) -> None:
+        """Takes the bar away."""
+        self._timer.cancel()
+        with self._lock:
+            if self._shown:
+                self._shown.stop()
+            self._shown = False
+
+
+def dumps(values: Any) -> str:
+    """Standard JSON: numbers that JSON lacks become the strings NaN, Infinity and -Infinity."""
+    return json.dumps(_plain(values), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def _plain(x: Any) -> Any:
+    if isinstance(x, float):
+        return x if math.isfinite(x) else _NAMES.get(x, "NaN")
+    if isinstance(x, str | int | bool) or x is None:
+        return x if not isinstance(x, str) else x.encode("utf-8", "replace").decode()
+    if isinstance(x, Mapping):
+        return {str(k): _plain(v) for k, v in x.items()}
+    if hasattr(x, "to_dict"):
+        return _plain(x.to_dict())
+    if hasattr(x, "tolist"):
+        return _plain(_numbers(x))
+    if isinstance(x, Iterable):
+        return [_plain(item) for item in x]
+    return str(x)
+
+
+_NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+
+def _numbers(x: Any) -> Any:
+    """The elements of an array as Python's own numbers; complex ones as pairs."""
+    if getattr(x.dtype, "kind", "") == "c":
+        return [_numbers(x.real), _numbers(x.imag)]
+    if getattr(x.dtype, "kind", "") == "V":
+        return x.astype("float64").tolist()
+    return x.tolist()
+
+
+def console(err: bool = False) -> Any:
+    """A rich console for stdout or stderr; off terminals wide enough not to break lines."""
+    stream = sys.stderr if err else sys.stdout
+    width = None if stream.isatty() else _PIPE_WIDTH
+    plain = knobs.NO_COLOR.get() or None
+    return Console(
+        file=stream, width=width, highlight=False, no_color=plain, soft_wrap=False
+    )
+
+
+def show(thing: Any, err: bool = False) -> None:
+    """Prints text or something rich."""
     if isinstance(thing, str):
-        click.echo(thing)
+        click.echo(thing, err=err)
         return
-    from rich.console import Console
+    made = console(err)
+    if made.is_terminal:
+        made.print(thing)
+        return
+    with made.capture() as caught:
+        made.print(thing)
+    lines = [line.rstrip() for line in caught.get().splitlines()]
+    click.echo("\n".join(lines).strip("\n"), err=err)
 
-    width = None if sys.stdout.isatty() else 120
-    Console(file=sys.stdout, width=width, highlight=False, soft_wrap=False).print(thing)
 
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Any:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
+) -> Any:
     """A rich table of plain text cells; numbers align right."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-    from rich.text import Text
-
     held = [[_cell(x) for x in row] for row in rows]
-    made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
+    made = Table(
+        box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False
+    )
     for n, name in enumerate(columns):
         numeric = bool(held) and all(_numeric(row[n]) for row in held)
         made.add_column(name, justify="right" if numeric else "left", overflow="fold")
@@ -92,15 +207,9 @@ def _numeric(cell: str) -> bool:
 def _cell(x: Any) -> str:
     if isinstance(x, float):
         return f"{x:.3g}"
-    return sanitise(x) if x is not None else ""
-
-
-def _plain(x: Any) -> Any:
-    if hasattr(x, "to_dict"):
-        return x.to_dict()
-    if hasattr(x, "tolist"):
-        return x.tolist()
-    return str(x)
+    if x is None:
+        return ""
+    return "\n".join(sanitise(line) for line in str(x).split("\n"))
 
 
 def speaks(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -110,7 +219,9 @@ def speaks(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
     @click.option("-v", "--verbose", is_flag=True, help="Print more on stderr.")
     @functools.wraps(command)
-    def wrapped(*args: Any, as_json: bool, quiet: bool, verbose: bool, **kwargs: Any) -> Any:
+    def wrapped(
+        *args: Any, as_json: bool, quiet: bool, verbose: bool, **kwargs: Any
+    ) -> Any:
         return command(*args, out=Output(as_json, quiet, verbose), **kwargs)
 
     return wrapped
@@ -118,15 +229,28 @@ def speaks(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def print_error(error: Exception, args: Sequence[str]) -> int:
     """Prints an error in the product's form (JSON when asked for); its exit code."""
+    known = _known(error)
+    if "--json" in args:
+        command = next((a for a in args if not a.startswith("-")), "")
+        click.echo(
+            dumps({"schema": SCHEMA, "command": command, "error": known.to_dict()})
+        )
+    click.echo(known.render(), err=True)
+    ours = known.exit_code == InternalError.exit_code
+    if ours:
+        click.echo("Please report this with the following lines:", err=True)
+    if ours or {"-v", "--verbose"} & set(args):
+        click.echo("".join(traceback.format_exception(error)), err=True)
+    return known.exit_code
+
+
+def _known(error: Exception) -> SardonyxError:
     if isinstance(error, SardonyxError):
-        if "--json" in args:
-            click.echo(json.dumps({"schema": SCHEMA, "error": error.to_dict()}, default=str))
-        click.echo(error.render(), err=True)
-        return error.exit_code
+        return error
     if isinstance(error, OSError):
-        click.echo(f"error[E0101]: {sanitise(error)}", err=True)
-        return 3
-    click.echo(f"error[E0999]: our own fault: {type(error).__name__}: {sanitise(error)}", err=True)
-    click.echo("Please report this with the following lines:", err=True)
-    click.echo("".join(traceback.format_exception(error)), err=True)
-    return 70
+        name = None if error.filename is None else str(error.filename)
+        return NoSuchFile("E0101", error.strerror or str(error), file=name)
+    if isinstance(error, MemoryError):
+        said = "there is not enough memory"
+        return LimitExceeded("E0506", said, hint="feed a smaller batch")
+    return InternalError("E0999", f"our own fault: {type(error).__name__}: {error}")

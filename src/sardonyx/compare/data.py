@@ -39,7 +39,9 @@ def sampled(graph: Graph, dims: Mapping[str, int], seed: int) -> list[Case]:
     sizes: list[dict[str, int]] = [dict.fromkeys(names, 1)]
     if names:
         sizes.append({n: PRIMES[i % len(PRIMES)] for i, n in enumerate(names)})
-        sizes.append({n: PRIMES[(i + count + 2) % len(PRIMES)] for i, n in enumerate(names)})
+        sizes.append(
+            {n: PRIMES[(i + count + 2) % len(PRIMES)] for i, n in enumerate(names)}
+        )
     cases = []
     for k, one in enumerate(sizes):
         known = {**dims, **one}
@@ -86,7 +88,10 @@ class Rows:
     """
 
     def __init__(
-        self, arrays: Mapping[str, Array], graph: Graph | None, batches: Sequence[int] = ()
+        self,
+        arrays: Mapping[str, Array],
+        graph: Graph | None,
+        batches: Sequence[int] = (),
     ) -> None:
         self.arrays = dict(arrays)
         self.cut = _cut(arrays, graph)
@@ -113,45 +118,54 @@ class Rows:
             for start in range(0, max(self.rows, 1), size)[:MOST_RUNS]:
                 stop = min(start + size, self.rows)
                 feeds = {
-                    n: x[start:stop] if n in self.cut else x for n, x in self.arrays.items()
+                    n: x[start:stop] if n in self.cut else x
+                    for n, x in self.arrays.items()
                 }
                 yield Case(group, feeds)
 
 
 def _cut(arrays: Mapping[str, Array], graph: Graph | None) -> list[str]:
+    """The inputs whose first axis counts rows."""
     if graph is None:
         lengths = {len(x) if x.ndim else -1 for x in arrays.values()}
         return list(arrays) if len(lengths) == 1 and lengths != {-1} else []
     firsts = {v.name: v.shape[0] for v in graph.inputs if v.name in arrays and v.shape}
-    if not firsts:
-        return []
-    lead = next(iter(firsts.values()))
-    if lead.op != "var":
-        return _fixed_cut(arrays, firsts, lead)
-    elsewhere = {
-        x for v in graph.inputs for dim in (v.shape or ())[1:] for x in dim.free
-    }
-    if lead in elsewhere:
+    lead = next(iter(firsts.values()), None)
+    if lead is None or lead in _inner(graph):
         return []
     cut = [n for n, dim in firsts.items() if dim is lead]
     lengths = {len(arrays[n]) for n in cut}
+    if lead.op != "var":
+        return cut if _divides(lead, lengths) else []
     if len(lengths) > 1:
-        said = f"the arrays have different numbers of rows for `{name_of(lead)}`"
-        raise InvalidArgument("E0764", said, given=sorted(lengths))
+        raise InvalidArgument(
+            "E0764",
+            f"the arrays have different numbers of rows for `{name_of(lead)}`",
+            given=sorted(lengths),
+        )
     return cut
 
 
-def _fixed_cut(
-    arrays: Mapping[str, Array], firsts: Mapping[str, Expr], lead: Expr
-) -> list[str]:
+def _inner(graph: Graph) -> set[Expr]:
+    """The symbols that also count something else than rows."""
+    found: set[Expr] = set()
+    for v in graph.inputs:
+        for dim in (v.shape or ())[1:]:
+            if dim.op != "const":
+                found |= dim.free
+    return found
+
+
+def _divides(lead: Expr, lengths: set[int]) -> bool:
     size = int(lead.arg) if lead.is_const else 0
-    same = [n for n, dim in firsts.items() if dim is lead]
-    fits = size > 0 and all(len(arrays[n]) % size == 0 for n in same)
-    return same if fits and len({len(arrays[n]) for n in same}) == 1 else []
+    return size > 0 and len(lengths) == 1 and min(lengths) % size == 0
 
 
 def _fixed(graph: Graph | None, cut: Sequence[str]) -> int | None:
-    for v in () if graph is None else graph.inputs:
+    """The batch size of a model that takes one size only."""
+    if graph is None:
+        return None
+    for v in graph.inputs:
         if v.name in cut and v.shape and v.shape[0].is_const:
             return int(v.shape[0].arg)
     return None

@@ -167,12 +167,13 @@ class Tally:
         dot, left, right = self._dots
         if left == 0.0 or right == 0.0:
             return 1.0 if left == right else 0.0
-        return min(1.0, dot / (left**0.5 * right**0.5))
+        scale: float = left**0.5 * right**0.5
+        return min(1.0, dot / scale)
 
 
 def spacing(size: Array, dtype: DType) -> Array:
     """The distance from each magnitude to the next one that `dtype` has, in float64."""
-    info = ml_dtypes.finfo(dtype.numpy)
+    info: Any = ml_dtypes.finfo(dtype.numpy)  # type: ignore[no-untyped-call]
     exponent = np.frexp(np.where(np.isfinite(size), size, 1.0))[1] - 1
     lowest = np.maximum(exponent, info.minexp)
     found: Array = np.ldexp(1.0, lowest - info.nmant)

@@ -46,12 +46,13 @@ def compare(
 
     A side is a model (anything that `load` accepts), run by `provider` (`against_provider` for
     `b`), or a `Side`. Without `b`, the same model is run by both providers. `data` are rows by
-    input name, as a mapping or a .npz, .npy or .json file (or a list of `Case`s); they are cut into batches of 1, of 7 and
-    of all rows, or of the sizes in `batches`, where the model's batch dim is symbolic. Without
-    `data` inputs are made up from `seed`, at three sizes of each symbol that `dims` leaves open.
-    `tolerance` names or bounds what is allowed, which otherwise follows from the models. With `trace`,
-    models that disagree are run again with their intermediate values kept, to name the first one
-    that differs. Raises what loading and running raises, and InvalidArgument (E0761 to E0766).
+    input name, as a mapping or a .npz, .npy or .json file (or a list of `Case`s); they are cut into
+    batches of 1, of 7 and of all rows, or of the sizes in `batches`, where the model's batch dim is
+    symbolic. Without `data` inputs are made up from `seed`, at three sizes of each symbol that
+    `dims` leaves open. `tolerance` names or bounds what is allowed, which otherwise follows from
+    the models. With `trace`, models that disagree are run again with their intermediate values
+    kept, to name the first one that differs. Raises what loading and running raises, and
+    InvalidArgument (E0760 to E0766).
     """
     judge = None if tolerance is None else named(tolerance)
     other = against_provider or provider
@@ -68,7 +69,12 @@ def compare(
     found.run(_cases(left, right, data, dims or {}, batches, seed), progress)
     judge = judge or _fitting(left, right, found)
     rows = [
-        Row(group, found.runs[group], tally.difference(), judge.refusal(tally.difference()))
+        Row(
+            group,
+            found.runs[group],
+            tally.difference(),
+            judge.refusal(tally.difference()),
+        )
         for (group, _), tally in found.tallies.items()
     ]
     made = Comparison(left.label, right.label, judge, tuple(rows), tuple(found.notes))
@@ -114,7 +120,9 @@ def _cases(
         rows = Rows(read(data, graph), graph, batches)
         return len(rows), rows.cases()
     if graph is None:
-        raise InvalidArgument("E0766", "without a model among the sides, data are needed")
+        raise InvalidArgument(
+            "E0766", "without a model among the sides, data are needed"
+        )
     made = sampled(graph, dims, seed)
     return len(made), made
 
@@ -143,7 +151,9 @@ class Findings:
                 if not case.made_up:
                     raise
                 refusal = error
-                self.notes.append(f"{case.group} left out: {self.left.label}: {error.message}")
+                self.notes.append(
+                    f"{case.group} left out: {self.left.label}: {error.message}"
+                )
                 continue
             self._answer(case, wanted)
             progress((done + 1) / max(count, 1))

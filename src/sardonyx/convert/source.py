@@ -35,7 +35,7 @@ def load_object(place: str) -> Any:
             wanted="file.py:name or package.module:name",
         )
     try:
-        module = _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+        module = _module(where)
         if not hasattr(module, name):
             raise ConvertError(
                 "E0601",
@@ -57,12 +57,20 @@ def load_object(place: str) -> Any:
 
 
 def origin(problem: BaseException) -> str | None:
-    """The user's own line in which an exception arose, or the innermost one outside the framework."""
+    """The user's own line in which an exception arose, else the innermost outside the framework."""
     return innermost("".join(traceback.format_tb(problem.__traceback__)))
 
 
 def _is_builder(found: Any) -> bool:
     return callable(found) and (isinstance(found, type) or hasattr(found, "__code__"))
+
+
+def _module(where: str) -> Any:
+    return (
+        _from_file(Path(where))
+        if where.endswith(".py")
+        else importlib.import_module(where)
+    )
 
 
 def _from_file(path: Path) -> Any:

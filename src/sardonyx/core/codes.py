@@ -437,6 +437,11 @@ ENGINE = {
 }
 
 COMMAND = {
+    "E0900": Explanation(
+        "command line cannot be read",
+        "There is no such command or option, or one of them lacks a value.",
+        "Add --help to see how the command is called.",
+    ),
     "E0901": Explanation(
         "unreadable setting",
         "An environment variable or option has a value that cannot be understood.",
@@ -467,6 +472,11 @@ COMMAND = {
         "A dump knows the stages graph, loops, schedule, llvm, asm and the names of passes.",
         "Use one that the message lists.",
     ),
+    "E0907": Explanation(
+        "no such operator",
+        "No operator of that name is known.",
+        "`sardonyx ops` lists them all.",
+    ),
     "E0910": Explanation(
         "shape cannot be read",
         "A shape is written name=1x3x224x224, with letters for symbolic dims.",
@@ -491,6 +501,12 @@ COMMAND = {
         "arrays cannot be written so",
         "Arrays are written as .npy (one) or .npz (several).",
         "Choose a file name with one of these endings.",
+    ),
+    "E0915": Explanation(
+        "input cannot be read",
+        "An input of a run is written name=file with a .npy, .npz or .json file, or the file "
+        "alone where it holds all inputs.",
+        "Correct it where the caret stands.",
     ),
 }
 

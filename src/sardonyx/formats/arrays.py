@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import zipfile
 from collections.abc import Mapping
@@ -17,6 +18,14 @@ from sardonyx.formats.files import replacing
 
 Array = np.ndarray[Any, Any]
 SUFFIXES = (".npy", ".npz", ".json")
+_DAMAGED = (
+    ValueError,
+    OSError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    zipfile.BadZipFile,
+)
 
 
 class Untyped(np.ndarray[Any, Any]):
@@ -47,7 +56,7 @@ def read_arrays(path: Path) -> dict[str, Array]:
         raise NoSuchFile("E0101", f"there is no file `{path}`", file=str(path))
     try:
         return _json(path) if path.suffix == ".json" else _numpy(path)
-    except (ValueError, OSError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile) as problem:
+    except _DAMAGED as problem:
         said = str(problem).splitlines()
         raise InvalidArgument(
             "E0209",
@@ -83,9 +92,13 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     UsageError (E0914) for another suffix, several arrays for one .npy, and what is no array.
     """
     if path.suffix not in (".npy", ".npz"):
-        raise UsageError("E0914", f"cannot write arrays to `{path}`", wanted=".npy or .npz")
+        raise UsageError(
+            "E0914", f"cannot write arrays to `{path}`", wanted=".npy or .npz"
+        )
     if path.suffix == ".npy" and len(arrays) != 1:
-        raise UsageError("E0914", f"{len(arrays)} outputs do not fit one .npy", hint="use .npz")
+        raise UsageError(
+            "E0914", f"{len(arrays)} outputs do not fit one .npy", hint="use .npz"
+        )
     plain = {name: _plain(name, x) for name, x in arrays.items()}
     with replacing(path) as stream:
         if path.suffix == ".npy":
@@ -99,6 +112,13 @@ def _zip(stream: BinaryIO, arrays: Mapping[str, Array]) -> None:
         for name, x in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
                 np.lib.format.write_array(entry, x, allow_pickle=False)
+
+
+def write_stream(stream: BinaryIO, arrays: Mapping[str, Any]) -> None:
+    """Writes .npz to a stream that cannot be rewound."""
+    whole = io.BytesIO()
+    _zip(whole, {name: _plain(name, x) for name, x in arrays.items()})
+    stream.write(whole.getbuffer())
 
 
 def _plain(name: str, x: Any) -> Array:

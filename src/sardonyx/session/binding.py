@@ -59,7 +59,7 @@ class IOBinding:
         shape: Sequence[int] | None = None,
         buffer_ptr: int | None = None,
     ) -> None:
-        """Asks for an output: in memory of its own, or at an address that the caller vouches for."""
+        """Asks for an output: in fresh memory, or at an address that the caller vouches for."""
         del device_id
         check_device(device_type)
         self._session.output_index(name)

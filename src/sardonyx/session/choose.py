@@ -34,7 +34,9 @@ def choose(
         except ProviderUnavailable as problem:
             refused.append(problem)
             continue
-        for problem in refused:
-            warnings.warn(f"{problem.message}; using {provider.name}", UserWarning, stacklevel=3)
+        for passed in refused:
+            warnings.warn(
+                f"{passed.message}; using {provider.name}", UserWarning, stacklevel=3
+            )
         return provider, extra
     raise refused[0]

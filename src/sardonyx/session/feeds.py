@@ -44,7 +44,9 @@ class Feeds:
         return self.optional[name] if found is None else found
 
     def _names(self, given: Mapping[str, Any]) -> None:
-        unknown = [n for n in given if n not in self.required and n not in self.optional]
+        unknown = [
+            n for n in given if n not in self.required and n not in self.optional
+        ]
         if unknown:
             raise _unknown(unknown[0], (*self.required, *self.optional))
         for name, value in self.required.items():
@@ -178,16 +180,18 @@ def _bare(x: Any) -> bool:
     """Whether x is Python numbers in lists, which have no type of their own."""
     while isinstance(x, list | tuple) and x:
         x = x[0]
-    return isinstance(x, bool | int | float | list | tuple) and not isinstance(x, np.generic)
+    return isinstance(x, bool | int | float | list | tuple) and not isinstance(
+        x, np.generic
+    )
 
 
 def _holds(wanted: DType, array: Array) -> bool:
     if array.dtype.kind not in "biuf":
         return False
-    if wanted.is_float or wanted.is_complex or not array.size:
+    if wanted.is_float or wanted.is_complex or array.size == 0:
         return True
     if array.dtype.kind == "f" or wanted.is_bool:
-        return array.dtype.kind == "b"
+        return bool(array.dtype.kind == "b")
     return bool(np.all(array.astype(wanted.numpy).astype(array.dtype) == array))
 
 
@@ -210,5 +214,7 @@ def place(graph: Graph, value: Value) -> str:
     used = {node: n for n, node in enumerate(graph.nodes) if node in value.uses}
     if used:
         first, n = next(iter(used.items()))
-        where += f", first used by node {n}" + (f" `{first.name}`" if first.name else "")
+        where += f", first used by node {n}" + (
+            f" `{first.name}`" if first.name else ""
+        )
     return where

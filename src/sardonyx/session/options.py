@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sardonyx.core.errors import InvalidArgument, NotFound, NotImplemented
+from sardonyx.core import errors
+from sardonyx.core.errors import InvalidArgument, NotFound
 
 NO_EFFECT = {
     "SessionOptions": (
@@ -86,7 +87,9 @@ class SessionOptions:
 
     intra_op_num_threads: int = 0
     inter_op_num_threads: int = 0
-    graph_optimization_level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL
+    graph_optimization_level: GraphOptimizationLevel = (
+        GraphOptimizationLevel.ORT_ENABLE_ALL
+    )
     execution_mode: ExecutionMode = ExecutionMode.ORT_SEQUENTIAL
     execution_order: ExecutionOrder = ExecutionOrder.DEFAULT
     enable_cpu_mem_arena: bool = True
@@ -120,23 +123,27 @@ class SessionOptions:
             raise InvalidArgument("E0232", f"the size of `{name}` would be {value}")
         self.free_dimensions[name] = value
 
-    def add_free_dimension_override_by_denotation(self, denotation: str, value: int) -> None:
+    def add_free_dimension_override_by_denotation(
+        self, denotation: str, value: int
+    ) -> None:
         """Accepted; dims that only carry a denotation stay symbolic."""
 
     def add_initializer(self, name: str, ortvalue: Any) -> None:
         """Puts an array in the place of an initializer of the same type and dims."""
         self.initializers[name] = ortvalue
 
-    def add_external_initializers(self, names: Sequence[str], values: Sequence[Any]) -> None:
+    def add_external_initializers(
+        self, names: Sequence[str], values: Sequence[Any]
+    ) -> None:
         """`add_initializer` for several."""
         self.initializers.update(zip(names, values, strict=True))
 
     def add_external_initializers_from_files_in_memory(self, *_: Any) -> None:
         """NotImplemented: external data are read from files beside the model."""
-        raise NotImplemented(
+        raise NotImplementedError(
             "E0256",
             "external data cannot be given as bytes",
-            hint="keep them in files beside the model, or use add_initializer",
+            "keep them in files beside the model, or use add_initializer",
         )
 
     def add_provider(self, name: str, options: Mapping[str, Any] | None = None) -> None:
@@ -149,10 +156,10 @@ class SessionOptions:
 
     def register_custom_ops_library(self, path: str) -> None:
         """NotImplemented: code of another runtime cannot be called."""
-        raise NotImplemented(
+        raise NotImplementedError(
             "E0256",
             f"custom operators cannot be taken from the library `{path}`",
-            hint="write the operator as a Python class, or store it in the model as a function",
+            "write the operator as a Python class, or store it in the model as a function",
         )
 
     def set_load_cancellation_flag(self, value: bool) -> None:
@@ -196,11 +203,10 @@ class RunOptions:
 
     def add_active_adapter(self, adapter: Any) -> None:
         """NotImplemented: adapters are merged into a model before it is loaded."""
-        raise NotImplemented(
+        raise NotImplementedError(
             "E0256",
-            "adapters cannot be switched per run",
-            given=type(adapter).__name__,
-            hint="merge the adapter into the model before exporting it",
+            f"a {type(adapter).__name__} cannot be switched on for a run",
+            "merge the adapter into the model before exporting it",
         )
 
 
@@ -208,3 +214,7 @@ def _entry(entries: Mapping[str, str], key: str) -> str:
     if key not in entries:
         raise NotFound("E0253", f"there is no configuration entry `{key}`")
     return entries[key]
+
+
+def _impossible(message: str, hint: str) -> errors.SardonyxError:
+    return errors.NotImplemented("E0256", message, hint=hint)

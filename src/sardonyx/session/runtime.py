@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import types
 
-import sardonyx
 from sardonyx.core import errors
 
 _state = types.SimpleNamespace(
@@ -20,16 +19,6 @@ capi = types.SimpleNamespace(onnxruntime_pybind11_state=_state)
 def get_device() -> str:
     """Always CPU."""
     return "CPU"
-
-
-def get_version_string() -> str:
-    """The version of Sardonyx."""
-    return sardonyx.__version__
-
-
-def get_build_info() -> str:
-    """The version of Sardonyx, which is not built: it is Python."""
-    return f"Sardonyx {sardonyx.__version__}, pure Python"
 
 
 def set_default_logger_severity(severity: int) -> None:

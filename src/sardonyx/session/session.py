@@ -1,7 +1,7 @@
 """Sessions: a model loaded, prepared by a provider, and run; with ONNX Runtime's names.
 
-    session = InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
-    session.run(None, {"x": x})
+session = InferenceSession("net.onnx", providers=["CPUExecutionProvider"])
+session.run(None, {"x": x})
 """
 
 from __future__ import annotations
@@ -12,7 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sardonyx.core import knobs
-from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError
+from sardonyx.core.errors import (
+    InvalidArgument,
+    ModelLoadCanceled,
+    NoModel,
+    SardonyxError,
+)
 from sardonyx.core.limits import Limits
 from sardonyx.formats import load, to_bytes
 from sardonyx.graph.clone import clone
@@ -70,7 +75,9 @@ class InferenceSession:
 
     def _load(self, model: Any) -> Graph:
         if model is None:
-            raise NoModel("E0255", "a session needs a model", wanted="a path, bytes or a Graph")
+            raise NoModel(
+                "E0255", "a session needs a model", wanted="a path, bytes or a Graph"
+            )
         graph = clone(model) if isinstance(model, Graph) else load(model, self._limits)
         try:
             settle(graph, self._options)
@@ -85,7 +92,9 @@ class InferenceSession:
         self._runnable = self._prepare(_without_defaults(self.graph))
         if not self._given.optional:
             self._whole = self._runnable
-        self._quick: Callable[[Mapping[str, Any]], list[Any] | None] = self._runnable.quick
+        self._quick: Callable[[Mapping[str, Any]], list[Any] | None] = (
+            self._runnable.quick
+        )
 
     def _prepare(self, graph: Graph) -> Runnable:
         level = GraphOptimizationLevel(self._options.graph_optimization_level).passes
@@ -122,7 +131,9 @@ class InferenceSession:
                 "E0233",
                 "the inputs are a mapping from names to arrays",
                 given=type(input_feed).__name__,
-                wanted="{" + ", ".join(f"{name!r}: array" for name in self._given.required) + "}",
+                wanted="{"
+                + ", ".join(f"{name!r}: array" for name in self._given.required)
+                + "}",
             )
         found = self._quick(input_feed) if run_options is None else None
         if found is None:
@@ -131,7 +142,9 @@ class InferenceSession:
             return found
         return [found[self.output_index(name)] for name in output_names]
 
-    def _checked(self, given: Mapping[str, Any], options: RunOptions | None) -> list[Any]:
+    def _checked(
+        self, given: Mapping[str, Any], options: RunOptions | None
+    ) -> list[Any]:
         feeds = self._given.check(given)
         for name in self._given.required:
             feeds.setdefault(name, None)
@@ -174,7 +187,10 @@ class InferenceSession:
         run_options: RunOptions | None = None,
     ) -> list[OrtValue]:
         """Like `run`, with OrtValues in and out."""
-        return [OrtValue(x) for x in self.run(output_names, input_dict_ort_values, run_options)]
+        return [
+            OrtValue(x)
+            for x in self.run(output_names, input_dict_ort_values, run_options)
+        ]
 
     def run_with_ortvaluevector(
         self,
@@ -230,7 +246,9 @@ class InferenceSession:
         return {self._provider.name: {k: str(v) for k, v in self._extra.items()}}
 
     def set_providers(
-        self, providers: Providers | None = None, provider_options: ProviderOptions | None = None
+        self,
+        providers: Providers | None = None,
+        provider_options: ProviderOptions | None = None,
     ) -> None:
         """Prepares the model again, for another provider."""
         self._use(*choose(providers, provider_options))
@@ -281,7 +299,9 @@ class InferenceSession:
         """Accepted; there are none."""
         return []
 
-    def set_tuning_results(self, results: Any, *, error_on_invalid: bool = False) -> None:
+    def set_tuning_results(
+        self, results: Any, *, error_on_invalid: bool = False
+    ) -> None:
         """Accepted; nothing is tuned."""
 
     def set_ep_dynamic_options(self, options: Mapping[str, str]) -> None:
@@ -301,7 +321,11 @@ class InferenceSession:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         InferenceSession.__init__(
-            self, state["model"], state["options"], [state["provider"]], limits=state["limits"]
+            self,
+            state["model"],
+            state["options"],
+            [state["provider"]],
+            limits=state["limits"],
         )
 
 

@@ -19,7 +19,9 @@ from sardonyx.session.describe import type_name
 def check_device(name: str) -> None:
     """InvalidArgument (E0208) for any device but the CPU."""
     if name.lower() != "cpu":
-        raise InvalidArgument("E0208", f"there is no device `{name}` here", wanted="cpu")
+        raise InvalidArgument(
+            "E0208", f"there is no device `{name}` here", wanted="cpu"
+        )
 
 
 def element_dtype(element: Any) -> DType:
@@ -35,8 +37,9 @@ def array_at(pointer: int, element: Any, shape: Sequence[int]) -> Array:
     """An array over memory that the caller vouches for, as C interfaces hand it over."""
     dtype = element_dtype(element).numpy
     size = math.prod(shape) * dtype.itemsize
-    raw = (ctypes.c_char * size).from_address(pointer)
-    return np.frombuffer(raw, np.uint8).view(dtype).reshape(tuple(shape))
+    raw = (ctypes.c_uint8 * size).from_address(pointer)
+    found: Array = np.ctypeslib.as_array(raw).view(dtype).reshape(tuple(shape))
+    return found
 
 
 class OrtValue:
@@ -47,20 +50,28 @@ class OrtValue:
         self._value: Any = value if plain else as_array(value)
 
     @classmethod
-    def ortvalue_from_numpy(cls, array: Array, device: str = "cpu", device_id: int = 0) -> OrtValue:
+    def ortvalue_from_numpy(
+        cls, array: Array, device: str = "cpu", device_id: int = 0
+    ) -> OrtValue:
         """A value over an array; `device` must be cpu."""
         del device_id
         check_device(device)
         return cls(array)
 
     @classmethod
-    def ortvalue_from_numpy_with_onnx_type(cls, data: Array, onnx_element_type: int) -> OrtValue:
+    def ortvalue_from_numpy_with_onnx_type(
+        cls, data: Array, onnx_element_type: int
+    ) -> OrtValue:
         """A value over an array whose bytes are elements of another type of the same width."""
         return cls(data.view(DType.from_onnx(onnx_element_type).numpy))
 
     @classmethod
     def ortvalue_from_shape_and_type(
-        cls, shape: Sequence[int], element_type: Any, device: str = "cpu", device_id: int = 0
+        cls,
+        shape: Sequence[int],
+        element_type: Any,
+        device: str = "cpu",
+        device_id: int = 0,
     ) -> OrtValue:
         """A value of zeros, to be written to."""
         del device_id
@@ -110,7 +121,8 @@ class OrtValue:
 
     def element_type(self) -> int:
         """The type's number in `TensorProto.DataType`."""
-        return self._dtype().value
+        number: int = self._dtype().value
+        return number
 
     def tensor_size_in_bytes(self) -> int:
         """The bytes of the elements."""
@@ -139,7 +151,9 @@ class OrtValue:
 
     def _tensor(self) -> Array:
         if not isinstance(self._value, np.ndarray):
-            raise InvalidArgument("E0233", "the value is no tensor", given=type(self._value))
+            raise InvalidArgument(
+                "E0233", "the value is no tensor", given=type(self._value)
+            )
         return self._value
 
     def _dtype(self) -> DType:

@@ -6,10 +6,11 @@ from dataclasses import asdict
 
 import click
 
+from sardonyx.api import check
+from sardonyx.cli.data import open_model
 from sardonyx.cli.report import Output, speaks
-from sardonyx.formats import load
-from sardonyx.graph.check import Finding, check
-from sardonyx.passes.infer import infer
+from sardonyx.core.errors import sanitise
+from sardonyx.graph.check import Finding
 
 
 @click.command()
@@ -21,36 +22,48 @@ def command(model: str, strict: bool, out: Output) -> int:
 
     \b
     sardonyx check net.onnx
+    sardonyx check net.onnx --strict --json
     """
-    graph = load(model)
-    found = check(graph)
-    if not any(f.is_error for f in found):
-        errors = infer(graph, strict=False)
-        found += [Finding("error", e.code, e.message, e.node, e.tensor, e.op, e.hint)
-                  for e in errors]  # fmt: skip
+    found = check(open_model(model))
     bad = any(f.is_error or strict for f in found)
     rows = [asdict(f) for f in found]
-    out.data("check", {"valid": not bad, "findings": rows}, lambda: _text(model, found, bad))
+    out.data(
+        "check",
+        {"model": model, "valid": not bad, "findings": rows},
+        lambda: _text(model, found, bad, out),
+    )
     return 1 if bad else 0
 
 
-def _text(model: str, found: list[Finding], bad: bool) -> str:
+def _text(model: str, found: list[Finding], bad: bool, out: Output) -> str:
     lines = []
-    for f in found:
-        where = ", ".join(
-            f"{k} `{v}`" for k, v in (("node", f.node), ("op", f.op), ("tensor", f.tensor)) if v
-        )
-        lines.append(f"{f.severity}[{f.code}]: {f.message}")
-        if where:
-            lines.append(f"  --> {where}")
-        lines += [f"  {line}" for line in f.around.splitlines()]
-        if f.hint:
-            lines.append(f"  help: {f.hint}")
-    lines.append(f"{model}: {'not valid' if bad else 'valid'}" + _counts(found))
+    for f in found if not out.quiet else [f for f in found if f.is_error]:
+        lines += _finding(f)
+    lines.append(
+        f"{sanitise(model)}: {'not valid' if bad else 'valid'}{_counts(found)}"
+    )
     return "\n".join(lines)
+
+
+def _finding(f: Finding) -> list[str]:
+    lines = [f"{f.severity}[{f.code}]: {sanitise(f.message)}"]
+    places = (("node", f.node), ("op", f.op), ("tensor", f.tensor))
+    where = ", ".join(f"{kind} `{sanitise(name)}`" for kind, name in places if name)
+    if where:
+        lines.append(f"  --> {where}")
+    lines += [f"  {sanitise(line)}" for line in f.around.splitlines()]
+    if f.hint:
+        lines.append(f"  help: {sanitise(f.hint)}")
+    return lines
 
 
 def _counts(found: list[Finding]) -> str:
     errors = sum(f.is_error for f in found)
     warnings = len(found) - errors
-    return f" ({errors} errors, {warnings} warnings)" if found else ""
+    parts = [_count(errors, "error"), _count(warnings, "warning")]
+    said = ", ".join(part for part in parts if part)
+    return f" ({said})" if said else ""
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}{'s' if n != 1 else ''}" if n else ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+
 import click
 
+from sardonyx.cli.data import open_model
 from sardonyx.cli.report import Output, speaks
 from sardonyx.core.errors import NotFound, UsageError
 from sardonyx.engine.stages import STAGES, stage
-from sardonyx.formats import load
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.text import line, to_text
 from sardonyx.passes.pipeline import optimize, prepare
@@ -15,9 +17,16 @@ from sardonyx.passes.pipeline import optimize, prepare
 
 @click.command()
 @click.argument("model")
-@click.option("--stage", "name", default="graph", show_default=True,
-              metavar="graph|pass:NAME|loops|schedule|llvm|asm")  # fmt: skip
-@click.option("--node", metavar="NAME|N", help="Only the step of this node.")
+@click.option(
+    "--stage",
+    "name",
+    default="graph",
+    show_default=True,
+    metavar="graph|pass:NAME|loops|schedule|llvm|asm",
+)
+@click.option(
+    "--node", metavar="NAME|N", help="Only the steps of this node of the model."
+)
 @speaks
 def command(model: str, name: str, node: str | None, out: Output) -> None:
     """Print a stage between the model and its machine code.
@@ -27,17 +36,25 @@ def command(model: str, name: str, node: str | None, out: Output) -> None:
     sardonyx dump net.onnx --stage pass:fold
     sardonyx dump net.onnx --stage loops --node 3
     """
-    graph = load(model)
+    graph = open_model(model)
     names = chosen(graph, node)
-    if name in STAGES:
-        entries = [e for e in stage(prepare(optimize(graph).graph), name)
-                   if names is None or any(n.name in names for n in e.nodes)]  # fmt: skip
-        parts = [{"step": e.title, "text": e.text} for e in entries]
-        out.data("dump", {"stage": name, "steps": parts},
-                 lambda: "\n".join(f"# {p['step']}\n{p['text']}" for p in parts))  # fmt: skip
+    if name not in STAGES:
+        shown = _graph_text(graph, name, names)
+        out.data("dump", {"stage": name, "text": shown}, lambda: shown)
         return
-    shown = _graph_text(graph, name, names)
-    out.data("dump", {"stage": name, "text": shown}, lambda: shown)
+    entries = [
+        e
+        for e in stage(prepare(optimize(graph).graph), name)
+        if names is None or any(n.name in names for n in e.nodes)
+    ]
+    if not entries:
+        out.note(f"no step is left of node {node}: it was folded or merged into others")
+    parts = [{"step": e.title, "text": e.text} for e in entries]
+    out.data(
+        "dump",
+        {"stage": name, "steps": parts},
+        lambda: "\n".join(f"# {p['step']}\n{p['text']}" for p in parts),
+    )
 
 
 def chosen(graph: Graph, node: str | None) -> set[str] | None:
@@ -45,12 +62,18 @@ def chosen(graph: Graph, node: str | None) -> set[str] | None:
     if node is None:
         return None
     nodes = graph.nodes
-    if node.isdigit() and int(node) < len(nodes):
+    if node.isdecimal() and int(node) < len(nodes):
         return {nodes[int(node)].name}
-    if any(n.name == node for n in nodes):
+    names = [n.name for n in nodes]
+    if node in names:
         return {node}
-    raise NotFound("E0905", f"the model has no node `{node}`",
-                   hint=f"a name, or a number below {len(nodes)}")  # fmt: skip
+    close = get_close_matches(node, names, 1)
+    hint = (
+        f"did you mean `{close[0]}`?"
+        if close
+        else f"a name, or a number below {len(nodes)}"
+    )
+    raise NotFound("E0905", f"the model has no node `{node}`", hint=hint)
 
 
 def _graph_text(graph: Graph, name: str, names: set[str] | None) -> str:
@@ -62,8 +85,14 @@ def _graph_text(graph: Graph, name: str, names: set[str] | None) -> str:
     if name != "graph":
         prepare(optimize(graph, dump=look).graph, dump=look)
     if name not in seen:
-        known = ", ".join((*seen, *STAGES))
-        raise UsageError("E0906", f"there is no stage `{name}`", wanted=known)
+        known = (*seen, *STAGES)
+        close = get_close_matches(name, known, 1)
+        raise UsageError(
+            "E0906",
+            f"there is no stage `{name}`",
+            wanted=", ".join(known),
+            hint=f"did you mean `{close[0]}`?" if close else None,
+        )
     return seen[name]
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Any
 
 import click
 
 import sardonyx.ops  # noqa: F401 - importing it makes the operators known
 from sardonyx.cli.report import Output, speaks, table
+from sardonyx.core.errors import NotFound
 from sardonyx.graph.op import Op, registered
 
 
@@ -21,12 +23,24 @@ def command(names: tuple[str, ...], out: Output) -> None:
     sardonyx ops
     sardonyx ops Softmax Conv
     """
-    rows = [_row(domain, name, versions) for (domain, name), versions in sorted(registered().items())
-            if not names or name in names]  # fmt: skip
+    known = sorted(registered().items())
+    kinds = {name for (_, name), _ in known}
+    for name in names:
+        if name not in kinds:
+            close = get_close_matches(name, kinds, 1)
+            hint = f"did you mean `{close[0]}`?" if close else None
+            raise NotFound("E0907", f"no operator is called `{name}`", hint=hint)
+    rows = [
+        _row(domain, name, versions)
+        for (domain, name), versions in known
+        if not names or name in names
+    ]
     columns = ("operator", "domain", "versions", "runs", "what it does")
-    out.data("ops", {"operators": rows}, lambda: table(columns, [tuple(r.values()) for r in rows]))
-    if names and not rows:
-        out.note("no such operator is known")
+    out.data(
+        "ops",
+        {"operators": rows},
+        lambda: table(columns, [tuple(r.values()) for r in rows]),
+    )
 
 
 def _row(domain: str, name: str, versions: dict[int, type[Op]]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
+from sardonyx.cli.data import check_target, open_model, save_model
 from sardonyx.cli.report import Output, speaks, table
-from sardonyx.formats import load, save
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.pipeline import optimize
 
@@ -17,7 +17,9 @@ LEVELS = ("basic", "extended", "all")
 
 @click.command()
 @click.argument("model")
-@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the model.")
+@click.option(
+    "-o", "--output", required=True, metavar="FILE", help="Where to write the model."
+)
 @click.option("--level", type=click.Choice(LEVELS), default="all", show_default=True)
 @speaks
 def command(model: str, output: str, level: str, out: Output) -> None:
@@ -25,19 +27,23 @@ def command(model: str, output: str, level: str, out: Output) -> None:
 
     \b
     sardonyx optimize net.onnx -o net.opt.onnx
+    sardonyx compare net.onnx net.opt.onnx
     """
-    graph = load(model)
-    better = optimize(graph, level)
-    save(better.graph, output)
+    check_target(output, out)
+    graph = open_model(model)
+    with out.progress("optimizing"):
+        better = optimize(graph, level)
+    save_model(better.graph, output, out)
     rows = changes(graph, better.graph)
-    values = {"output": output, "nodes": [len(graph), len(better.graph)],
-              "operators": [{"op": op, "before": a, "after": b} for op, a, b in rows],
-              "rules": better.log.counts()}  # fmt: skip
+    values = {
+        "output": output,
+        "nodes": [len(graph), len(better.graph)],
+        "operators": [{"op": op, "before": a, "after": b} for op, a, b in rows],
+        "rules": better.log.counts(),
+    }
     out.data("optimize", values, lambda: changes_table(graph, better.graph))
-    if out.verbose:
-        for record in better.log.changes:
-            out.note(f"{record.rule}: {record.op} `{record.node}`")
-    out.note(f"wrote {output}")
+    for record in better.log.changes:
+        out.more(f"{record.rule}: {record.op} `{record.node}`")
 
 
 def changes(before: Graph, after: Graph) -> list[tuple[str, int, int]]:
@@ -49,6 +55,10 @@ def changes(before: Graph, after: Graph) -> list[tuple[str, int, int]]:
 
 def changes_table(before: Graph, after: Graph) -> Any:
     """The counts of operators before and after as a table."""
-    rows = [(op, a, b, f"{b - a:+d}" if b != a else "") for op, a, b in changes(before, after)]
-    rows.append(("all", len(before), len(after), f"{len(after) - len(before):+d}"))
+    rows = [
+        (op, a, b, f"{b - a:+d}" if b != a else "")
+        for op, a, b in changes(before, after)
+    ]
+    less = len(after) - len(before)
+    rows.append(("all", len(before), len(after), f"{less:+d}" if less else ""))
     return table(("operator", "before", "after", "change"), rows)
