@@ -25,6 +25,7 @@ from sardonyx.core.expr import (
     where,
 )
 from sardonyx.ops.element import Array
+from sardonyx.ops.nest import both
 from sardonyx.ops.shapes import refuse
 
 COORDINATES = (
@@ -177,6 +178,58 @@ def smooth_taps(
     return positions.astype(np.int64), weights / weights.sum(
         axis=1, keepdims=True
     )
+
+
+@dataclass(frozen=True)
+class SmoothTaps:
+    """The same as expressions: tap k reads base + first + k; `extent` bounds taps that count."""
+
+    at: Expr
+    base: Expr
+    first: int
+    count: int
+    shrink: float
+    mode: str
+    sharpness: float
+    extent: Expr | None
+
+    @classmethod
+    def of(
+        cls,
+        at: Expr,
+        scale: float,
+        mode: str,
+        sharpness: float,
+        extent: Expr | None,
+    ) -> SmoothTaps:
+        """The taps about coordinate `at` for a known scale."""
+        shrink = min(scale, 1.0)
+        first = math.floor(-(1.0 if mode == "linear" else 2.0) / shrink) + 1
+        low = unary("floor", at)
+        base = whole_number(where(eq(at, low), low - 1.0, low))
+        return cls(
+            at, base, first, 2 - 2 * first, shrink, mode, sharpness, extent
+        )
+
+    def position(self, k: Expr) -> Expr:
+        """The subscript that tap k reads, which may lie outside."""
+        return self.base + self.first + k
+
+    def weight(self, k: Expr) -> Expr:
+        """The weight of tap k, not normalised."""
+        position = self.position(k)
+        x = unary("abs", (real(position) - self.at) * self.shrink)
+        if self.mode == "linear":
+            weight = where(x < 1.0, 1.0 - x, 0.0)
+        else:
+            a = self.sharpness
+            near = (x * (a + 2.0) - (a + 3.0)) * x * x + 1.0
+            far = ((x * a - 5.0 * a) * x + 8.0 * a) * x - 4.0 * a
+            weight = where(x <= 1.0, near, where(x < 2.0, far, 0.0))
+        if self.extent is None:
+            return weight
+        inside = both([self.base.like(0) <= position, position < self.extent])
+        return where(inside, weight, 0.0)
 
 
 def plain_taps(x: Array, mode: str, a: float) -> tuple[Array, Array]:

@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, cast, const, number, unary, where
+from sardonyx.core.expr import Expr, cast, const, number, reduce, unary, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Subscripts
 from sardonyx.ops.element import Array, lift, settle, widen
 from sardonyx.ops.interpolation import (
     ARRAYS,
     EXPRS,
     Axis,
+    SmoothTaps,
     cubic_weights,
     plain_taps,
     real,
@@ -25,7 +26,7 @@ from sardonyx.ops.interpolation import (
     whole_number,
     within,
 )
-from sardonyx.ops.nest import both
+from sardonyx.ops.nest import both, total
 from sardonyx.ops.quantization import saturate, saturated
 from sardonyx.ops.shapes import like, refuse, unknown_dim
 
@@ -194,9 +195,7 @@ class Resampling(Op, abstract=True):
                 f"{self.op_type} needs scales known before running"
             )
         if getattr(self, "antialias", 0):
-            raise NotImplementedError(
-                "an antialiased resize has no native code yet"
-            )
+            return self._smooth(idx, x, plan)
         lines = [self._line(idx[axis], axis, x, plan) for axis in plan.resized]
 
         def read(rest: Sequence[int], at: tuple[Expr, ...]) -> Expr:
@@ -216,6 +215,42 @@ class Resampling(Op, abstract=True):
             )
         return cast(value, x.dtype)
 
+    def _smooth(self, idx: Index, x: Operand, plan: Plan) -> Expr:
+        """An element of an antialiased resize: weights over as many taps as the scale asks."""
+        taps = [self._taps(idx[axis], axis, x, plan) for axis in plan.resized]
+        counts = [const(t.count) for t in taps]
+
+        def term(k: Subscripts) -> Expr:
+            at, weight = tuple(idx), None
+            for tap, axis, n in zip(taps, plan.resized, k, strict=True):
+                own = tap.weight(n)
+                weight = own if weight is None else weight * own
+                at = _with(at, axis, within(tap.position(n), x.shape[axis]))
+            value = self._lifted(x[at])
+            return (
+                value if weight is None else value * cast(weight, value.dtype)
+            )
+
+        value = total("add", counts, term)
+        for tap, n in zip(taps, counts, strict=True):
+            weights = reduce("add", n, tap.weight)
+            value = value / cast(weights, value.dtype)
+        if x.dtype.is_int:
+            return saturate(unary("round", value), x.dtype)
+        return cast(value, x.dtype)
+
+    def _taps(self, o: Expr, axis: int, x: Operand, plan: Plan) -> SmoothTaps:
+        scale = plan.scales[axis]
+        if scale is None:
+            length, extent = number(plan.lengths[axis]), number(x.shape[axis])
+            if length is None or not extent:
+                reason = "an antialiased resize needs its scale before running"
+                raise NotImplementedError(reason)
+            scale = length / extent
+        at = self._axis(axis, x, plan).at(self.coordinates, real(o))
+        inside = x.shape[axis] if self.excludes else None
+        return SmoothTaps.of(at, scale, self.way, self.sharpness, inside)
+
     def _lifted(self, e: Expr) -> Expr:
         if self.way == "nearest":
             return e
@@ -229,7 +264,18 @@ class Resampling(Op, abstract=True):
         exact = self._exact(o, axis, x, plan)
         if exact is not None:
             return lambda read: read(within(exact, extent))
-        source, target = real(extent), real(plan.lengths[axis])
+        line = self._axis(axis, x, plan)
+        at = line.at(self.coordinates, real(o))
+        value = self._reader(line, at, extent)
+        if self.coordinates != "tf_crop_and_resize":
+            return value
+        last = real(extent) - 1.0
+        inside = both([at.like(0.0) <= at, at <= last])
+        return lambda read: where(inside, value(read), self.outside)
+
+    def _axis(self, axis: int, x: Operand, plan: Plan) -> Axis:
+        """One axis as expressions."""
+        source, target = real(x.shape[axis]), real(plan.lengths[axis])
         scale = plan.scales[axis]
         up, down = target, source
         if scale is not None:
@@ -243,13 +289,7 @@ class Resampling(Op, abstract=True):
             if plan.roi is None
             else (real(plan.roi[axis][0]), real(plan.roi[axis][1]))
         )
-        line = Axis(EXPRS, source, up * source / down, target, up, down, roi)
-        at = line.at(self.coordinates, real(o))
-        value = self._reader(line, at, extent)
-        if self.coordinates != "tf_crop_and_resize":
-            return value
-        inside = both([at.like(0.0) <= at, at <= source - 1.0])
-        return lambda read: where(inside, value(read), self.outside)
+        return Axis(EXPRS, source, up * source / down, target, up, down, roi)
 
     def _reader(
         self, line: Axis, at: Expr, extent: Expr
