@@ -415,3 +415,16 @@ def test_a_deformable_conv_without_offsets_is_a_conv() -> None:
         inner[..., 1:],
         Conv(**shared).reference(shifted, w, b)[..., 1:],
     )
+
+
+@pytest.mark.parametrize("most", [1, 500, 3000])
+def test_a_large_convolution_is_computed_in_parts(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sardonyx.ops import conv
+
+    x, w = normal(0, 3, 4, 9, 8), normal(1, 8, 2, 3, 3)
+    op = Conv(group=2, pads=(1, 1, 1, 1))
+    wanted = op.reference(x, w)
+    monkeypatch.setattr(conv, "_MOST_COLUMNS", most)
+    close(op.reference(x, w), wanted)

@@ -17,6 +17,8 @@ from sardonyx.ops.nest import total
 from sardonyx.ops.shapes import common_dtype, need_rank, refuse, same_dim
 from sardonyx.ops.windows import Window, gather, slide
 
+_MOST_COLUMNS = 1 << 25
+
 
 @dataclass(frozen=True)
 class Windowed(Op, abstract=True):
@@ -83,15 +85,21 @@ class Windowed(Op, abstract=True):
         view = gather(x, self.window(extent, size), 0)
         rank = len(extent)
         trips = view.shape[2 : 2 + rank]
-        taps = range(2 + rank, 2 + 2 * rank)
-        columns = view.transpose(0, 1, *taps, *range(2, 2 + rank))
+        y = np.empty((len(x), w.shape[0], *trips), np.result_type(x, w))
         depth = w.shape[1] * int(np.prod(w.shape[2:]))
-        columns = columns.reshape(
-            len(x), self.group, depth, int(np.prod(trips))
-        )
         kernels = w.reshape(self.group, w.shape[0] // self.group, depth)
-        y: Array = np.matmul(kernels, columns)
-        return y.reshape(len(x), w.shape[0], *trips)
+        each = depth * self.group * int(np.prod(trips[1:]))
+        rows = max(1, _MOST_COLUMNS // max(1, each))
+        images = max(1, rows // max(1, trips[0]))
+        for n in range(0, len(x), images):
+            for first in range(0, trips[0], rows):
+                spot = (
+                    slice(n, n + images),
+                    slice(None),
+                    slice(first, first + rows),
+                )
+                y[spot] = _multiplied(view[spot], kernels, rank)
+        return y
 
     def element(
         self,
@@ -141,12 +149,16 @@ class Windowed(Op, abstract=True):
         def read(b: Subscripts, m: Subscripts, k: Subscripts) -> Expr:
             at = window.source(m[1:], k[:-1])
             channel = b[0] * inner + k[-1] if b else k[-1]
-            return where(window.inside(at), left(x, (m[0], channel, *at)), 0)
+            return where(
+                window.inside(at), left(x, (m[0], channel, *at)), 0
+            )
 
         def kernel(b: Subscripts, k: Subscripts, n: Subscripts) -> Expr:
             return right(w, (_filter(b, n, each), k[-1], *k[:-1]))
 
-        def place(b: Subscripts, m: Subscripts, n: Subscripts) -> Subscripts:
+        def place(
+            b: Subscripts, m: Subscripts, n: Subscripts
+        ) -> Subscripts:
             return (m[0], _filter(b, n, each), *m[1:])
 
         return Contraction(
@@ -160,6 +172,19 @@ class Windowed(Op, abstract=True):
             finish=finish,
             acc=acc,
         )
+
+
+def _multiplied(view: Array, kernels: Array, rank: int) -> Array:
+    """The product of kernels [groups, filters, depth] with a view of windows."""
+    groups, filters, depth = kernels.shape
+    trips = view.shape[2 : 2 + rank]
+    taps = range(2 + rank, 2 + 2 * rank)
+    columns = view.transpose(0, 1, *taps, *range(2, 2 + rank))
+    columns = columns.reshape(
+        len(view), groups, depth, int(np.prod(trips))
+    )
+    y: Array = np.matmul(kernels, columns)
+    return y.reshape(len(view), groups * filters, *trips)
 
 
 def _filter(b: Subscripts, n: Subscripts, each: Expr) -> Expr:
@@ -179,7 +204,9 @@ class Conv(Windowed):
             same_dim(b.shape[0], w.shape[0])
         return Type(common_dtype(x, w, b), self.shape(x, w))
 
-    def reference(self, x: Array, w: Array, b: Array | None = None) -> Array:
+    def reference(
+        self, x: Array, w: Array, b: Array | None = None
+    ) -> Array:
         y = self.convolve(widen(x), widen(w))
         if b is not None:
             y = y + widen(b).reshape(-1, *[1] * (x.ndim - 2))
