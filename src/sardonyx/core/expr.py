@@ -7,7 +7,18 @@ kept as canonical polynomials (`core.index`); every other dtype keeps the order 
 floating-point arithmetic is not associative.
 """
 
-from sardonyx.core.index import bound, divide, nonnegative, polynomial, within
+import sardonyx.core.index  # noqa: F401 - registers the rules of int64 arithmetic
+from sardonyx.core.facts import bound, nonnegative, within
+from sardonyx.core.poly import divide, polynomial, reordered
+from sardonyx.core.rewrite import (
+    evaluate,
+    loop_sites,
+    product,
+    reduce,
+    substitute,
+    transform,
+    walk,
+)
 from sardonyx.core.term import (
     BINARY,
     COMPARE,
@@ -20,40 +31,32 @@ from sardonyx.core.term import (
     cast,
     const,
     eq,
-    evaluate,
     exp,
     floordiv,
     fold,
     fresh,
     load,
-    loop_sites,
     maximum,
     minimum,
     mod,
     mul,
     name_of,
     number,
-    product,
     rebuild,
-    reduce,
     scalar,
     show,
     sqrt,
     sub,
-    substitute,
     symbol,
-    transform,
     unary,
     var,
-    walk,
     where,
 )
 
 __all__ = [
     "BINARY", "COMPARE", "INDEX", "REDUCTIONS", "UNARY", "Expr", "add", "binary", "bound", "cast",
     "const", "divide", "eq", "evaluate", "exp", "floordiv", "fold", "fresh", "load", "loop_sites",
-    "maximum", "minimum",
-    "mod", "mul", "name_of", "nonnegative", "number", "polynomial", "product", "rebuild", "reduce",
-    "scalar", "show", "sqrt", "sub", "substitute", "symbol", "transform", "unary", "var", "walk",
-    "where", "within",
+    "maximum", "minimum", "mod", "mul", "name_of", "nonnegative", "number", "polynomial",
+    "product", "rebuild", "reduce", "reordered", "scalar", "show", "sqrt", "sub", "substitute",
+    "symbol", "transform", "unary", "var", "walk", "where", "within",
 ]  # fmt: skip

@@ -14,32 +14,39 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
+
+import numpy as np
 
 from sardonyx.core.dtype import DType
 
-if TYPE_CHECKING:
-    from typing import TypeAlias
-
-    Scalar: TypeAlias = "Expr | int | float | bool"
+Scalar: TypeAlias = "Expr | int | float | bool"
 
 INDEX = DType.INT64
 
-UNARY = frozenset(
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+UNARY = _names(
     "neg abs exp log sqrt rsqrt erf tanh sigmoid sin cos tan asin acos atan sinh cosh asinh acosh "
-    "atanh floor ceil round trunc sign not bitnot isnan isinf cast".split()
+    "atanh floor ceil round trunc sign not bitnot isnan isinf cast"
 )
-BINARY = frozenset(
+BINARY = _names(
     "add sub mul div floordiv mod truncdiv fmod pow min max lt le eq ne and or xor "
-    "bitand bitor bitxor shl shr".split()
+    "bitand bitor bitxor shl shr"
 )
 COMPARE = frozenset({"lt", "le", "eq", "ne", "isnan", "isinf", "and", "or", "xor", "not"})
 REDUCTIONS = frozenset({"add", "mul", "min", "max", "and", "or"})
 
 _table: WeakValueDictionary[tuple[Any, ...], Expr] = WeakValueDictionary()
+_nodes: dict[tuple[Any, ...], Any] = _table.data  # type: ignore[attr-defined]
+_creating = threading.Lock()
 _fresh = itertools.count()
 
 
@@ -47,10 +54,11 @@ class Expr:
     """One node of the expression DAG; build it with the functions of `core.expr`.
 
     `op` names the operation, `args` are its operands, `arg` its static argument (the number of a
-    const, the name of a var, the buffer of a load, the combining operation of a reduce).
+    const, the name of a var, the buffer of a load, the combining operation of a reduce). `free`
+    are the variables in it, `height` is how deep it is nested, `key` orders expressions.
     """
 
-    __slots__ = ("__weakref__", "arg", "args", "dtype", "free", "key", "op")
+    __slots__ = ("__weakref__", "arg", "args", "dtype", "free", "height", "key", "op")
 
     op: str
     args: tuple[Expr, ...]
@@ -58,6 +66,7 @@ class Expr:
     dtype: DType
     key: bytes
     free: frozenset[Expr]
+    height: int
 
     def __repr__(self) -> str:
         return show(self)
@@ -130,17 +139,22 @@ class Expr:
 
 def make(op: str, args: tuple[Expr, ...], arg: Any, dtype: DType) -> Expr:
     """The one node with these parts, without simplifying; for the constructors' use."""
-    ident = (op, args, arg, dtype, type(arg))
-    found = _table.get(ident)
-    if found is not None:
-        return found
+    ident = (op, args, arg, id(dtype), type(arg))
+    known = _nodes.get(ident)
+    found = known() if known is not None else None
+    return _make(ident, dtype) if found is None else found
+
+
+def _make(ident: tuple[Any, ...], dtype: DType) -> Expr:
+    op, args, arg, *_ = ident
     self = object.__new__(Expr)
     self.op, self.args, self.arg, self.dtype = op, args, arg, dtype
     text = f"{op}|{arg!r}|{dtype.value}|".encode()
     self.key = blake2b(text + b"".join(a.key for a in args), digest_size=8).digest()
     self.free = _free_variables(self)
-    _table[ident] = self
-    return self
+    self.height = 1 + max((a.height for a in args), default=0)
+    with _creating:
+        return _table.setdefault(ident, self)
 
 
 def _free_variables(e: Expr) -> frozenset[Expr]:
@@ -153,7 +167,11 @@ def _free_variables(e: Expr) -> frozenset[Expr]:
         return _NONE
     if len(e.args) == 1:
         return e.args[0].free
-    return frozenset().union(*(a.free for a in e.args))
+    out = e.args[0].free
+    for a in e.args[1:]:
+        if not a.free <= out:
+            out = a.free if out <= a.free else out | a.free
+    return out
 
 
 _NONE: frozenset[Expr] = frozenset()
@@ -224,39 +242,23 @@ def load(buffer: Any, index: Iterable[Scalar], dtype: DType) -> Expr:
     return make("load", tuple(const(i) for i in index), buffer, dtype)
 
 
-def reduce(op: str, extent: Scalar, body: Callable[[Expr], Expr]) -> Expr:
-    """`op` over body(k) for k in [0, extent); the empty reduction is the op's identity."""
-    if op not in REDUCTIONS:
-        raise ValueError(f"unknown reduction {op!r}")
-    extent = const(extent)
-    if number(extent) == 1:
-        return body(const(0))
-    inner = fresh(extent)
-    value = body(inner)
-    bound = var(f"r{_depth(value) + 1}", extent)
-    return make("reduce", (bound, substitute(value, {inner: bound})), op, value.dtype)
-
-
-def _depth(e: Expr) -> int:
-    deepest, stack, seen = 0, [e], {e}
-    while stack:
-        x = stack.pop()
-        if x.op == "reduce":
-            deepest = max(deepest, int(name_of(x.args[0])[1:]))
-        for a in x.args:
-            if a not in seen:
-                seen.add(a)
-                stack.append(a)
-    return deepest
-
-
 def cast(e: Expr, dtype: DType) -> Expr:
     """`e` converted with ONNX Cast's semantics for in-range values."""
     if e.dtype is dtype:
         return e
     if e.op == "const" and not (dtype.is_int and e.dtype.is_float):
-        return const(e.arg, dtype)
+        return const(_converted(e.arg, e.dtype, dtype), dtype)
     return make("cast", (e,), None, dtype)
+
+
+def _converted(value: Any, source: DType, dtype: DType) -> Any:
+    if dtype.is_bool:
+        return value != 0
+    if dtype.is_float:
+        wide = np.float64(value) if source.is_float else np.asarray(value)
+        return float(wide.astype(dtype.numpy))
+    low = -(1 << (dtype.bits - 1)) if dtype.is_signed else 0
+    return (int(value) - low) % (1 << dtype.bits) + low
 
 
 def unary(op: str, e: Expr) -> Expr:
@@ -379,132 +381,36 @@ def fold(op: str, args: tuple[Expr, ...]) -> Expr:
     return out
 
 
-def substitute(e: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
-    """`e` with expressions replaced; shared parts are rebuilt once."""
-    return transform(e, mapping.get)
-
-
-def transform(e: Expr, visit: Callable[[Expr], Expr | None]) -> Expr:
-    """`e` rebuilt from the leaves; `visit(x)` may return what to put in place of x (not None)."""
-    memo: dict[Expr, Expr] = {}
-    stack = [e]
-    while stack:
-        x = stack[-1]
-        if x in memo:
-            stack.pop()
-            continue
-        replaced = visit(x)
-        if replaced is not None:
-            memo[x] = replaced
-            stack.pop()
-            continue
-        missing = [a for a in x.args if a not in memo]
-        if missing:
-            stack.extend(missing)
-            continue
-        memo[x] = rebuild(x, tuple(memo[a] for a in x.args))
-        stack.pop()
-    return memo[e]
-
-
-def walk(*roots: Expr) -> list[Expr]:
-    """Every expression reachable from the roots, operands before users, each once."""
-    seen: dict[Expr, None] = {}
-    stack = [(r, False) for r in reversed(roots)]
-    while stack:
-        x, ready = stack.pop()
-        if x in seen:
-            continue
-        if ready:
-            seen[x] = None
-            continue
-        stack.append((x, True))
-        stack.extend((a, False) for a in reversed(x.args) if a not in seen)
-    return list(seen)
-
-
-def loop_sites(e: Expr) -> set[Expr]:
-    """The loads that are inside a reduction of `e`."""
-    found: set[Expr] = set()
-    for x in walk(e):
-        if x.op == "reduce":
-            found.update(y for y in walk(x.args[1]) if y.op == "load")
-    return found
-
-
-def evaluate(e: Expr, env: Mapping[Expr, int]) -> int:
-    """The integer value of an index or bool expression without loads, given its variables."""
-    memo: dict[Expr, Any] = dict(env)
-    for x in walk(e):
-        if x in memo:
-            continue
-        if x.op == "const":
-            memo[x] = x.arg
-        elif x.op == "where":
-            memo[x] = memo[x.args[1]] if memo[x.args[0]] else memo[x.args[2]]
-        elif x.op in _EVALUATE:
-            memo[x] = _EVALUATE[x.op](*(memo[a] for a in x.args))
-        else:
-            raise KeyError(f"`{x}` has no value here")
-    return memo[e]  # type: ignore[no-any-return]
-
-
-_EVALUATE: dict[str, Callable[..., Any]] = {
-    "add": lambda *t: sum(t),
-    "sub": lambda a, b: a - b,
-    "mul": lambda a, *rest: _product((a, *rest)),
-    "floordiv": lambda a, b: a // b if b else 0,
-    "mod": lambda a, b: a % b if b else 0,
-    "truncdiv": lambda a, b: (abs(a) // abs(b)) * (1 if (a < 0) == (b < 0) else -1) if b else 0,
-    "min": min,
-    "max": max,
-    "lt": lambda a, b: a < b,
-    "le": lambda a, b: a <= b,
-    "eq": lambda a, b: a == b,
-    "ne": lambda a, b: a != b,
-    "and": lambda a, b: a and b,
-    "or": lambda a, b: a or b,
-    "not": lambda a: not a,
-    "cast": lambda a: a,
-    "abs": abs,
-    "neg": lambda a: -a,
-    "sign": lambda a: (a > 0) - (a < 0),
-}
-
-
-def _product(values: Iterable[int]) -> int:
-    out = 1
-    for v in values:
-        out *= v
-    return out
-
-
-def product(values: Iterable[Scalar]) -> Expr:
-    """The product of index expressions (1 of none)."""
-    out = const(1)
-    for v in values:
-        out = mul(out, v)
-    return out
-
-
 _INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%"}
 
 
+_LONGEST = 800
+
+
 def show(e: Expr) -> str:
-    """The text form of an expression; `core.parse` of the loops text reads it back."""
+    """An expression for people; what would be long is cut short with dots."""
+    return _show(e, [_LONGEST])
+
+
+def _show(e: Expr, left: list[int]) -> str:
+    left[0] -= 4
+    if left[0] < 0:
+        return "..."
     if e.op == "const":
         return str(e.arg) if e.dtype is INDEX else f"{e.arg}:{e.dtype}"
     if e.op == "var":
         return name_of(e)
+    args = [_show(a, left) for a in e.args if e.op != "reduce"]
     if e.op == "load":
-        return f"{e.arg}[{', '.join(map(show, e.args))}]"
+        return f"{e.arg}[{', '.join(args)}]"
     if e.op == "reduce":
-        v = e.args[0]
-        return f"{e.arg}({show(e.args[1])} for {name_of(v)} < {show(v.args[0])})"
+        v, value = e.args
+        extent = _show(v.args[0], left)
+        return f"{e.arg}({_show(value, left)} for {name_of(v)} < {extent})"
     if e.op in _INFIX:
-        return "(" + f" {_INFIX[e.op]} ".join(map(show, e.args)) + ")"
+        return "(" + f" {_INFIX[e.op]} ".join(args) + ")"
     suffix = f":{e.dtype}" if e.op == "cast" else ""
-    return f"{e.op}({', '.join(map(show, e.args))}){suffix}"
+    return f"{e.op}({', '.join(args)}){suffix}"
 
 
 _INDEX_RULES: dict[str, Callable[[Expr, Expr], Expr]] = {}

@@ -1,0 +1,184 @@
+"""Whole expressions taken apart and put together: replacing, walking, evaluating, reducing.
+
+Expressions share their parts and may be deep, so nothing here recurses and every part is visited
+once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sardonyx.core.term import (
+    REDUCTIONS,
+    Expr,
+    Scalar,
+    const,
+    fresh,
+    make,
+    mul,
+    name_of,
+    number,
+    rebuild,
+    var,
+)
+
+
+def reduce(op: str, extent: Scalar, body: Callable[[Expr], Expr]) -> Expr:
+    """`op` over body(k) for k in [0, extent); the empty reduction is the op's identity."""
+    if op not in REDUCTIONS:
+        raise ValueError(f"unknown reduction {op!r}")
+    extent = const(extent)
+    if number(extent) == 1:
+        return body(const(0))
+    inner = fresh(extent)
+    value = body(inner)
+    bound = var(f"r{_depth(value) + 1}", extent)
+    return make("reduce", (bound, substitute(value, {inner: bound})), op, value.dtype)
+
+
+def _depth(e: Expr) -> int:
+    deepest, stack, seen = 0, [e], {e}
+    while stack:
+        x = stack.pop()
+        if x.op == "reduce":
+            deepest = max(deepest, int(name_of(x.args[0])[1:]))
+        for a in x.args:
+            if a not in seen:
+                seen.add(a)
+                stack.append(a)
+    return deepest
+
+
+def substitute(e: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
+    """`e` with expressions replaced; shared parts are rebuilt once."""
+    return transform(e, mapping.get)
+
+
+def transform(e: Expr, visit: Callable[[Expr], Expr | None]) -> Expr:
+    """`e` rebuilt from the leaves; `visit(x)` may return what to put in place of x (not None)."""
+    memo: dict[Expr, Expr] = {}
+    stack = [e]
+    while stack:
+        x = stack[-1]
+        if x in memo:
+            stack.pop()
+            continue
+        replaced = visit(x)
+        if replaced is not None:
+            memo[x] = replaced
+            stack.pop()
+            continue
+        missing = [a for a in x.args if a not in memo]
+        if missing:
+            stack.extend(missing)
+            continue
+        memo[x] = rebuild(x, tuple(memo[a] for a in x.args))
+        stack.pop()
+    return memo[e]
+
+
+def walk(*roots: Expr) -> list[Expr]:
+    """Every expression reachable from the roots, operands before users, each once."""
+    seen: dict[Expr, None] = {}
+    stack = [(r, False) for r in reversed(roots)]
+    while stack:
+        x, ready = stack.pop()
+        if x in seen:
+            continue
+        if ready:
+            seen[x] = None
+            continue
+        stack.append((x, True))
+        stack.extend((a, False) for a in reversed(x.args) if a not in seen)
+    return list(seen)
+
+
+def loop_sites(e: Expr) -> set[Expr]:
+    """The loads that are inside a reduction of `e`."""
+    found: set[Expr] = set()
+    for x in walk(e):
+        if x.op == "reduce":
+            found.update(y for y in walk(x.args[1]) if y.op == "load")
+    return found
+
+
+def evaluate(e: Expr, env: Mapping[Expr, int]) -> int:
+    """The integer value of an index or bool expression without loads, given its variables.
+
+    KeyError where a variable is missing that the value depends on. Dividing by 0 gives 0.
+    """
+    memo: dict[Expr, Any] = dict(env)
+    stack = [e]
+    while stack:
+        x = stack[-1]
+        if x in memo:
+            stack.pop()
+            continue
+        wanted = _next_operands(x, memo)
+        missing = [a for a in wanted if a not in memo]
+        if missing:
+            stack.extend(missing)
+        else:
+            memo[x] = _value(x, memo)
+    return memo[e]  # type: ignore[no-any-return]
+
+
+def _next_operands(x: Expr, memo: Mapping[Expr, Any]) -> tuple[Expr, ...]:
+    """What must be known before x is; of a `where`, first the condition, then one side."""
+    if x.op == "var":
+        return ()
+    if x.op != "where":
+        return x.args
+    condition, yes, no = x.args
+    if condition not in memo:
+        return (condition,)
+    return (yes if memo[condition] else no,)
+
+
+def _value(x: Expr, memo: Mapping[Expr, Any]) -> Any:
+    if x.op == "const":
+        return x.arg
+    if x.op == "where":
+        return memo[_next_operands(x, memo)[0]]
+    if x.op not in _EVALUATE:
+        raise KeyError(f"`{x}` has no value here")
+    return _EVALUATE[x.op](*(memo[a] for a in x.args))
+
+
+def _truncated(a: int, b: int) -> int:
+    quotient = abs(a) // abs(b) if b else 0
+    return quotient if (a < 0) == (b < 0) else -quotient
+
+
+_EVALUATE: dict[str, Callable[..., Any]] = {
+    "add": lambda *t: sum(t),
+    "sub": lambda a, b: a - b,
+    "mul": lambda *t: math.prod(t),
+    "floordiv": lambda a, b: a // b if b else 0,
+    "mod": lambda a, b: a % b if b else 0,
+    "truncdiv": _truncated,
+    "min": min,
+    "max": max,
+    "lt": lambda a, b: a < b,
+    "le": lambda a, b: a <= b,
+    "eq": lambda a, b: a == b,
+    "ne": lambda a, b: a != b,
+    "and": lambda a, b: a and b,
+    "or": lambda a, b: a or b,
+    "not": lambda a: not a,
+    "cast": lambda a: a,
+    "abs": abs,
+    "neg": lambda a: -a,
+    "sign": lambda a: (a > 0) - (a < 0),
+    "xor": lambda a, b: bool(a) != bool(b),
+}
+
+
+def product(values: Iterable[Scalar]) -> Expr:
+    """The product of index expressions (1 of none)."""
+    out = const(1)
+    for v in values:
+        out = mul(out, v)
+    return out
