@@ -69,22 +69,31 @@ def convolution(
     images, out = symbol("N"), (side - 1) // step + 1
     pad = (taps - 1) // 2
     attributes = {
-        "pads": (pad,) * 4, "strides": (step,) * 2, "group": group, "kernel_shape": (taps,) * 2,
-    }  # fmt: skip
+        "pads": (pad,) * 4,
+        "strides": (step,) * 2,
+        "group": group,
+        "kernel_shape": (taps,) * 2,
+    }
     order = (0, 2, 3, 1)
     graph = _graph(
-        "Conv", [(images, channels, side, side), (filters, channels // group, taps, taps)],
-        (images, filters, out, out), attributes, order,
-    )  # fmt: skip
+        "Conv",
+        [(images, channels, side, side), (filters, channels // group, taps, taps)],
+        (images, filters, out, out),
+        attributes,
+        order,
+    )
     work = 2 * out * out * filters * channels // group * taps * taps
     name = f"Conv {channels}->{filters} {taps}x{taps} /{step} {side}x{side}"
     return Shape(name + (f" groups {group}" if group > 1 else ""), graph, work, {images: 1})
 
 
 def _graph(
-    op: str, shapes: Sequence[tuple[Expr | int, ...]], out: tuple[Expr | int, ...],
-    attributes: dict[str, Any], order: tuple[int, ...] | None,
-) -> Graph:  # fmt: skip
+    op: str,
+    shapes: Sequence[tuple[Expr | int, ...]],
+    out: tuple[Expr | int, ...],
+    attributes: dict[str, Any],
+    order: tuple[int, ...] | None,
+) -> Graph:
     rng = np.random.default_rng(0)
     weights = rng.standard_normal([int(d) for d in shapes[1] if isinstance(d, int)])
     kind: type[Op] | None = find("", op, _OPSET)
@@ -150,9 +159,13 @@ class Bound:
         bytes_ = sum(evaluate(b.size, {}) * b.dtype.bits // 8 + 64 for b in kernel.scratch)
         scratch = aligned(bytes_ + 64)
         given = (
-            ctypes.addressof(table), ctypes.addressof(ids), ctypes.addressof(syms),
-            scratch.ctypes.data, 0, 1,
-        )  # fmt: skip
+            ctypes.addressof(table),
+            ctypes.addressof(ids),
+            ctypes.addressof(syms),
+            scratch.ctypes.data,
+            0,
+            1,
+        )
         keep = (table, ids, syms, scratch, arrays)
 
         def run() -> None:
@@ -193,10 +206,16 @@ def roof(jit: Jit, target: Target, seconds: float) -> float:
         for n in range(chains)
     ]
     lines += ["  %next = add i64 %i, 1", f"  %more = icmp ult i64 %next, {trips}"]
-    lines += ["  br i1 %more, label %loop, label %done", "done:", f"  %s0 = fadd {kind} %a, %d0"]
+    lines += [
+        "  br i1 %more, label %loop, label %done",
+        "done:",
+        f"  %s0 = fadd {kind} %a, %d0",
+    ]
     lines += [f"  %s{n} = fadd {kind} %s{n - 1}, %d{n}" for n in range(1, chains)]
     lines += [f"  store {kind} %s{chains - 1}, ptr %scratch, align 4", "  ret void", "}"]
-    head = "define void @roof(ptr %a0, ptr %b, ptr %c, ptr %scratch, i64 %t, i64 %n) {\nstart:\n"
+    head = (
+        "define void @roof(ptr %a0, ptr %b, ptr %c, ptr %scratch, i64 %t, i64 %n) {\nstart:\n"
+    )
     tail = f"\ndeclare {kind} @llvm.fmuladd.v{lanes}f32({kind}, {kind}, {kind})\n"
     text = head + "\n".join(lines) + tail
     (at,) = jit.load([Unit("roof", text, lambda: text)])

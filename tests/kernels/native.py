@@ -16,9 +16,7 @@ from sardonyx.loops.ir import Kernel
 from sardonyx.loops.target import Target
 
 Array = np.ndarray[Any, Any]
-_SIGNATURE = ctypes.CFUNCTYPE(
-    None, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int64
-)  # fmt: skip
+_SIGNATURE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int64)
 
 
 def aligned(count: int, dtype: Any) -> Array:
@@ -33,9 +31,13 @@ class Call:
     """One kernel bound to its arrays and symbols; calling it runs every thread in turn."""
 
     def __init__(
-        self, jit: Jit, kernel: Kernel, arrays: Sequence[Array], symbols: Sequence[int],
+        self,
+        jit: Jit,
+        kernel: Kernel,
+        arrays: Sequence[Array],
+        symbols: Sequence[int],
         threads: int = 1,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.threads = threads
         (address,) = jit.functions([kernel])
         self._function = _SIGNATURE(address)
@@ -46,9 +48,11 @@ class Call:
         self._scratch = aligned(_scratch_bytes(kernel), np.uint8)
         self._keep = (jit, list(arrays))
         self.arguments = (
-            ctypes.addressof(self._table), ctypes.addressof(self._ids),
-            ctypes.addressof(self._symbols), self._scratch.ctypes.data,
-        )  # fmt: skip
+            ctypes.addressof(self._table),
+            ctypes.addressof(self._ids),
+            ctypes.addressof(self._symbols),
+            self._scratch.ctypes.data,
+        )
 
     def __call__(self) -> None:
         for thread in range(self.threads):
@@ -65,9 +69,13 @@ def _scratch_bytes(kernel: Kernel) -> int:
 
 
 def prepared(
-    jit: Jit, raw: Kernel, made: Scheduled, arrays: Sequence[Array], symbols: Sequence[int],
+    jit: Jit,
+    raw: Kernel,
+    made: Scheduled,
+    arrays: Sequence[Array],
+    symbols: Sequence[int],
     threads: int = 1,
-) -> tuple[list[Call], Call]:  # fmt: skip
+) -> tuple[list[Call], Call]:
     """The packing calls of a schedule and its main call, on the arrays of the raw kernel."""
     env = dict(zip(raw.symbols, symbols, strict=True))
     everything, packs = list(arrays), []
@@ -87,9 +95,13 @@ def _jit(target: Target) -> Jit:
 
 
 def run(
-    target: Target, raw: Kernel, made: Scheduled, arrays: Sequence[Array], symbols: Sequence[int],
+    target: Target,
+    raw: Kernel,
+    made: Scheduled,
+    arrays: Sequence[Array],
+    symbols: Sequence[int],
     threads: int = 1,
-) -> Array:  # fmt: skip
+) -> Array:
     """Runs a schedule on the raw kernel's arrays; the output (array 0), written in place."""
     packs, main = prepared(_jit(target), raw, made, arrays, symbols, threads)
     for call in packs:

@@ -1,7 +1,7 @@
 """Sizes of register tiles and cache blocks, chosen for a target.
 
-    rows of the output      tiles of `height` rows, `tails` for the remainder
-    columns                 panels of `width`, cut into `column_blocks`
+rows of the output      tiles of `height` rows, `tails` for the remainder
+columns                 panels of `width`, cut into `column_blocks`
 """
 
 from __future__ import annotations
@@ -52,9 +52,12 @@ def tile_shape(target: Target, dtype: DType, columns: int | None) -> tuple[int, 
 
 
 def choose(
-    target: Target, tile: tuple[int, int], sizes: tuple[Expr, Expr, Expr], row_bytes: int,
+    target: Target,
+    tile: tuple[int, int],
+    sizes: tuple[Expr, Expr, Expr],
+    row_bytes: int,
     most_panels: int,
-) -> Blocking:  # fmt: skip
+) -> Blocking:
     """The blocking of sizes (batch, rows, columns) in register tiles of at most `tile`.
 
     A row of the left operand has `row_bytes`. A task has at most `most_panels` panels, 0: any
@@ -72,9 +75,7 @@ def choose(
     )
 
 
-def _blocks(
-    target: Target, batch: Expr, tiles: Expr, panels: Expr, most: int
-) -> tuple[Expr, Expr]:
+def _blocks(target: Target, batch: Expr, tiles: Expr, panels: Expr, most: int) -> tuple[Expr, Expr]:
     """(column blocks, row blocks): columns are cut only where the rows are too few to share."""
     few, enough = ceiling(tiles, most), _TILES_PER_CORE * target.cores
     share = target.cores // math.gcd(target.cores, least(batch) or 1)

@@ -23,13 +23,14 @@ from sardonyx.kernels.blocking import choose, shares_sets, tile_shape
 from sardonyx.kernels.buffers import trimmed
 from sardonyx.kernels.linear import count, pitch
 from sardonyx.kernels.pack import Form, memory_order, panels
-from sardonyx.kernels.quantized import column_sums, of_bytes
+from sardonyx.kernels.quantized import Bytes, column_sums, of_bytes
 from sardonyx.kernels.scheduled import Scheduled
 from sardonyx.kernels.tiles import SLICE, SLICE_PANELS, Lies, Task, sliced, whole
 from sardonyx.loops.ir import Buffer, Contract, For, Kernel, Store
 from sardonyx.loops.target import Target
 
-_DEEPEST = 16384
+_DEEPEST = 1 << 14
+_DEEPEST_OF_AXES = 1 << 18
 _DTYPES = frozenset({DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64, DType.UINT32})
 
 
@@ -76,43 +77,82 @@ def chosen(kernel: Kernel, target: Target, choice: Choice) -> Scheduled | str:
         return "the kernel is not one contraction"
     c = kernel.body[0]
     k = memory_order(c.k, c.left)
-    reason = _refusal(c, k)
+    reason = _refusal(c)
     if reason:
         return reason
-    integer = of_bytes(c, target)
-    c = c if integer is None else integer.contract
-    form = Form(c.left.dtype, c.right.dtype) if integer is None else integer.form
-    deep = number(count(k))
-    lies = None if choice.copy else _in_place(c, k, form, target, choice.copy is None)
-    cut_depth = lies is None and (deep is None or deep > _DEEPEST)
-    if cut_depth and integer is not None and integer.right_zero is not None:
-        return "the zero point of the right operand needs K in one piece"
-    row_bytes = (SLICE if cut_depth or deep is None else deep) * form.a.bits // 8
+    given = _Operands.of(c, k, target, choice)
+    if (
+        given.in_slices
+        and given.integer is not None
+        and given.integer.right_zero is not None
+    ):
+        given = _Operands.of(c, k, target, choice, in_pairs=True)
+    if given.in_slices and sum(number(v.args[0]) != 1 for v in k) > 1:
+        return "K has several axes and is too long, or of unknown size"
+    return _scheduled(kernel, k, target, choice, given)
+
+
+@dataclass(frozen=True)
+class _Operands:
+    """How the operands reach the tile; `in_slices`: K does not fit a thread's scratch in one."""
+
+    contract: Contract
+    form: Form
+    integer: Bytes | None
+    lies: Lies | None
+    in_slices: bool
+
+    @classmethod
+    def of(
+        cls,
+        c: Contract,
+        k: tuple[Expr, ...],
+        target: Target,
+        choice: Choice,
+        in_pairs: bool = False,
+    ) -> _Operands:
+        """The operands by the rules, bytes in pairs of 16 bits if so wanted."""
+        integer = of_bytes(c, target, in_pairs)
+        c = c if integer is None else integer.contract
+        form = Form(c.left.dtype, c.right.dtype) if integer is None else integer.form
+        deep, several = number(count(k)), sum(number(v.args[0]) != 1 for v in k) > 1
+        lies = None if choice.copy else _in_place(c, k, form, target, choice.copy is None)
+        fits = deep is not None and deep <= (_DEEPEST_OF_AXES if several else _DEEPEST)
+        return cls(c, form, integer, lies, lies is None and not fits)
+
+
+def _scheduled(
+    kernel: Kernel, k: tuple[Expr, ...], target: Target, choice: Choice, given: _Operands
+) -> Scheduled:
+    c, form, integer = given.contract, given.form, given.integer
+    deep, in_slices = number(count(k)), given.in_slices
+    row_bytes = (SLICE if in_slices or deep is None else deep) * form.a.bits // 8
     sizes = (count(c.batch), count(c.m), count(c.n))
     tile = choice.tile or tile_shape(target, c.acc.dtype, number(sizes[2]))
-    cut = choose(target, tile, sizes, row_bytes, SLICE_PANELS if cut_depth else 0)
+    cut = choose(target, tile, sizes, row_bytes, SLICE_PANELS if in_slices else 0)
     packed = [panels(kernel, c, k, cut.width, form)]
     if integer is not None and integer.left_zero is not None:
         packed.append(column_sums(kernel, c))
     first = len(kernel.params)
     numbers = (first, first + 1, first + len(packed))
-    task = Task(c, k, cut, lies, numbers, form, integer)
-    body = sliced(task) if cut_depth else whole(task)
-    params = [*kernel.params, *(Buffer(first + n, p.dtype, p.count) for n, p in enumerate(packed))]
+    task = Task(c, k, cut, given.lies, numbers, form, integer)
+    body = sliced(task) if in_slices else whole(task)
+    params = [
+        *kernel.params,
+        *(Buffer(first + n, p.dtype, p.count) for n, p in enumerate(packed)),
+    ]
     loop = For(task.var, (*task.lets, *body), "parallel")
     main = replace(kernel, params=tuple(params), body=(loop,), scratch=tuple(task.scratch))
     return trimmed(main, tuple(packed), f"gemm {cut.height}x{cut.width} {form.a}")
 
 
-def _refusal(c: Contract, k: tuple[Expr, ...]) -> str:
+def _refusal(c: Contract) -> str:
     if c.acc.dtype not in _DTYPES:
         return f"sums of {c.acc.dtype} have no register tile"
     if c.left.dtype is not c.acc.dtype or c.right.dtype is not c.acc.dtype:
         return "the operands are not of the sum's type"
     if not all(isinstance(s, Store) for s in c.body):
         return "the body holds more than stores"
-    if number(count(k)) is None and len([v for v in k if number(v.args[0]) != 1]) > 1:
-        return "K has several axes and no constant size"
     return ""
 
 
@@ -128,7 +168,11 @@ def _in_place(
         return None
     stride, rows = number(down), number(count(c.m))
     height = min(target.registers // 2, rows if rows is not None else target.registers)
-    if only_if_better and stride is not None and shares_sets(stride, form.a, height, target):
+    if (
+        only_if_better
+        and stride is not None
+        and shares_sets(stride, form.a, height, target)
+    ):
         return None
     at = substitute(index, {v: const(0) for v in (*k, *c.m)})
     return Lies(c.left.arg, at, down)

@@ -1,6 +1,6 @@
 """How flat subscripts move along loop variables, and several loops taken as one row number.
 
-    index = n * (H*W*C) + h * (W*C) + w * C + c        along (n, h, w): C, as n, h, w count rows
+index = n * (H*W*C) + h * (W*C) + w * C + c        along (n, h, w): C, as n, h, w count rows
 """
 
 from __future__ import annotations

@@ -49,7 +49,9 @@ class Form:
 
 def memory_order(k: Sequence[Expr], value: Expr) -> tuple[Expr, ...]:
     """The k axes, the one along which the largest load of `value` is contiguous innermost."""
-    found = max(loads(value), key=lambda x: sum(v in x.free for v in k), default=None)
+    found = max(
+        loads(value), key=lambda x: sum(v in x.free for v in k), default=None
+    )
     if found is None:
         return tuple(k)
 
@@ -85,16 +87,23 @@ class Rows:
         copy = self._copy(value, row * self.stride, self.k)
         return (For(row, (*number_.lets(), *copy)),)
 
-    def _copy(self, value: Expr, at: Expr, axes: tuple[Expr, ...]) -> tuple[Stmt, ...]:
+    def _copy(
+        self, value: Expr, at: Expr, axes: tuple[Expr, ...]
+    ) -> tuple[Stmt, ...]:
         value, tests, other = unguarded(value)
         run = _run(value, axes)
         outer = axes[: len(axes) - len(run)]
         return self._level(value, tests, other, at, outer, run)
 
     def _level(
-        self, value: Expr, tests: list[Expr], other: Expr | None, at: Expr,
-        outer: tuple[Expr, ...], run: tuple[Expr, ...],
-    ) -> tuple[Stmt, ...]:  # fmt: skip
+        self,
+        value: Expr,
+        tests: list[Expr],
+        other: Expr | None,
+        at: Expr,
+        outer: tuple[Expr, ...],
+        run: tuple[Expr, ...],
+    ) -> tuple[Stmt, ...]:
         """What remains to be done once the loops before `outer` run: tests, loops, the copy."""
         inner = {*outer, *run}
         ready = [t for t in tests if not t.free & inner]
@@ -102,10 +111,14 @@ class Rows:
             rest = [t for t in tests if t not in ready]
             then = self._level(value, rest, other, at, outer, run)
             assert other is not None
-            return (If(conjunction(ready), then, self._fill(other, at, (*outer, *run))),)
+            return (
+                If(conjunction(ready), then, self._fill(other, at, (*outer, *run))),
+            )
         if outer:
             v, left = outer[0], (*outer[1:], *run)
-            body = self._level(value, tests, other, at + v * count(left), outer[1:], run)
+            body = self._level(
+                value, tests, other, at + v * count(left), outer[1:], run
+            )
             return (For(v, body),)
         if tests and len(run) > 1:
             return self._split(value, tests, other, at, run)
@@ -115,7 +128,12 @@ class Rows:
         return self._lanes(value, at, run)
 
     def _split(
-        self, value: Expr, tests: list[Expr], other: Expr | None, at: Expr, run: tuple[Expr, ...]
+        self,
+        value: Expr,
+        tests: list[Expr],
+        other: Expr | None,
+        at: Expr,
+        run: tuple[Expr, ...],
     ) -> tuple[Stmt, ...]:
         """A run whose tests may change inside: in one piece where they hold at its corners."""
         pieces = self._level(value, tests, other, at, run[:-1], run[-1:])
@@ -126,12 +144,16 @@ class Rows:
         inside = conjunction([substitute(t, c) for t in tests for c in corners])
         return (If(inside, self._lanes(value, at, run), pieces),)
 
-    def _lanes(self, value: Expr, at: Expr, run: tuple[Expr, ...]) -> tuple[Stmt, ...]:
+    def _lanes(
+        self, value: Expr, at: Expr, run: tuple[Expr, ...]
+    ) -> tuple[Stmt, ...]:
         lane = var(f"pack_lane{len(run)}", count(run))
         value = renumber(value, run, lane, parts(run, lane))
         return (For(lane, (Store(self.buffer, at + lane, value),), "vector"),)
 
-    def _fill(self, other: Expr, at: Expr, axes: tuple[Expr, ...]) -> tuple[Stmt, ...]:
+    def _fill(
+        self, other: Expr, at: Expr, axes: tuple[Expr, ...]
+    ) -> tuple[Stmt, ...]:
         lane = var(f"pack_fill{len(axes)}", count(axes))
         return (For(lane, (Store(self.buffer, at + lane, other),), "vector"),)
 
@@ -144,20 +166,19 @@ class RowNumber:
 
     def __init__(self, m: tuple[Expr, ...], flat: Expr, prefix: str) -> None:
         self.m, self.flat = m, flat
-        self.whole = scalar(f"{prefix}_number", flat.dtype)
-        self.parts = parts(m, self.whole)
+        self.parts = parts(m, flat)
         self.names = {v: scalar(f"{prefix}_m{n}", v.dtype) for n, v in enumerate(m)}
-        known = {v: e for v, e in self.parts.items() if e is self.whole or e.is_const}
+        known = {v: e for v, e in self.parts.items() if e is flat or e.is_const}
         self.at = {**self.names, **known}
         self.used: set[Expr] = set()
 
     def value(self, e: Expr) -> Expr:
         """An element expression at this row."""
-        return self._noted(renumber(e, self.m, self.whole, self.at))
+        return self._noted(renumber(e, self.m, self.flat, self.at))
 
     def index(self, e: Expr) -> Expr:
         """A flat subscript at this row."""
-        return self._noted(position(e, self.m, self.whole, self.at))
+        return self._noted(position(e, self.m, self.flat, self.at))
 
     def _noted(self, e: Expr) -> Expr:
         self.used |= e.free
@@ -165,16 +186,20 @@ class RowNumber:
 
     def lets(self) -> tuple[Let, ...]:
         """The definitions of the names used."""
-        found = [Let(self.names[v], e) for v, e in self.parts.items() if self.names[v] in self.used]
-        needed = self.whole in self.used or any(self.whole in s.value.free for s in found)
-        return (Let(self.whole, self.flat), *found) if needed else tuple(found)
+        return tuple(
+            Let(self.names[v], e)
+            for v, e in self.parts.items()
+            if self.names[v] in self.used
+        )
 
 
 def unguarded(value: Expr) -> tuple[Expr, list[Expr], Expr | None]:
-    """(v, tests, other) of where(all tests, v, other) when other is a constant."""
+    """(v, tests, other) of where(all tests, v, other) when other has no loop variable."""
     tests: list[Expr] = []
     other: Expr | None = None
-    while value.op == "where" and value.args[2].is_const and other in (None, value.args[2]):
+    while value.op == "where" and other in (None, value.args[2]):
+        if any(v.args for v in value.args[2].free):
+            break
         other = value.args[2]
         tests += conjuncts(value.args[0])
         value = value.args[1]
@@ -206,14 +231,16 @@ def _run(value: Expr, axes: tuple[Expr, ...]) -> tuple[Expr, ...]:
     """The innermost axes along which every load is contiguous, or does not move at all."""
     run: tuple[Expr, ...] = axes[-1:]
     steps = [slope(x.args[0], v) for x in loads(value) for v in run]
-    if any(s is None or number(s) not in (0, 1) for s in steps) or _computes_with(value, run):
+    if any(s is None or number(s) not in (0, 1) for s in steps) or _computes_with(
+        value, run
+    ):
         return run
     for v in reversed(axes[:-1]):
         expected = [s * count(run) for s in steps if s is not None]
         found = [slope(x.args[0], v) for x in loads(value)]
-        if any(a is not b for a, b in zip(found, expected, strict=True)) or _computes_with(
-            value, (v,)
-        ):
+        if any(
+            a is not b for a, b in zip(found, expected, strict=True)
+        ) or _computes_with(value, (v,)):
             break
         run = (v, *run)
     return run
@@ -241,12 +268,17 @@ def panels(
     step = const(0)
     for v in k:
         step = step * v.args[0] + v
-    at = task * block + step // group * (width * group) + lane * group + step % group
+    at = (
+        task * block + step // group * (width * group) + lane * group + step % group
+    )
     body: tuple[Stmt, ...] = (For(lane, (Store(0, at, value),), "vector"),)
     for v in reversed(k):
         body = (For(v, body),)
     if group > 1 and number(count(k) % group) != 0:
-        body = (_last_step(task * block + block - width * group, width * group, form), *body)
+        body = (
+            _last_step(task * block + block - width * group, width * group, form),
+            *body,
+        )
     size = count(c.batch) * across * block
     return closed(kernel, (For(task, body, "parallel"),), size, form.b)
 

@@ -17,7 +17,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, binary, cast, const, load, scalar, substitute, var, where
+from sardonyx.core.expr import (
+    Expr,
+    binary,
+    cast,
+    const,
+    load,
+    scalar,
+    substitute,
+    var,
+    where,
+)
 from sardonyx.kernels.buffers import closed
 from sardonyx.kernels.linear import count, parts, renumber
 from sardonyx.kernels.pack import Form
@@ -53,15 +63,19 @@ class _Difference:
     test: Expr | None
 
 
-def of_bytes(c: Contract, target: Target) -> Bytes | None:
-    """The contraction on byte instructions, where its operands are differences of bytes."""
+def of_bytes(c: Contract, target: Target, in_pairs: bool = False) -> Bytes | None:
+    """The contraction on byte instructions, where its operands are differences of bytes.
+
+    `in_pairs`: as 16-bit differences even where bytes could be multiplied.
+    """
     if c.acc.dtype is not _INT:
         return None
     left, right = _difference(c.left), _difference(c.right)
     if left is None or right is None or right.test is not None:
         return None
     outside = any(d.zero is not None and d.zero.free & {*c.k} for d in (left, right))
-    if not outside and (target.has("avx512vnni") or target.has("avxvnni")):
+    bytewise = target.has("avx512vnni") or target.has("avxvnni")
+    if bytewise and not outside and not in_pairs:
         return _unsigned_by_signed(c, left, right)
     pair = replace(c, left=cast(c.left, DType.INT16), right=cast(c.right, DType.INT16))
     return Bytes(_narrow_guard(pair), Form(DType.INT16, DType.INT16, 2))
@@ -87,7 +101,9 @@ def _difference(e: Expr) -> _Difference | None:
             return None
     if e.op != "cast" or e.args[0].op != "load" or e.args[0].dtype not in _BYTES:
         return None
-    return _Difference(e.args[0], None if zero is not None and _is_nothing(zero) else zero, test)
+    return _Difference(
+        e.args[0], None if zero is not None and _is_nothing(zero) else zero, test
+    )
 
 
 def _is_byte(zero: Expr) -> bool:
@@ -102,18 +118,27 @@ def _is_nothing(zero: Expr) -> bool:
 
 def _unsigned_by_signed(c: Contract, left: _Difference, right: _Difference) -> Bytes:
     a, a_zero = left.x, left.zero
+    fill = const(0, a.dtype) if a_zero is None else _narrow(a_zero, a.dtype)
     if a.dtype is DType.INT8:
-        a = cast(binary("bitxor", a, const(-128, DType.INT8)), DType.UINT8)
+        a, fill = (
+            cast(binary("bitxor", e, const(-128, e.dtype)), DType.UINT8) for e in (a, fill)
+        )
         a_zero = _shifted(a_zero, 128)
     if left.test is not None:
-        fill = const(0, _INT) if a_zero is None else a_zero
-        a = where(left.test, a, cast(fill, DType.UINT8))
+        a = where(left.test, a, fill)
     b, b_zero = right.x, right.zero
     if b.dtype is DType.UINT8:
         b = cast(binary("bitxor", b, const(128, DType.UINT8)), DType.INT8)
         b_zero = _shifted(b_zero, -128)
     product = replace(c, left=a, right=b)
     return Bytes(product, Form(DType.UINT8, DType.INT8, 4), a_zero, b_zero)
+
+
+def _narrow(zero: Expr, dtype: DType) -> Expr:
+    """A zero point in the type of the elements, which it is one of."""
+    if zero.op == "cast" and zero.args[0].dtype is dtype:
+        return zero.args[0]
+    return cast(zero, dtype)
 
 
 def _shifted(zero: Expr | None, by: int) -> Expr | None:
@@ -124,7 +149,9 @@ def _shifted(zero: Expr | None, by: int) -> Expr | None:
     return zero + by
 
 
-def corrected(found: Bytes, columns_at: int, rows_at: int | None, first_row: Expr) -> Contract:
+def corrected(
+    found: Bytes, columns_at: int, rows_at: int | None, first_row: Expr
+) -> Contract:
     """The contraction whose body takes the zero points off the sum.
 
     Buffer `columns_at` holds the sums of right over k as [batch][N], `rows_at` those of left for

@@ -49,15 +49,21 @@ class Lies:
 class Task:
     """One trip of the parallel loop `var`: a batch entry, a block of rows, a block of panels.
 
-    `contract` speaks of that batch entry; `lets` define what `first_row`, `rows`, `first_panel`
-    and `panels` of the task are made of. `numbers` are those of the packed right operand, of its
+    `contract` speaks of that batch entry; `lets` define what `rows`, `first_panel` and `panels`
+    of the task are made of. `numbers` are those of the packed right operand, of its
     column sums (a parameter only if `integer` needs them) and of the first scratch buffer.
     """
 
     def __init__(
-        self, c: Contract, k: tuple[Expr, ...], cut: Blocking, lies: Lies | None,
-        numbers: tuple[int, int, int], form: Form, integer: Bytes | None = None,
-    ) -> None:  # fmt: skip
+        self,
+        c: Contract,
+        k: tuple[Expr, ...],
+        cut: Blocking,
+        lies: Lies | None,
+        numbers: tuple[int, int, int],
+        form: Form,
+        integer: Bytes | None = None,
+    ) -> None:
         self.k, self.cut, self.form = k, cut, form
         self.packed, sums, self.next_scratch = numbers
         self.depth, self.columns, self.dtype = count(k), count(c.n), c.acc.dtype
@@ -66,7 +72,11 @@ class Task:
         blocks = cut.column_blocks * cut.row_blocks
         self.var = var("task", count(c.batch) * blocks)
         self.batch = self.var // blocks
-        self._block(self.var % blocks // cut.row_blocks, self.var % blocks % cut.row_blocks, c)
+        self._block(
+            self.var % blocks // cut.row_blocks,
+            self.var % blocks % cut.row_blocks,
+            c,
+        )
         self.row_sums: int | None = None
         if integer is not None and integer.right_zero is not None:
             self.row_sums = self.take(cut.most_tiles * cut.height)
@@ -91,7 +101,7 @@ class Task:
         last = (cut.tiles * (down + 1)) // cut.row_blocks * cut.height
         if cut.tails:
             last = minimum(last, count(c.m))
-        self.first_row = self._named("first_row", first)
+        self.first_row = first
         self.rows = self._named("rows", last - first)
 
     def _named(self, name: str, value: Expr) -> Expr:
@@ -103,7 +113,9 @@ class Task:
     def take(self, elements: int, dtype: DType | None = None) -> int:
         """The number of new scratch of that many elements, of the sum's type if none is given."""
         n = self.next_scratch + len(self.scratch)
-        self.scratch.append(Buffer(n, dtype or self.dtype, const(elements), space="thread"))
+        self.scratch.append(
+            Buffer(n, dtype or self.dtype, const(elements), space="thread")
+        )
         return n
 
     @property
@@ -122,32 +134,57 @@ class Task:
         """How many columns of the current panel exist."""
         return _valid(self.columns, self.column, self.cut.width)
 
-    def over_tiles(self, make: Callable[[int, Expr], Stmt], after: tuple[Stmt, ...] = ()) -> Stmt:
+    def over_tiles(
+        self, make: Callable[[int, Expr], Stmt], after: tuple[Stmt, ...] = ()
+    ) -> Stmt:
         """For every panel, for every tile: make(rows, row offset in the tile) for its pieces."""
         pieces = chain(self.cut, self.here, make)
         return For(self.panel, (For(self.tile, (*pieces, *after)),))
 
     def register_tile(
-        self, a: int, a_at: Expr, stride: Expr, row: Expr, col: Expr, valid: Expr,
+        self,
+        a: int,
+        a_at: Expr,
+        stride: Expr,
+        row: Expr,
+        col: Expr,
+        valid: Expr,
         body: tuple[Stmt, ...],
-    ) -> Tile:  # fmt: skip
+    ) -> Tile:
         """The current panel's tile of the rows that `row` runs over, all K deep."""
         c, rows = self.contract, number(row.args[0])
         assert rows is not None
         return Tile(
-            c.acc, rows, self.cut.width, self.form.steps(self.depth), a, a_at, stride,
-            self.packed, self.panel_at, const(self.step), row, col, const(rows), valid, body,
-        )  # fmt: skip
+            c.acc,
+            rows,
+            self.cut.width,
+            self.form.steps(self.depth),
+            a,
+            a_at,
+            stride,
+            self.packed,
+            self.panel_at,
+            const(self.step),
+            row,
+            col,
+            const(rows),
+            valid,
+            body,
+        )
 
     @property
     def here(self) -> Expr:
         """The number of rows of the current tile."""
         return minimum(self.rows - self.tile_row, const(self.cut.height))
 
-    def copy(self, buffer: int, stride: int, value: Expr, k: tuple[Expr, ...]) -> tuple[Stmt, ...]:
+    def copy(
+        self, buffer: int, stride: int, value: Expr, k: tuple[Expr, ...]
+    ) -> tuple[Stmt, ...]:
         """Copies the task's rows of `left` to scratch."""
         c = self.contract
-        return Rows(buffer, stride, c.m, k, self.first_row, self.rows, value).statements()
+        return Rows(
+            buffer, stride, c.m, k, self.first_row, self.rows, value
+        ).statements()
 
 
 def _valid(columns: Expr, first: Expr, width: int) -> Expr:
@@ -156,7 +193,9 @@ def _valid(columns: Expr, first: Expr, width: int) -> Expr:
     return minimum(columns - first, const(width))
 
 
-def chain(cut: Blocking, here: Expr, make: Callable[[int, Expr], Stmt]) -> tuple[Stmt, ...]:
+def chain(
+    cut: Blocking, here: Expr, make: Callable[[int, Expr], Stmt]
+) -> tuple[Stmt, ...]:
     """make(rows, offset) for the pieces that `here` <= height rows are made of."""
     full = make(cut.height, const(0))
     if not cut.tails:
@@ -166,7 +205,8 @@ def chain(cut: Blocking, here: Expr, make: Callable[[int, Expr], Stmt]) -> tuple
         rest: tuple[Stmt, ...] = (make(left, const(0)),)
     else:
         rest = tuple(
-            If(eq(here // s % 2, 1), (make(s, here // (2 * s) * (2 * s)),)) for s in cut.tails
+            If(eq(here // s % 2, 1), (make(s, here // (2 * s) * (2 * s)),))
+            for s in cut.tails
         )
     return (If(eq(here, cut.height), (full,), rest),)
 
@@ -180,7 +220,9 @@ def whole(task: Task) -> tuple[Stmt, ...]:
         a_at = task.lies.at + task.first_row * stride
     else:
         assert depth is not None
-        pitch_ = odd_lines(-(-depth // task.form.group) * task.form.group, task.form.a)
+        pitch_ = odd_lines(
+            -(-depth // task.form.group) * task.form.group, task.form.a
+        )
         a = task.take(cut.most_tiles * cut.height * pitch_, task.form.a)
         a_at, stride = const(0), const(pitch_)
         before = task.copy(a, pitch_, c.left, task.k)
@@ -194,7 +236,9 @@ def whole(task: Task) -> tuple[Stmt, ...]:
         row, col = var(f"row{rows}", rows), var("col", cut.width)
         if held is None:
             valid = task.valid_columns
-            body = body_at(c, task.first_row + task.tile_row + off + row, task.column + col)
+            body = body_at(
+                c, task.first_row + task.tile_row + off + row, task.column + col
+            )
         else:
             valid = const(cut.width)
             body = (Store(held, (off + row) * cut.width + col, c.acc),)
@@ -231,7 +275,13 @@ def sliced(task: Task) -> tuple[Stmt, ...]:
         first = task.tile_row + off
         at = (first + row) * wide + task.panel * cut.width + col
         tile = task.register_tile(
-            a, first * stride, const(stride), row, col, const(cut.width), (Store(sums, at, c.acc),)
+            a,
+            first * stride,
+            const(stride),
+            row,
+            col,
+            const(cut.width),
+            (Store(sums, at, c.acc),),
         )
         from_ = task.panel_at + part * (SLICE // task.form.group * task.step)
         start = load(sums, [at], task.dtype)
@@ -243,7 +293,10 @@ def sliced(task: Task) -> tuple[Stmt, ...]:
 
 
 def _zeros(task: Task, sums: int, wide: int) -> Stmt:
-    row, col = var("zero_row", task.rows), var("zero_col", task.panels * task.cut.width)
+    row, col = (
+        var("zero_row", task.rows),
+        var("zero_col", task.panels * task.cut.width),
+    )
     store = Store(sums, row * wide + col, const(0, task.dtype))
     return For(row, (For(col, (store,), "vector"),))
 
@@ -253,7 +306,9 @@ def _finish_sums(task: Task, sums: int, wide: int) -> Stmt:
     valid = minimum(task.columns - first, task.panels * task.cut.width)
     row, col = var("done_row", task.rows), var("done_col", valid)
     acc = load(sums, [row * wide + col], task.dtype)
-    return body_rows(task.contract, row, task.first_row + row, col, first + col, acc)
+    return body_rows(
+        task.contract, row, task.first_row + row, col, first + col, acc
+    )
 
 
 def is_long(c: Contract) -> bool:
@@ -278,7 +333,10 @@ def body_at(c: Contract, row: Expr, column: Expr) -> tuple[Stmt, ...]:
         index, value = s.index, s.value
         for axes, flat in ((c.m, row), (c.n, column)):
             at = parts(axes, flat)
-            index, value = position(index, axes, flat, at), renumber(value, axes, flat, at)
+            index, value = (
+                position(index, axes, flat, at),
+                renumber(value, axes, flat, at),
+            )
         out.append(Store(s.buffer, index, value))
     return tuple(out)
 
