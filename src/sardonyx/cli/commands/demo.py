@@ -1,0 +1,153 @@
+"""`sardonyx demo`: everything, on a small model."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from sardonyx.bench.measure import Plan
+from sardonyx.cli import demo as stages
+from sardonyx.cli.demo import PEER, Demo
+from sardonyx.cli.demo_report import method, page, summary, to_dict
+from sardonyx.cli.digits import one_thread
+from sardonyx.cli.report import Output, show, speaks
+from sardonyx.core.errors import UsageError
+from sardonyx.providers.registry import providers
+
+REPORT = "report.html"
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    default="sardonyx-demo",
+    show_default=True,
+    metavar="DIR",
+    help="The folder to make; an earlier demo's is replaced.",
+)
+@speaks
+def command(output: str, out: Output) -> None:
+    r"""Train, convert, check, compare, optimize, run, quantize and measure a small model.
+
+    \b
+    sardonyx demo
+    sardonyx demo -o /tmp/demo
+
+    The network learns scikit-learn's handwritten digits in a few seconds. At the end stand a
+    report.html, the .onnx files and the data, for the commands that are suggested.
+    """
+    run(Path(output), out)
+
+
+def run(target: Path, out: Output, plan: Plan = stages.QUICK) -> None:
+    """The whole demo; nothing stands at `target` before all of it is there."""
+    stages.demand()
+    commands = suggestions(target)
+    with fresh(target) as folder, one_thread():
+        demo = Demo(folder, plan)
+        for n, (name, stage) in enumerate(stages.STAGES, 1):
+            start = time.perf_counter()
+            with out.progress(f"{n}/{len(stages.STAGES)} {name}") as progress:
+                said = stage(demo, progress)
+            demo.seconds[name] = time.perf_counter() - start
+            out.note(f"{n}/{len(stages.STAGES)} {name}: {said} ({demo.seconds[name]:.1f} s)")
+        demo.file(REPORT).write_text(page(demo, commands).html(), encoding="utf-8")
+        files = sorted(path.name for path in folder.iterdir())
+    values = {"folder": str(target), "files": files, "try": commands, **to_dict(demo)}
+    out.data("demo", values, lambda: _print(demo, target, commands))
+
+
+def _print(demo: Demo, target: Path, commands: list[str]) -> None:
+    show(summary(demo))
+    show(method(demo))
+    for note in demo.notes:
+        show(note)
+    show(f"\nThe report, the models and the data are in {target}:")
+    show(f"  {target / REPORT}")
+    show("\nTry next:")
+    for line in commands:
+        show(f"  {line}")
+
+
+@contextmanager
+def fresh(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that takes its place when all went well, and else goes away.
+
+    UsageError (E0931) where `target` is no earlier demo's folder, or cannot be made.
+    """
+    _check(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    except OSError as problem:
+        raise UsageError(
+            "E0931", f"cannot make the folder `{target}`: {problem.strerror}", file=str(target)
+        ) from problem
+    try:
+        yield made
+        made.chmod(0o755)
+        _exchange(made, target)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+
+
+def _check(target: Path) -> None:
+    if not target.exists() and not target.is_symlink():
+        return
+    folder = target.is_dir() and not target.is_symlink()
+    if folder and ((target / REPORT).is_file() or not any(target.iterdir())):
+        return
+    raise UsageError(
+        "E0931",
+        f"`{target}` is there already, and is no demo's folder",
+        file=str(target),
+        hint="name another one with -o",
+    )
+
+
+def _exchange(made: Path, target: Path) -> None:
+    """Puts the new folder in place; the old one is away for a moment, and removed at the end."""
+    old = made / "replaced"
+    if target.exists():
+        target.rename(old)
+    try:
+        made.rename(target)
+    except BaseException:
+        if old.exists():
+            old.rename(target)
+        raise
+    shutil.rmtree(target / old.name, ignore_errors=True)
+
+
+def suggestions(target: Path) -> list[str]:
+    """Three commands that work as they stand, from the present folder."""
+    program = _program()
+    model, int8 = str(target / "digits.onnx"), str(target / "digits.int8.onnx")
+    data = str(target / "test.npz")
+    against = "onnxruntime" if providers()[PEER].missing() is None else "ReferenceExecutionProvider"
+    found = (
+        ["show", model],
+        ["compare", model, int8, "--data", data],
+        ["bench", model, "--against", against, "--dim", "N=8"],
+    )
+    return [shlex.join([*program, *words]) for words in found]
+
+
+def _program() -> list[str]:
+    """How to call the program so that it is this one."""
+    called = Path(sys.argv[0])
+    if called.name != "sardonyx":
+        return [sys.executable, "-m", "sardonyx"]
+    on_path = shutil.which("sardonyx")
+    if on_path is not None and Path(on_path).resolve() == called.resolve():
+        return ["sardonyx"]
+    return [str(called)]

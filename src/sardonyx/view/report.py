@@ -1,0 +1,124 @@
+"""A self-contained HTML page: text, tables and charts as inline SVG; nothing is fetched.
+
+Every string is escaped, there is no script, and the page's policy forbids any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from html import escape
+
+from sardonyx.view import charts
+from sardonyx.view.charts import Interval, Picture
+
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+_STYLE = """
+:root { color-scheme: light dark; --ink: #1f2328; --paper: #ffffff; --line: #d8dce2;
+  --bar: #b4532a; --soft: #626b77; --shade: #f5f6f8; --alarm: #b42318; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e4e6ea; --paper: #16181c; --line: #353a42;
+  --bar: #e58a5b; --soft: #99a2ae; --shade: #1f2329; --alarm: #ff8a7a; } }
+* { box-sizing: border-box; }
+body { font: 15px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; color: var(--ink);
+  background: var(--paper); max-width: 56rem; margin: 2.5rem auto 4rem; padding: 0 1.25rem; }
+h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; }
+h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; padding-top: 1.25rem;
+  border-top: 1px solid var(--line); }
+p { margin: .6rem 0; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; margin: .9rem 0; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right;
+  white-space: nowrap; }
+th { color: var(--soft); font-weight: 600; font-size: .87rem; }
+th:first-child, td:first-child { text-align: left; }
+td:first-child { padding-right: 1.6rem; }
+tr.strong td { font-weight: 650; }
+svg { display: block; width: 100%; max-width: 45rem; height: auto; margin: .9rem 0; }
+svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
+svg .bar { fill: var(--bar); } svg .span { stroke: var(--bar); stroke-width: 3; }
+svg .rule { stroke: var(--line); } svg .one { stroke: var(--soft); stroke-dasharray: 4 3; }
+svg text.soft { fill: var(--soft); font-size: 12px; }
+svg text.marked { fill: var(--alarm); font-size: 12px; font-weight: 650; }
+svg .ink rect { fill: var(--ink); } svg .frame { fill: var(--shade); stroke: var(--line); }
+pre { background: var(--shade); border: 1px solid var(--line); border-radius: 6px;
+  padding: .75rem 1rem; overflow-x: auto; font: 13px/1.6 ui-monospace, monospace; }
+.note { color: var(--soft); font-size: .92rem; }
+@media print { body { margin: 0; } h2 { break-after: avoid; } table, svg { break-inside: avoid; } }
+"""
+
+
+def cell(x: object) -> str:
+    """A value as a table shows it."""
+    if isinstance(x, float):
+        return f"{x:.3g}"
+    return "" if x is None else str(x)
+
+
+@dataclass
+class Page:
+    """A page under construction; parts appear in the order they are added."""
+
+    title: str
+    parts: list[str] = field(default_factory=list)
+
+    def heading(self, text: str) -> None:
+        """A section's heading."""
+        self.parts.append(f"<h2>{escape(text)}</h2>")
+
+    def text(self, text: str, note: bool = False) -> None:
+        """A paragraph; a note is printed softly."""
+        kind = ' class="note"' if note else ""
+        self.parts.append(f"<p{kind}>{escape(text)}</p>")
+
+    def code(self, lines: Iterable[str]) -> None:
+        """Lines to be copied."""
+        self.parts.append(f"<pre>{escape(chr(10).join(lines))}</pre>")
+
+    def table(
+        self, columns: Sequence[str], rows: Iterable[Sequence[object]], strong: int = -1
+    ) -> None:
+        """A table; floats are shown with three digits, row number `strong` in bold."""
+        head = "".join(f"<th>{escape(c)}</th>" for c in columns)
+        body = "".join(_row(row, n == strong) for n, row in enumerate(rows))
+        self.parts.append(
+            f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{body}</tbody></table></div>"
+        )
+
+    def bars(
+        self,
+        rows: Sequence[tuple[str, float]],
+        caption: str,
+        show: Callable[[float], str] = cell,
+    ) -> None:
+        """A horizontal bar for each (label, value >= 0)."""
+        self.parts.append(charts.bars(rows, caption, show))
+
+    def intervals(
+        self,
+        rows: Sequence[Interval],
+        caption: str,
+        one: str = "",
+        show: Callable[[float], str] = lambda x: f"{x:.2f}×",
+    ) -> None:
+        """A dot with its interval for each row, around a line at 1 that is labelled `one`."""
+        self.parts.append(charts.intervals(rows, caption, show, one))
+
+    def pictures(self, found: Sequence[Picture], caption: str) -> None:
+        """Small grey pictures with captions."""
+        self.parts.append(charts.pictures(found, caption))
+
+    def html(self) -> str:
+        """The whole document."""
+        return (
+            '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+            '<meta name="viewport" content="width=device-width">'
+            f"<title>{escape(self.title)}</title><style>{_STYLE}</style></head><body>"
+            f"<h1>{escape(self.title)}</h1>{''.join(self.parts)}</body></html>\n"
+        )
+
+
+def _row(row: Sequence[object], strong: bool) -> str:
+    kind = ' class="strong"' if strong else ""
+    return f"<tr{kind}>" + "".join(f"<td>{escape(cell(x))}</td>" for x in row) + "</tr>"
