@@ -20,9 +20,7 @@ def affine() -> InferenceSession:
 
 
 def _identity(dtype: str, shape: str = "N") -> InferenceSession:
-    text = (
-        f'graph g {{ opset "" 25 input x: {dtype}[{shape}] y = Identity(x) output y }}'
-    )
+    text = f'graph g {{ opset "" 25 input x: {dtype}[{shape}] y = Identity(x) output y }}'
     return InferenceSession(graph(text))
 
 
@@ -57,7 +55,9 @@ def _refused(session: InferenceSession, feeds: object) -> InvalidArgument:
 )
 def test_forms_of_one_array(affine: InferenceSession, x: object) -> None:
     for _ in range(2):
-        np.testing.assert_allclose(affine.run(None, {"x": x})[0], Y, rtol=1e-6)
+        np.testing.assert_allclose(
+            affine.run(None, {"x": x})[0], Y, rtol=1e-6
+        )
 
 
 def test_unaligned_array(affine: InferenceSession) -> None:
@@ -95,8 +95,25 @@ def test_scalar_input() -> None:
 
 NARROW = [
     *("float16", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2"),
-    *("float8e5m2fnuz", "int4", "uint4", "int2", "uint2", "float4e2m1", "int8"),
-    *("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"),
+    *(
+        "float8e5m2fnuz",
+        "int4",
+        "uint4",
+        "int2",
+        "uint2",
+        "float4e2m1",
+        "int8",
+    ),
+    *(
+        "uint8",
+        "int16",
+        "uint16",
+        "int32",
+        "uint32",
+        "int64",
+        "uint64",
+        "bool",
+    ),
     *("float64", "complex64", "complex128"),
 ]
 
@@ -109,7 +126,9 @@ def test_every_type_goes_in_and_comes_out(name: str) -> None:
     x = np.array([0, 1, 1, 0, 1], np.float32).astype(dtype)
     found = _identity(name).run(None, {"x": x})[0]
     assert found.dtype == dtype
-    np.testing.assert_array_equal(found.astype(np.complex64), x.astype(np.complex64))
+    np.testing.assert_array_equal(
+        found.astype(np.complex64), x.astype(np.complex64)
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,10 +149,14 @@ def test_strings(x: object) -> None:
 def test_strings_refuse_numbers() -> None:
     session = _identity("string")
     assert _refused(session, {"x": np.zeros(2)}).code == "E0203"
-    assert _refused(session, {"x": np.array(["a", 1], object)}).code == "E0203"
+    assert (
+        _refused(session, {"x": np.array(["a", 1], object)}).code == "E0203"
+    )
 
 
-def test_missing_input_names_it_and_its_first_reader(affine: InferenceSession) -> None:
+def test_missing_input_names_it_and_its_first_reader(
+    affine: InferenceSession,
+) -> None:
     error = _refused(affine, {})
     assert (error.code, error.tensor) == ("E0201", "x")
     assert error.where == "input 0, first used by node 0 `product`"
@@ -200,7 +223,10 @@ def test_feeds_that_are_no_mapping(affine: InferenceSession) -> None:
 
 def test_one_symbol_two_sizes() -> None:
     session = InferenceSession(encoded(SHARED))
-    feeds = {"a": np.zeros((2, 2), np.float32), "b": np.zeros((3, 2), np.float32)}
+    feeds = {
+        "a": np.zeros((2, 2), np.float32),
+        "b": np.zeros((3, 2), np.float32),
+    }
     with pytest.raises(ShapeMismatch) as caught:
         session.run(None, feeds)
     assert caught.value.code == "E0206"
@@ -219,7 +245,9 @@ def test_sequence_input() -> None:
     }
     """
 
-    session = InferenceSession(graph(text.replace("float32[?]", "float32[K]")))
+    session = InferenceSession(
+        graph(text.replace("float32[?]", "float32[K]"))
+    )
     x = [np.ones(2, np.float32), np.zeros(2, np.float32)]
     assert session.run(None, {"s": x})[0].tolist() == [1, 1, 0, 0]
     assert _refused(session, {"s": np.ones(2, np.float32)}).code == "E0203"

@@ -140,8 +140,7 @@ class SessionOptions:
 
     def add_external_initializers_from_files_in_memory(self, *_: Any) -> None:
         """NotImplemented: external data are read from files beside the model."""
-        raise NotImplementedError(
-            "E0256",
+        raise _impossible(
             "external data cannot be given as bytes",
             "keep them in files beside the model, or use add_initializer",
         )
@@ -156,8 +155,7 @@ class SessionOptions:
 
     def register_custom_ops_library(self, path: str) -> None:
         """NotImplemented: code of another runtime cannot be called."""
-        raise NotImplementedError(
-            "E0256",
+        raise _impossible(
             f"custom operators cannot be taken from the library `{path}`",
             "write the operator as a Python class, or store it in the model as a function",
         )
@@ -203,8 +201,7 @@ class RunOptions:
 
     def add_active_adapter(self, adapter: Any) -> None:
         """NotImplemented: adapters are merged into a model before it is loaded."""
-        raise NotImplementedError(
-            "E0256",
+        raise _impossible(
             f"a {type(adapter).__name__} cannot be switched on for a run",
             "merge the adapter into the model before exporting it",
         )

@@ -1,0 +1,226 @@
+"""Every name that a script for ONNX Runtime uses exists here too."""
+
+import ast
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sardonyx as sx
+from sardonyx.session.options import NO_EFFECT
+from session.models import AFFINE, encoded
+
+ort = pytest.importorskip("onnxruntime")
+SOURCE = Path(sx.__file__).read_text(encoding="utf-8")
+
+# What only makes sense with other devices, ONNX Runtime's own formats, or its training.
+ABSENT = {
+    "module": {
+        *("AdapterFormat", "LoraAdapter", "ModelCompiler", "SparseTensor"),
+        *(
+            "SessionIOBinding",
+            "copy_tensors",
+            "get_ep_devices",
+            "has_collective_ops",
+        ),
+        *(
+            "create_and_register_allocator",
+            "create_and_register_allocator_v2",
+        ),
+        *(
+            "register_execution_provider_library",
+            "set_global_thread_pool_sizes",
+        ),
+        *(
+            "unregister_execution_provider_library",
+            "cuda_version",
+            "package_name",
+        ),
+        *("contextlib", "import_capi_exception", "onnxruntime_validation"),
+        *("print_debug_info", "version"),
+    },
+    "InferenceSession": {
+        *(
+            "get_input_epdevices",
+            "get_input_memory_infos",
+            "get_output_memory_infos",
+        ),
+        "get_provider_graph_assignment_info",
+    },
+    "OrtValue": {"as_sparse_tensor", "ort_value_from_sparse_tensor"},
+}
+
+
+def _public(thing: Any) -> set[str]:
+    return {name for name in dir(thing) if not name.startswith("_")}
+
+
+KINDS = [
+    *(
+        "SessionOptions",
+        "RunOptions",
+        "InferenceSession",
+        "OrtValue",
+        "IOBinding",
+    ),
+    *("NodeArg", "ModelMetadata"),
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_class_has_every_name(kind: str) -> None:
+    theirs, ours = getattr(ort, kind), getattr(sx, kind)
+    have = _public(ours) | set(getattr(ours, "__dataclass_fields__", ()))
+    missing = _public(theirs) - have
+    assert missing == ABSENT.get(kind, set())
+
+
+def test_module_has_every_name() -> None:
+    missing = {
+        n for n in _public(ort) - set(dir(sx)) if not n.startswith("Ort")
+    }
+    assert missing == ABSENT["module"]
+
+
+def test_exceptions_have_the_same_names() -> None:
+    state = ort.capi.onnxruntime_pybind11_state
+    ours = sx.capi.onnxruntime_pybind11_state
+    for name in dir(state):
+        kind = getattr(state, name)
+        if inspect.isclass(kind) and issubclass(kind, Exception):
+            assert issubclass(getattr(sx, name), sx.SardonyxError)
+            assert getattr(ours, name) is getattr(sx, name)
+
+
+@pytest.mark.parametrize("kind", ["SessionOptions", "RunOptions"])
+def test_every_setting_can_be_set_to_what_it_is_by_default(kind: str) -> None:
+    theirs, ours = getattr(ort, kind)(), getattr(sx, kind)()
+    for name in _public(theirs):
+        value = getattr(theirs, name)
+        if callable(value):
+            continue
+        if hasattr(value, "value"):
+            assert int(getattr(ours, name)) == int(value)
+        else:
+            assert getattr(ours, name) == value
+            setattr(ours, name, value)
+
+
+@pytest.mark.parametrize("kind", NO_EFFECT)
+def test_names_without_effect_exist(kind: str) -> None:
+    made = getattr(sx, kind)()
+    for name in NO_EFFECT[kind]:
+        assert hasattr(made, name)
+
+
+def test_enums_have_the_same_values() -> None:
+    for kind in ("GraphOptimizationLevel", "ExecutionMode", "ExecutionOrder"):
+        theirs = getattr(ort, kind).__members__
+        ours = getattr(sx, kind).__members__
+        assert {n: int(v) for n, v in theirs.items()} == {
+            n: int(v) for n, v in ours.items()
+        }
+
+
+SCRIPT = """
+import numpy as np
+
+def main(ort, model):
+    ort.set_default_logger_severity(3)
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False
+    options.enable_cpu_mem_arena = False
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    assert ort.get_device() == "CPU"
+    assert "CPUExecutionProvider" in ort.get_available_providers()
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    given = session.get_inputs()[0]
+    shape = [d if isinstance(d, int) else 2 for d in given.shape]
+    x = np.ones(shape, np.float32)
+    names = [o.name for o in session.get_outputs()]
+    plain = session.run(names, {given.name: x})
+    run = ort.RunOptions()
+    run.log_severity_level = 3
+    again = session.run(None, {given.name: x}, run)
+    value = ort.OrtValue.ortvalue_from_numpy(x)
+    held = session.run_with_ort_values(names, {given.name: value})[0]
+    binding = session.io_binding()
+    binding.bind_cpu_input(given.name, x)
+    binding.bind_output(names[0])
+    session.run_with_iobinding(binding)
+    bound = binding.copy_outputs_to_cpu()[0]
+    for found in (again[0], held.numpy(), bound):
+        np.testing.assert_array_equal(found, plain[0])
+    try:
+        session.run(None, {given.name: x.astype(np.float64)})
+    except ort.capi.onnxruntime_pybind11_state.InvalidArgument as error:
+        assert given.name in str(error) or "double" in str(error)
+    else:
+        raise AssertionError
+    return plain[0], held.data_type(), held.shape(), session.get_modelmeta().graph_name
+"""
+
+
+def test_a_typical_script_runs_with_both() -> None:
+    scope: dict[str, Any] = {}
+    exec(SCRIPT, scope)
+    theirs, ours = (scope["main"](m, encoded(AFFINE)) for m in (ort, sx))
+    np.testing.assert_allclose(ours[0], theirs[0], rtol=1e-6)
+    assert ours[1:] == theirs[1:]
+
+
+def test_lazy_names_are_those_that_type_checkers_see() -> None:
+    tree = ast.parse(SOURCE)
+    block = next(n for n in tree.body if isinstance(n, ast.If))
+    seen = {
+        (node.module, alias.asname)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    lazy = {
+        (f"sardonyx.{m}", n) for m, names in sx._PLACES.items() for n in names
+    }
+    assert seen == lazy
+
+
+def test_every_lazy_name_can_be_imported() -> None:
+    for name in sx._HOME:
+        assert getattr(sx, name) is not None
+    with pytest.raises(AttributeError):
+        sx.InferenceSessoin  # noqa: B018
+
+
+def _fresh(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+def test_verbs_stay_functions_when_their_packages_are_imported() -> None:
+    code = """
+import sardonyx.compare.metrics, sardonyx.convert, sardonyx.bench
+import sardonyx as sx
+from sardonyx.compare import Side
+print(all(callable(f) and f.__name__ == n for n, f in (
+    ("compare", sx.compare), ("convert", sx.convert), ("bench", sx.bench))))
+"""
+    assert _fresh(code) == "True"
+
+
+def test_import_needs_neither_numpy_nor_the_rest() -> None:
+    code = "import sardonyx, sys; print({'numpy', 'click', 'rich'} & set(sys.modules))"
+    assert _fresh(code) == "set()"
