@@ -32,10 +32,11 @@ from sardonyx.formats.onnx import to_bytes
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Op, find
 from sardonyx.graph.type import tensor_type
+from sardonyx.kernels.filtering import F2, F4
 from sardonyx.kernels.gemm import candidates
 from sardonyx.kernels.pick import schedule
 from sardonyx.kernels.scheduled import Scheduled
-from sardonyx.kernels.winograd import F2, F4, filtered
+from sardonyx.kernels.winograd import filtered
 from sardonyx.loops.ir import Contract, Kernel
 from sardonyx.loops.target import Target, host
 

@@ -20,15 +20,10 @@ from kernels.images import Window, conv
 from kernels.native import run
 from sardonyx.core import knobs
 from sardonyx.core.expr import symbol
+from sardonyx.kernels.filtering import F2, F4, Filtering
 from sardonyx.kernels.gemm import gemm
 from sardonyx.kernels.scheduled import Scheduled
-from sardonyx.kernels.winograd import (
-    F2,
-    F4,
-    Filtering,
-    filtered,
-    winograd,
-)
+from sardonyx.kernels.winograd import filtered, winograd
 from sardonyx.loops.ir import Contract, Kernel
 from sardonyx.loops.target import Target, make
 
@@ -126,6 +121,16 @@ def test_an_infinity_stays_in_its_patch() -> None:
     wanted, found = (a.reshape(12, 12, 32) for a in (case.wanted, got))
     np.testing.assert_allclose(found[2:], wanted[2:], atol=1e-4)
     np.testing.assert_allclose(found[:, 2:], wanted[:, 2:], atol=1e-4)
+
+
+@pytest.mark.parametrize("by", [F2, F4])
+def test_matrices_make_the_sums_of_a_window(by: Filtering) -> None:
+    """At ((G g) * (Bt d)) is the plain correlation of 3 weights with a line of the patch."""
+    at, bt, g = (np.array(m) for m in (by.at, by.bt, by.g))
+    rng = np.random.default_rng(0)
+    weights, line = rng.standard_normal(3), rng.standard_normal(by.patch)
+    found = at @ ((g @ weights) * (bt @ line))
+    np.testing.assert_allclose(found, np.correlate(line, weights), atol=1e-12)
 
 
 def test_refusals_say_why() -> None:

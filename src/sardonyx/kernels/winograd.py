@@ -17,7 +17,7 @@ for allows it. An infinity reaches the whole of the outputs that its patch makes
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from sardonyx.core import knobs
@@ -37,6 +37,7 @@ from sardonyx.core.expr import (
 )
 from sardonyx.kernels.blocking import Blocking, choose, odd_lines, tile_shape
 from sardonyx.kernels.buffers import closed, trimmed
+from sardonyx.kernels.filtering import F2, F4, Filtering, both_sides
 from sardonyx.kernels.linear import (
     count,
     least,
@@ -65,56 +66,6 @@ from sardonyx.loops.target import Target
 _FEWEST_CHANNELS = 32
 _FEWEST_OUTPUTS = 32
 _F32 = DType.FLOAT32
-
-Matrix = tuple[tuple[float, ...], ...]
-
-
-@dataclass(frozen=True)
-class Filtering:
-    """The matrices of F(out x out, 3 x 3): `at` on products, `bt` on patches, `g` on weights."""
-
-    out: int
-    at: Matrix
-    bt: Matrix
-    g: Matrix
-
-    @property
-    def patch(self) -> int:
-        """Elements of a patch along one side."""
-        return self.out + 2
-
-
-F2 = Filtering(
-    2,
-    at=((1, 1, 1, 0), (0, 1, -1, -1)),
-    bt=((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1)),
-    g=((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1)),
-)
-F4 = Filtering(
-    4,
-    at=(
-        (1, 1, 1, 1, 1, 0),
-        (0, 1, -1, 2, -2, 0),
-        (0, 1, 1, 4, 4, 0),
-        (0, 1, -1, 8, -8, 1),
-    ),
-    bt=(
-        (4, 0, -5, 0, 1, 0),
-        (0, -4, -4, 1, 1, 0),
-        (0, 4, -4, -1, 1, 0),
-        (0, -2, -1, 2, 1, 0),
-        (0, 2, -1, -2, 1, 0),
-        (0, 4, 0, -5, 0, 1),
-    ),
-    g=(
-        (1 / 4, 0, 0),
-        (-1 / 6, -1 / 6, -1 / 6),
-        (-1 / 6, 1 / 6, -1 / 6),
-        (1 / 24, 1 / 12, 1 / 6),
-        (1 / 24, -1 / 12, 1 / 6),
-        (0, 0, 1),
-    ),
-)
 
 
 def winograd(kernel: Kernel, target: Target) -> Scheduled | str:
@@ -188,35 +139,6 @@ def _slides(e: Expr, along: Expr, tap: Expr) -> bool:
     )
 
 
-def _combine(matrix: Matrix, rows: Sequence[Sequence[Expr]]) -> list[list[Expr]]:
-    """matrix times rows, terms with factor 0 left out."""
-    return [
-        [
-            _sum([(f, row[n]) for f, row in zip(factors, rows, strict=True) if f])
-            for n in range(len(rows[0]))
-        ]
-        for factors in matrix
-    ]
-
-
-def _sum(terms: Sequence[tuple[float, Expr]]) -> Expr:
-    """The sum of factor * term, a positive one first."""
-    (factor, first), *rest = sorted(terms, key=lambda t: t[0] < 0)
-    total = first if factor == 1 else first * float(factor)
-    for factor, e in rest:
-        term = e if abs(factor) == 1 else e * float(abs(factor))
-        total = total - term if factor < 0 else total + term
-    return total
-
-
-def _both_sides(matrix: Matrix, square: list[list[Expr]]) -> list[Expr]:
-    """matrix * square * transposed matrix, row by row."""
-    half = _combine(matrix, square)
-    turned = [list(column) for column in zip(*half, strict=True)]
-    done = _combine(matrix, turned)
-    return [e for row in zip(*done, strict=True) for e in row]
-
-
 def _weights(kernel: Kernel, found: _Convolution, plan: _Plan) -> Packed:
     """The kernel that filters the weights and lays them out."""
     c, width, by = found.contract, plan.cut.width, plan.by
@@ -235,7 +157,7 @@ def _weights(kernel: Kernel, found: _Convolution, plan: _Plan) -> Packed:
     step = across * plan.channels * width
     at = (task * plan.channels + found.channel) * width + lane
     stores = tuple(
-        Store(0, at + step * n, e) for n, e in enumerate(_both_sides(by.g, taps))
+        Store(0, at + step * n, e) for n, e in enumerate(both_sides(by.g, taps))
     )
     body = For(
         task, (For(found.channel, (For(lane, stores, "vector"),)),), "parallel"
@@ -370,7 +292,7 @@ class _Plan:
         lane = self.found.channel
         stores = tuple(
             Store(self.patches, (row + n * self.most) * self.pitch + lane, e)
-            for n, e in enumerate(_both_sides(self.by.bt, square))
+            for n, e in enumerate(both_sides(self.by.bt, square))
         )
         return For(lane, stores, "vector")
 
@@ -431,7 +353,7 @@ class _Plan:
         square = [products[i * side : (i + 1) * side] for i in range(side)]
         lets, place = self._place(row, "made")
         sums = [scalar(f"made_sum{n}", _F32) for n in range(out * out)]
-        defined = map(Let, sums, _both_sides(self.by.at, square))
+        defined = map(Let, sums, both_sides(self.by.at, square))
         body = [
             s
             for n, v in enumerate(sums)
@@ -471,6 +393,3 @@ def _within(at: Expr, end: Expr, e: Expr) -> Expr:
     if other not in (None, zero):
         return where(binary("lt", at, end), e, zero)
     return where(conjunction([binary("lt", at, end), *tests]), value, zero)
-
-
-__all__ = ["F2", "F4", "Filtering", "filtered", "winograd"]
