@@ -1,5 +1,7 @@
 """A graph runs as its operators say, within its budgets, and stops when told."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,8 @@ from sardonyx.core.errors import (
     UnsupportedOperator,
 )
 from sardonyx.core.limits import Limits
+from sardonyx.graph.check import check
+from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Node
 from sardonyx.graph.run import run
 from sardonyx.graph.text import from_text
@@ -116,3 +120,69 @@ def test_a_run_has_a_time_limit() -> None:
     with pytest.raises(LimitExceeded) as caught:
         run(graph, {"x": zeros(1)}, limits=limits)
     assert caught.value.code == "E0507"
+
+
+LOOP = """
+  input x: float32[N]
+  const trips: int64[] = {{{trips}}}
+  y, z = Loop<body=graph body {{
+      opset "" 20
+      input i: int64[]
+      input go: bool[]
+      input s: float32[N]
+      same = Identity(go)
+      t = {step}
+      output same
+      output t
+      output t
+    }}>(trips, _, x)
+  output y
+  output z
+"""
+
+
+def test_loops_run_and_stack_what_they_scan() -> None:
+    graph = parse(LOOP.format(trips=3, step="Add(s, x)"))
+    found = run(graph, {"x": np.array([1, 2], np.float32)})
+    assert found["y"].tolist() == [4, 8]
+    assert found["z"].tolist() == [[2, 4], [3, 6], [4, 8]]
+
+
+def test_an_endless_loop_is_refused_at_once() -> None:
+    graph = parse(LOOP.format(trips=1 << 62, step="Neg(s)"))
+    start = time.perf_counter()
+    with pytest.raises(LimitExceeded) as caught:
+        run(graph, {"x": zeros(1)})
+    assert caught.value.code == "E0508"
+    assert time.perf_counter() - start < 1
+
+
+def test_trips_are_counted() -> None:
+    graph = parse(LOOP.format(trips=50, step="Neg(s)"))
+    limits = Limits.current().changed({"trips": 49})
+    with pytest.raises(LimitExceeded) as caught:
+        run(graph, {"x": zeros(1)}, limits=limits)
+    assert caught.value.code == "E0508"
+    run(graph, {"x": zeros(1)}, limits=limits.changed({"trips": 50}))
+
+
+def test_what_a_loop_stacks_counts_as_memory() -> None:
+    graph = parse(LOOP.format(trips=200, step="Neg(s)"))
+    with pytest.raises(LimitExceeded) as caught:
+        run(graph, {"x": zeros(1 << 12)}, limits=TINY)
+    assert caught.value.code == "E0506"
+    run(graph, {"x": zeros(1 << 9)}, limits=TINY)
+
+
+def test_graphs_in_graphs_to_the_limit_of_depth() -> None:
+    depth = 95
+    inner = "q0 = Neg(x) output q0"
+    for n in range(depth):
+        other = f'graph b{n} {{ opset "" 20 r{n} = Abs(x) output r{n} }}'
+        then = f'graph a{n} {{ opset "" 20 {inner} }}'
+        made = f"q{n + 1} = If<then_branch={then}, else_branch={other}>(flag)"
+        inner = f"{made} output q{n + 1}"
+    graph = parse(f"input x: float32[N] input flag: bool[] {inner}")
+    assert check(graph) == []
+    found = run(clone(graph), {"x": zeros(1) + 1, "flag": np.array(True)})
+    assert found[f"q{depth}"].tolist() == [-1]

@@ -16,6 +16,7 @@ from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import INLINE
 from sardonyx.passes.layout import LAYOUT, channels_last
 from sardonyx.passes.lower import LOWER
+from sardonyx.passes.pipeline import INFER
 
 
 def test_dead_nodes_constants_and_functions_go() -> None:
@@ -178,7 +179,7 @@ def test_bombs_and_circles_are_refused_before_anything_is_copied() -> None:
 def test_a_branch_that_is_known_is_taken(flag: str, left: list[str]) -> None:
     text = BRANCHES.replace("input flag: bool[]", f"const flag: bool[] = {{{flag}}}")
     graph = ready(from_text(text))
-    made, _ = apply(graph, INLINE, {"x": np.array([-1, 3], np.float32)})
+    made, _ = apply(graph, INFER, {"x": np.array([-1, 3], np.float32)})
     assert ops(made) == left
     assert [v.name for v in made.outputs] == ["y"]
 
@@ -192,7 +193,7 @@ def test_a_branch_that_gives_an_outer_value() -> None:
       output y
     """)
     )
-    made, _ = apply(graph, INLINE)
+    made, _ = apply(graph, INFER)
     assert ops(made) == ["Identity"]
     assert [v.name for v in made.outputs] == ["y"]
 

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn, TypeVar
+from typing import Any
 
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.errors import InvalidArgument, SardonyxError
+from sardonyx.core.errors import SardonyxError
 from sardonyx.core.expr import BINARY, UNARY, Expr, binary, cast, const, fold, symbol, unary, where
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Function, Graph, Type, Value
 from sardonyx.graph.make import AttributeRef, make_op
+from sardonyx.graph.words import Words
 
 KEYWORDS = frozenset({
     "const", "doc", "function", "graph", "input", "meta", "opset", "output",
 })  # fmt: skip
 Table = Mapping[str, Tensor | SparseTensor]
-T = TypeVar("T")
-
-_TOKEN = re.compile(
-    r"""(?P<space>(?:\s|;.*)+)
-      | (?P<string>"(?:[^"\\]|\\.)*")
-      | (?P<float>-?(?:\d+\.\d*(?:e[+-]?\d+)?|\d+e[+-]?\d+|inf\b|nan\b))(?![A-Za-z0-9_./])
-      | (?P<int>-?\d+)(?![A-Za-z0-9_./])
-      | (?P<punct>::|>=|//(?=\s)|[][{}()<>=,:&\#*+%@?-])
-      | (?P<word>[A-Za-z0-9_./]+)""",
-    re.VERBOSE,
-)
 
 
 def from_text(text: str, tensors: Table | None = None) -> Graph:
@@ -45,82 +34,16 @@ def from_text(text: str, tensors: Table | None = None) -> Graph:
     return graph
 
 
-class _Parser:
-    """One reading; `words` are (kind, text, offset), the last one empty."""
+class _Parser(Words):
+    """One reading; `loose` are values that were read but not made yet."""
 
     def __init__(self, text: str, tensors: Table) -> None:
-        self.text, self.tensors, self.at, self.depth = text, tensors, 0, 0
+        super().__init__(text)
+        self.tensors = tensors
+        self.depth = 0
         self.limits = Limits.current()
         self.functions: set[tuple[str, str, str]] = set()
         self.loose: set[Value | None] = set()
-        self.words: list[tuple[str, str, int]] = []
-        offset = 0
-        while offset < len(text):
-            match = _TOKEN.match(text, offset)
-            if match is None:
-                self.words.append(("", text[offset], offset))
-                self.at = len(self.words) - 1
-                self.fail("a character that means nothing here")
-            kind = str(match.lastgroup)
-            if kind != "space":
-                self.words.append((kind, match.group(), offset))
-            offset = match.end()
-        self.words.append(("end", "", len(text)))
-
-    def fail(self, why: str) -> NoReturn:
-        """E0345 at the present word."""
-        offset = self.words[self.at][2]
-        number = self.text.count("\n", 0, offset) + 1
-        start = self.text.rfind("\n", 0, offset) + 1
-        shown = self.text[start:].split("\n", 1)[0]
-        caret = " " * (offset - start) + "^"
-        raise InvalidArgument("E0345", f"line {number}: {why}\n{shown}\n{caret}")
-
-    def peek(self, text: str) -> bool:
-        """Whether the present word is this punctuation or keyword."""
-        kind, word, _ = self.words[self.at]
-        return word == text and kind != "string"
-
-    def take(self, text: str) -> bool:
-        """Steps over a word if it is this one."""
-        found = self.peek(text)
-        self.at += found
-        return found
-
-    def expect(self, text: str) -> None:
-        """Steps over this word."""
-        if not self.take(text):
-            self.fail(f"expected `{text}`" if text else "expected the end")
-
-    def next(self, *kinds: str) -> str:
-        """The present word, of one of these kinds, stepped over."""
-        kind, word, _ = self.words[self.at]
-        if kind not in kinds:
-            self.fail(f"expected {' or '.join(kinds)}")
-        self.at += 1
-        return word
-
-    def name(self) -> str:
-        """A NAME."""
-        word = self.next("word", "int", "string", "float")
-        return str(json.loads(word)) if word.startswith('"') else word
-
-    def integer(self) -> int:
-        """An INT."""
-        return int(self.next("int"))
-
-    def string(self) -> str:
-        """A STRING."""
-        return str(json.loads(self.next("string")))
-
-    def many(self, item: Callable[[], T], end: str) -> list[T]:
-        """Items separated by commas up to `end`."""
-        found: list[T] = []
-        while not self.take(end):
-            if found:
-                self.expect(",")
-            found.append(item())
-        return found
 
     def graph(self, outer: dict[str, Value], opsets: dict[str, int]) -> Graph:
         """A graph inside the names of `outer`."""

@@ -26,7 +26,6 @@ def _run(graph: Graph, log: Log) -> None:
         inlined_size(graph, Limits.current())
         _expand(graph, graph.functions, log)
         graph.functions.clear()
-    each_body(graph, lambda body: _take_branches(body, log))
 
 
 def _expand(graph: Graph, functions: dict[Key, Function], log: Log) -> None:
@@ -92,6 +91,13 @@ def resolved(op: Op, given: dict[str, Any], opsets: dict[str, int]) -> Op:
         op.space, op.kind, opsets.get(op.space), settings,
         overload=op.overload, outputs=op.outputs,
     )  # fmt: skip
+
+
+def take_branches(graph: Graph, log: Log) -> bool:
+    """Replaces every If whose condition is known; whether there was one. Types are inferred."""
+    before = len(log.records)
+    each_body(graph, lambda body: _take_branches(body, log))
+    return any(not r.reason for r in log.records[before:])
 
 
 def _take_branches(graph: Graph, log: Log) -> None:

@@ -18,7 +18,7 @@ from sardonyx.passes.cse import CSE
 from sardonyx.passes.dead import DEAD
 from sardonyx.passes.fold import FOLD
 from sardonyx.passes.infer import infer
-from sardonyx.passes.inline import INLINE
+from sardonyx.passes.inline import INLINE, take_branches
 from sardonyx.passes.layout import LAYOUT
 from sardonyx.passes.lower import LOWER
 from sardonyx.passes.names import NAMES
@@ -29,13 +29,14 @@ Dump = Callable[[str, Graph], None]
 
 
 def _infer(graph: Graph, log: Log) -> None:
-    del log
     infer(graph)
+    if take_branches(graph, log):
+        infer(graph)
 
 
 INFER = Pass("infer", _infer)
 
-EXACT = (INLINE, INFER, INLINE, DEAD, INFER, FOLD, CSE, SIMPLIFY, FOLD, DEAD)
+EXACT = (INLINE, INFER, DEAD, FOLD, CSE, SIMPLIFY, FOLD, DEAD)
 BASIC = (*EXACT, NAMES)
 EXTENDED = (*EXACT, AFFINE, DEAD, CSE, NAMES)
 PREPARE = (QUANT, LOWER, FOLD, DEAD, INFER, LAYOUT)
