@@ -16,6 +16,7 @@ from sardonyx.loops.target import Target
 
 _MOST_TILES = 16
 _LANES_PER_PANEL = 2
+_CLEARLY = 1.03
 _PANELS_PER_BLOCK = 4
 _TILES_PER_CORE = 16
 _LINE = 64
@@ -41,14 +42,23 @@ class Blocking:
 
 
 def tile_shape(target: Target, dtype: DType, columns: int | None) -> tuple[int, int]:
-    """(rows, columns) of the register tile: as many accumulators as registers allow."""
+    """(rows, columns) of the register tile: as many accumulators as registers allow.
+
+    A row is two vectors, or as many as leave clearly fewer columns empty.
+    """
     lanes = target.lanes(dtype)
-    vectors = 1 if columns is not None and columns <= lanes else _LANES_PER_PANEL
+    vectors = _LANES_PER_PANEL
+    if columns is not None:
+        empty = {v: -columns % (v * lanes) for v in (1, 2, 3)}
+        if columns <= lanes:
+            vectors = 1
+        elif (columns + empty[3]) * _CLEARLY < columns + empty[2]:
+            vectors = 3
     free = target.registers - vectors - 1
-    height = max(1, min(14 if target.registers == 32 else 6, free // vectors))
+    most = 14 if target.registers == 32 else 6
     if target.registers == 16 and not target.has("fma"):
-        height = 4
-    return height, vectors * lanes
+        most = 4 * _LANES_PER_PANEL // max(vectors, _LANES_PER_PANEL)
+    return max(1, min(most, free // vectors)), vectors * lanes
 
 
 def choose(

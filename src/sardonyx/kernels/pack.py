@@ -120,11 +120,8 @@ class Rows:
                 value, tests, other, at + v * count(left), outer[1:], run
             )
             return (For(v, body),)
-        if tests and len(run) > 1:
-            return self._split(value, tests, other, at, run)
         if tests:
-            assert other is not None
-            value = where(conjunction(tests), value, other)
+            return self._split(value, tests, other, at, run)
         return self._lanes(value, at, run)
 
     def _split(
@@ -136,7 +133,11 @@ class Rows:
         run: tuple[Expr, ...],
     ) -> tuple[Stmt, ...]:
         """A run whose tests may change inside: in one piece where they hold at its corners."""
-        pieces = self._level(value, tests, other, at, run[:-1], run[-1:])
+        assert other is not None
+        if len(run) > 1:
+            pieces = self._level(value, tests, other, at, run[:-1], run[-1:])
+        else:
+            pieces = self._lanes(where(conjunction(tests), value, other), at, run)
         if not all(_is_linear(t, run) for t in tests):
             return pieces
         ends = [(const(0), v.args[0] - 1) for v in run]
