@@ -184,7 +184,8 @@ FEEDS = {
     ),
     "E0232": Explanation(
         "negative dim",
-        "The sizes given for the symbols would make a dim of an input negative.",
+        "The sizes of the inputs would make a dim negative, of an input or inside the model, as "
+        "where a window is larger than what it slides over.",
         "Give larger sizes.",
     ),
     "E0233": Explanation(
@@ -507,6 +508,17 @@ COMMAND = {
         "An input of a run is written name=file with a .npy, .npz or .json file, or the file "
         "alone where it holds all inputs.",
         "Correct it where the caret stands.",
+    ),
+    "E0930": Explanation(
+        "packages of the demo missing",
+        "The demo trains in PyTorch on images that come with scikit-learn, and exports by "
+        "PyTorch's own exporter.",
+        "pip install 'sardonyx[demo]', or `make demo` from a clone.",
+    ),
+    "E0931": Explanation(
+        "folder of the demo cannot be made",
+        "The target exists and holds something else than an earlier demo, or cannot be written.",
+        "Name another folder with -o.",
     ),
 }
 

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sardonyx.core.errors import Terminated
-from sardonyx.core.expr import evaluate
+from sardonyx.core.errors import ShapeMismatch, Terminated
+from sardonyx.core.expr import Expr, evaluate, show
 from sardonyx.core.limits import Limits
 from sardonyx.engine.entry import Argument, Entry
 from sardonyx.engine.fuse import Host
@@ -46,6 +46,7 @@ class Owner(Protocol):
     limits: Limits
     arena: Arena
     index: dict[Value, int]
+    doubtful: tuple[Expr, ...]
     running: list[Launch | Host]
     functions: dict[int, int]
 
@@ -72,7 +73,7 @@ class Bound:
         self.env = dict(env)
         self.table = np.zeros(max(len(owner.index), 1), np.uint64)
         self.offsets, self.size = owner.arena.offsets(env)
-        owner.limits.check_memory(self.size)
+        self._check()
         self.base = -1
         self.entry: Entry | None = None
         self._fresh: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
@@ -85,6 +86,19 @@ class Bound:
         for segment in self.segments:
             if isinstance(segment, Segment) and self._known(segment):
                 self._prepare(segment)
+
+    def _check(self) -> None:
+        """Whether these shapes can be: no negative dim, and memory for arena and outputs."""
+        for dim in self.owner.doubtful:
+            if all(x in self.env for x in dim.free):
+                refuse_negative(evaluate(dim, self.env), dim)
+        need = self.size
+        for v in self.owner.graph.outputs:
+            if v.type.dtype is None or v.type.dtype.is_string or v.type.shape is None:
+                continue
+            if all(x in self.env for x in v.type.count.free):
+                need += evaluate(v.type.count, self.env) * v.type.dtype.numpy.itemsize
+        self.owner.limits.check_memory(need)
 
     def _known(self, segment: Segment) -> bool:
         return all(
@@ -152,6 +166,9 @@ class Bound:
         if any(d not in self.env for e in v.type.shape for d in e.free):
             return
         shape = tuple(evaluate(e, self.env) for e in v.type.shape)
+        for size, dim in zip(shape, v.type.shape, strict=True):
+            refuse_negative(size, dim)
+        self.owner.limits.check_tensor(v.type.dtype, shape, v.name)
         self._hold(v, np.empty(shape, v.type.dtype.numpy))
 
     def _hold(self, v: Value, array: Any) -> None:
@@ -268,6 +285,16 @@ class Bound:
         self._values.clear()
         self._given = {}
         return found
+
+
+def refuse_negative(size: int, dim: Expr) -> None:
+    """ShapeMismatch (E0232) where a dim would be below 0."""
+    if size < 0:
+        raise ShapeMismatch(
+            "E0232",
+            f"the dim {show(dim)} inside the model would be {size} for inputs of these shapes",
+            hint="feed larger inputs",
+        )
 
 
 def _raising(abort: Callable[[], bool]) -> Callable[[], None]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.expr import Expr, evaluate
+from sardonyx.core.expr import Expr, evaluate, nonnegative
 from sardonyx.core.limits import Limits
 from sardonyx.engine import recall
 from sardonyx.engine.bound import Bound, Segment
@@ -64,6 +64,7 @@ class Program:
         self._base = address(self._memory)
         self.running: list[Launch | Host] = []
         self.index: dict[Value, int] = {}
+        self.doubtful: tuple[Expr, ...] = ()
         self.arena = Arena()
         self._load_once([s for s in natives if s.once])
         self._plan([s for s in self.steps if isinstance(s, Host) or not s.once])
@@ -104,6 +105,8 @@ class Program:
         known = {
             x for v in self.graph.inputs for d in v.shape or () for x in d.free
         }
+        dims = dict.fromkeys(d for v in self.graph.values() for d in v.shape or ())
+        self.doubtful = tuple(d for d in dims if not d.is_const and not nonnegative(d))
         outputs = set(self.graph.outputs)
         self.arena = arrange(
             made, touched, lambda v: v not in outputs and v.type.count.free <= known

@@ -1,0 +1,67 @@
+"""Modules for conversion tests, as a user's own file would hold them."""
+
+from typing import Any
+
+import torch
+
+
+class Small(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Conv2d(2, 4, 3, padding=1)
+        self.last = torch.nn.Linear(4, 5)
+
+    def forward(self, x: Any) -> Any:
+        y = torch.relu(self.conv(x))
+        return self.last(y.mean((2, 3)))
+
+
+class Fixed(Small):
+    def forward(self, x: Any) -> Any:
+        y = torch.relu(self.conv(x))
+        return self.last(y.mean((2, 3)).reshape(3, 4))
+
+
+class Branch(Small):
+    def forward(self, x: Any) -> Any:
+        if x.shape[0] > 4:
+            x = x * 2
+        return super().forward(x)
+
+
+class Values(Small):
+    def forward(self, x: Any) -> Any:
+        if x.sum() > 4:
+            x = x * 2
+        return super().forward(x)
+
+
+class Two(torch.nn.Module):
+    def forward(self, a: Any, b: Any) -> Any:
+        return {"total": a + b, "parts": [a - b, (a > b)]}
+
+
+class Groups(torch.nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x.reshape(x.shape[0] // 4, 4, -1)
+
+
+class Unused(torch.nn.Module):
+    def forward(self, x: Any, extra: Any = None) -> Any:
+        return x + 1
+
+
+def build() -> Any:
+    torch.manual_seed(0)
+    return Small()
+
+
+def broken() -> Any:
+    return 1 / 0
+
+
+def number() -> int:
+    return 7
+
+
+net = Two()
