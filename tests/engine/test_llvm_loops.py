@@ -189,6 +189,22 @@ def test_concatenation_by_nested_choices(level: str, rng: np.random.Generator) -
     np.testing.assert_array_equal(out, np.concatenate(parts))
 
 
+def test_long_chains_of_choices(level: str) -> None:
+    count, i, j = 300, var("i", 900), var("j", 3)
+    whole, rows = load(count - 1, [i - 897], F32), load(count - 1, [j], F32)
+    k = var("k", count)
+    for part in reversed(range(count - 1)):
+        whole = where(i < 3 * (part + 1), load(part, [i - 3 * part], F32), whole)
+        rows = where(k <= part, load(part, [j], F32), rows)
+    parts = [np.full(3, part, np.float32) for part in range(count)]
+    inputs = [(F32, 3, part) for part in parts]
+    out = run(level, nest([(i, "vector")], [Store(count, i, whole)]), inputs, (F32, 900, 900))
+    np.testing.assert_array_equal(out, np.concatenate(parts))
+    body = nest([(k, "serial"), (j, "vector")], [Store(count, k * 3 + j, rows)])
+    out = run(level, body, inputs, (F32, 900, 900))
+    np.testing.assert_array_equal(out, np.concatenate(parts))
+
+
 def test_masks_of_positions(level: str) -> None:
     i, j = var("i", M), var("j", N)
     e = where(j <= i, cast(i * 10 + j, F32), const(float("-inf"), F32))

@@ -36,7 +36,7 @@ TYPES = (
 )  # fmt: skip
 M, N = symbol("m", 0), symbol("n", 0)
 SIZES = {"full": M * N, "row": N, "column": M, "few": const(5)}
-CASES = 25
+CASES = 16
 
 
 class Maker:
@@ -177,7 +177,7 @@ def test_random_kernels(seed: int, level: str, rng: np.random.Generator) -> None
     kernel = Maker(seed).kernel()
     check(kernel)
     native = Native(kernel, level)
-    for m, n in ((0, 3), (3, 0), (1, 1), (2, 5), (3, 17), (2, 33)):
+    for m, n in ((0, 3), (3, 0), (1, 1), (2, 5), (3, 17), (1, 33)):
         values = {M: m, N: n}
         arrays: list[Array] = []
         for b in kernel.params:

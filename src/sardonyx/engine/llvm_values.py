@@ -23,7 +23,6 @@ from sardonyx.core.expr import (
     nonnegative,
     number,
     var,
-    walk,
 )
 from sardonyx.engine.llvm_arith import EXPENSIVE, binary, divide_index, power_by, unary
 from sardonyx.engine.llvm_cast import cast
@@ -224,7 +223,7 @@ class Values(Writer):
         if x.op == "load":
             return self._keep(x, self.load(x))
         if x.op == "where":
-            return self._keep(x, self._where(x))
+            return self._keep(x, self.choose(x))
         if x.dtype is INDEX and x.op in ("add", "mul") and x.args[0].dtype is INDEX:
             return self._keep(x, self._chain(x))
         return self._keep(x, self._operation(x))
@@ -282,12 +281,13 @@ class Values(Writer):
             lanes, level, reads = self.combine((total, part))
             kind = vector("i64", lanes)
             with self.at(level):
-                a, b = (self._matched(v, INDEX, lanes) for v in (total, part))
+                a, b = (self.matched(v, INDEX, lanes) for v in (total, part))
                 out = self.let(f"{x.op} {kind} {a}, {b}")
             total = Value(out, lanes, level, reads)
         return total
 
-    def _matched(self, value: Value, dtype: DType, lanes: int | None) -> str:
+    def matched(self, value: Value, dtype: DType, lanes: int | None) -> str:
+        """A value's operand, splat if a vector is wanted of a scalar."""
         return value.operand if lanes is None else self.spread(value, dtype, lanes).operand
 
     def _operation(self, x: Expr) -> Value:
@@ -297,7 +297,7 @@ class Values(Writer):
             level = max(level, self.guard_level())
         with self.at(level):
             operands = [
-                self._matched(v, a.dtype, lanes) for v, a in zip(values, x.args, strict=True)
+                self.matched(v, a.dtype, lanes) for v, a in zip(values, x.args, strict=True)
             ]
             out = self._instruction(x, operands, lanes)
         return Value(out, lanes, level, reads)
@@ -321,92 +321,9 @@ class Values(Writer):
                 return out
         return binary(self, x.op, source, lanes, a, b)
 
-    # Choices
-
-    def _where(self, x: Expr) -> Value:
-        condition = self.known(x.args[0])
-        if condition.lanes is not None:
-            return self._blend(x, condition)
-        if all(self.cheap(side) for side in x.args[1:]):
-            values = [condition, *(self.value(side) for side in x.args[1:])]
-            return self._select(x, values)
-        return self._fork(x, condition)
-
-    def cheap(self, e: Expr) -> bool:
-        """Whether computing an expression that may not be needed costs little and cannot fault."""
-        if e in self._values:
-            return True
-        parts = walk(e)
-        return len(parts) <= 12 and all(
-            p in self._values or (p.op not in EXPENSIVE and p.op != "load") for p in parts
-        )
-
-    def _select(self, x: Expr, values: list[Value]) -> Value:
-        lanes, level, reads = self.combine(values)
-        dtypes = (DType.BOOL, x.dtype, x.dtype)
-        kind = register(x.dtype, lanes)
-        with self.at(level):
-            # A scalar condition may choose between vectors.
-            chosen, *sides = values
-            wide = chosen.lanes
-            a, b = (self._matched(v, d, lanes) for v, d in zip(sides, dtypes[1:], strict=True))
-            mask = vector("i1", wide)
-            out = self.let(f"select {mask} {chosen.operand}, {kind} {a}, {kind} {b}")
-        return Value(out, lanes, level, reads)
-
-    def _fork(self, x: Expr, condition: Value) -> Value:
-        """Two blocks, of which the chosen one runs."""
-        width = self.lane.width if self.lane and self.varies(x) else None
-        kind = register(x.dtype, width)
-        labels = [self.label(p) for p in ("yes", "no")]
-        after, sides, reads = self.label("both"), [], condition.reads
-        for label, side in zip(labels, x.args[1:], strict=True):
-            with self._open(label, guard=True) as scope:
-                value = self.value(side)
-                operand = self._matched(value, x.dtype, width)
-            sides.append((scope, operand))
-            reads |= value.reads
-        self.line(f"br i1 {condition.operand}, label %{labels[0]}, label %{labels[1]}")
-        phis = []
-        for scope, operand in sides:
-            scope.lines.append(f"br label %{after}")
-            self._join(scope)
-            phis.append(f"[ {operand}, %{scope.label} ]")
-        self.block(after, fall=False)
-        out = self.let(f"phi {kind} {', '.join(phis)}")
-        return Value(out, width, len(self.scopes) - 1, reads)
-
-    def _blend(self, x: Expr, condition: Value) -> Value:
-        """Both sides, each reading only in the lanes that choose it."""
-        assert condition.lanes is not None
-        values = [condition]
-        for side, keep in zip(x.args[1:], (True, False), strict=True):
-            if not self.faults(side):
-                values.append(self.value(side))
-                continue
-            with self._under(condition, keep):
-                value = self.value(side)
-            values.append(value)
-        return self._select(x, self._levelled(values))
-
-    def _levelled(self, values: list[Value]) -> list[Value]:
-        top = len(self.scopes) - 1
-        return [v._replace(level=min(v.level, top)) for v in values]
-
-    @contextmanager
-    def _under(self, condition: Value, keep: bool) -> Iterator[None]:
-        """Inside, loads that could fault read only where the condition is `keep`."""
-        before, kind = self.predicate, vector("i1", condition.lanes)
-        mask = condition.operand
-        if not keep:
-            mask = self.let(f"xor {kind} {mask}, {splat('i1', 'true', condition.lanes)}")
-        if before is not None:
-            mask = self.let(f"and {kind} {mask}, {before}")
-        with self._open(None, guard=True) as scope:
-            self.predicate = mask
-            yield
-            self.predicate = before
-        self._join(scope)
+    def choose(self, x: Expr) -> Value:
+        """The value of a `where`; the layer of choices knows how."""
+        raise NotImplementedError
 
     def faults(self, e: Expr) -> bool:
         """Whether some load in an expression, not yet made, might be out of bounds."""

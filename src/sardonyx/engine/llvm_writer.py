@@ -138,9 +138,10 @@ class Writer:
         """Called when what these buffers hold may change (None: any)."""
 
     @contextmanager
-    def _open(
+    def open(
         self, label: str | None, guard: bool = False, writes: frozenset[int] | None = frozenset()
     ) -> Iterator[Scope]:
+        """A scope to join later; with a label it starts a block of its own."""
         scope = Scope(len(self.scopes), label, guard, writes)
         if label is not None:
             scope.lines.append(f"{label}:")
@@ -151,16 +152,17 @@ class Writer:
         self.cursor = before
         self.forget(scope.names)
 
-    def _join(self, scope: Scope) -> None:
+    def join(self, scope: Scope) -> None:
+        """Appends the lines of a scope that has ended."""
         self.cursor.lines.extend(scope.lines)
         self.cursor.label = scope.label or self.cursor.label
 
     @contextmanager
     def scope(self) -> Iterator[None]:
         """Definitions and memoised expressions made inside are forgotten at the end."""
-        with self._open(None) as inner:
+        with self.open(None) as inner:
             yield
-        self._join(inner)
+        self.join(inner)
 
     @contextmanager
     def branch(
@@ -169,12 +171,12 @@ class Writer:
         """Code that runs only if the i1 operand holds; registers made inside end there."""
         self.written(writes)
         first, last = self.label("then"), self.label("after")
-        with self._open(first, guard, writes) as inner:
+        with self.open(first, guard, writes) as inner:
             yield
         self.written(writes)
         self.line(f"br i1 {condition}, label %{first}, label %{last}")
         inner.lines.append(f"br label %{last}")
-        self._join(inner)
+        self.join(inner)
         self.block(last, fall=False)
 
     @contextmanager
@@ -196,11 +198,11 @@ class Writer:
         self.written(writes)
         outer: Scope | None = None
         if nonempty or not guard:
-            with self._open(body, writes=writes) as inner:
+            with self.open(body, writes=writes) as inner:
                 yield trip
         else:
-            with self._open(before, guard=True) as outer:
-                with self._open(body, writes=writes) as inner:
+            with self.open(before, guard=True) as outer:
+                with self.open(body, writes=writes) as inner:
                     yield trip
                 self._close_loop(trip, carried, inner, start, stop, step, after)
         self.written(writes)
@@ -211,7 +213,7 @@ class Writer:
             self.block(after, fall=False)
             trip.results = trip.following
         else:
-            with self._open(before) as outer:
+            with self.open(before) as outer:
                 self._close_loop(trip, carried, inner, start, stop, step, after)
             self._enter(trip, carried, outer, start, stop, before, after)
 
@@ -242,7 +244,7 @@ class Writer:
             f"br i1 {more}, label %{first}, label %{after}",
         ]
         self.line(f"br label %{first}")
-        self._join(body)
+        self.join(body)
 
     def _enter(
         self,
@@ -258,7 +260,7 @@ class Writer:
         some = self.let(f"icmp slt i64 {start}, {stop}")
         here = self.here()
         self.line(f"br i1 {some}, label %{before}, label %{after}")
-        self._join(outer)
+        self.join(outer)
         last = self.cursor.label
         self.block(after, fall=False)
         trip.results = [
