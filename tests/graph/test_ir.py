@@ -6,8 +6,9 @@ from collections import defaultdict
 import pytest
 
 from graph.sources import BRANCHES, node, parse
+from sardonyx.core.errors import InvalidGraph
 from sardonyx.graph.clone import clone
-from sardonyx.graph.ir import CycleError, Graph, Value, captured, subgraphs
+from sardonyx.graph.ir import Graph, Value, captured, subgraphs
 from sardonyx.graph.op import find
 from sardonyx.graph.run import bodies
 from sardonyx.graph.text import from_text, to_text
@@ -109,8 +110,9 @@ def test_sort_keeps_the_order_where_it_may_and_finds_cycles() -> None:
     graph.sort()
     assert [n.op.op_type for n in graph] == ["Relu", "Neg", "Abs", "Add"]
     looped = parse("input x: float32[N]\n a = Add(x, b)\n b = Relu(a)\n output b")
-    with pytest.raises(CycleError):
+    with pytest.raises(InvalidGraph) as caught:
         looped.sort()
+    assert caught.value.code == "E0303"
 
 
 def test_a_clone_is_equal_and_apart() -> None:

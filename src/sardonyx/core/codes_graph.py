@@ -107,6 +107,12 @@ GRAPHS = {
         "A branch or body has another number of inputs or outputs than its node needs.",
         "The exporter wrote a damaged graph; export the model again.",
     ),
+    "E0344": Explanation(
+        "inputs that an operator cannot have",
+        "The types, shapes or known values of a node's inputs make no sense for its operator.",
+        "The model contradicts the ONNX standard at this node; export it again, or report the "
+        "exporter.",
+    ),
     "E0345": Explanation(
         "text form cannot be read",
         "The text is not a graph in the text form; the caret shows where it stops being one.",

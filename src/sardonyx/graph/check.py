@@ -75,6 +75,7 @@ class _Check:
         self.root, self.limits, self.full = graph, limits, full
         self.findings: list[Finding] = []
         self.defined: set[Value] = set()
+        self.made: list[Value] = []
         self.names: dict[str, int] = {}
         self.nodes = 0
         self.warned: set[tuple[str, str]] = set()
@@ -111,7 +112,8 @@ class _Check:
     def graph(self, graph: Graph, depth: int) -> None:
         """One graph, subgraphs on the way."""
         self.limits.check_depth(depth, "graphs")
-        own: list[Value] = []
+        own: dict[str, Value] = {}
+        first = len(self.made)
         for v in graph.inputs:
             self.define(v, own)
         for v in graph.initializers.values():
@@ -125,11 +127,12 @@ class _Check:
             if v not in self.defined:
                 self.say("error", "E0301", f"nothing makes the output `{v.name}`", value=v)
         self.labels(graph)
-        for v in own:
+        for v in self.made[first:]:
             self.defined.discard(v)
             self.names[v.name] -= 1
+        del self.made[first:]
 
-    def body(self, graph: Graph, own: list[Value], depth: int) -> None:
+    def body(self, graph: Graph, own: dict[str, Value], depth: int) -> None:
         """The nodes of a graph, in order."""
         later = {v for node in graph.nodes for v in node.outputs if v is not None}
         unsorted = False
@@ -141,14 +144,18 @@ class _Check:
         if unsorted:
             self.order(graph)
 
-    def define(self, v: Value, own: list[Value], node: Node | None = None) -> None:
+    def define(self, v: Value, own: dict[str, Value], node: Node | None = None) -> None:
         """Takes a value into scope."""
-        if self.names.get(v.name):
+        if v.name in own:
             said = f"the name `{v.name}` is given twice"
             self.say("error", "E0302", said, node, v, "rename one of the two values")
+        elif self.names.get(v.name):
+            said = f"the name `{v.name}` is given again inside a subgraph"
+            self.say("warning", "E0302", said, node, v, "optimizing gives it another name")
         self.names[v.name] = self.names.get(v.name, 0) + 1
         self.defined.add(v)
-        own.append(v)
+        own.setdefault(v.name, v)
+        self.made.append(v)
         self.type(v)
 
     def type(self, v: Value) -> None:

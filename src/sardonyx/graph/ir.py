@@ -282,7 +282,7 @@ class Graph:
     def sort(self) -> None:
         """Restores topological order, keeping the present order where it is free to.
 
-        CycleError (E0303) where there is none.
+        InvalidGraph (E0303) where there is none.
         """
         ready: dict[Node, None] = {}
         state: dict[Node, int] = {}
@@ -297,7 +297,7 @@ class Graph:
                 before = [p for p in self.dependencies(node) if state.get(p) != 2]
                 if any(state.get(p) == 1 for p in before):
                     said = "the node needs what is made from its own output"
-                    raise CycleError("E0303", said, node=node.name, op=node.op.op_type)
+                    raise InvalidGraph("E0303", said, node=node.name, op=node.op.op_type)
                 if before:
                     stack.extend(before)
                     continue
@@ -310,10 +310,6 @@ class Graph:
         """The nodes of this graph that make what a node or its subgraphs read."""
         makers = (v.producer for v in (*node.inputs, *captured(node)) if v is not None)
         return [maker for maker in makers if maker is not None and maker in self._nodes]
-
-
-class CycleError(InvalidGraph):
-    """The nodes do not form an acyclic graph."""
 
 
 _graph_fields: dict[type[Op], tuple[str, ...]] = {}

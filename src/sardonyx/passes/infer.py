@@ -23,6 +23,7 @@ from sardonyx.ops.shapes import assumptions, unknown_dim
 from sardonyx.passes import values
 
 _ROUNDS = 4
+_MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 
 
 def infer(
@@ -112,7 +113,11 @@ class Inference:
             return [None] * len(node.outputs)
         if subgraphs(op):
             self._bodies(op, types)
-        made = op.infer(*types)
+        try:
+            made = op.infer(*types)
+        except _MISTAKES as problem:
+            said = f"its inputs cannot be: {problem}"
+            raise InvalidGraph("E0344", said, given=_listed(types)) from problem
         made = list(made) if isinstance(made, tuple) else [made]
         return values.outputs(op, types, made)
 
@@ -227,6 +232,10 @@ class Inference:
                 types[fixed + n] = joined
             if stable:
                 return
+
+
+def _listed(types: Sequence[Type | None]) -> str:
+    return ", ".join("nothing" if t is None else str(t) for t in types)
 
 
 def _constant_type(tensor: Tensor | SparseTensor) -> Type:

@@ -20,6 +20,7 @@ from sardonyx.core.errors import (
 )
 from sardonyx.core.limits import Limits
 from sardonyx.formats import load, to_bytes
+from sardonyx.graph.check import verify
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.infer import infer
@@ -80,6 +81,7 @@ class InferenceSession:
             )
         graph = clone(model) if isinstance(model, Graph) else load(model, self._limits)
         try:
+            verify(graph, self._limits)
             settle(graph, self._options)
             infer(graph, limits=self._limits)
         except SardonyxError as error:
