@@ -47,9 +47,9 @@ def test_rows_are_cut_into_batches() -> None:
 
 def test_rows_of_a_model_with_a_fixed_batch() -> None:
     fixed = _changed("[N, ", "[5, ")
-    assert _groups(
-        compare(fixed, fixed, data=ROWS, against_provider="reference")
-    ) == [("batch 5", 6)]
+    assert _groups(compare(fixed, fixed, data=ROWS, against_provider="reference")) == [
+        ("batch 5", 6)
+    ]
     with pytest.raises(InvalidArgument) as caught:
         compare(fixed, graph(AFFINE), data=ROWS[:7])
     assert caught.value.code == "E0205"
@@ -117,13 +117,9 @@ def test_scale_decides_in_float32() -> None:
         return Side("mine", run)
 
     assert compare(graph(AFFINE), side(5e-5), data=ROWS, batches=[30]).agree
-    assert not compare(
-        graph(AFFINE), side(5e-4), data=ROWS, batches=[30]
-    ).agree
+    assert not compare(graph(AFFINE), side(5e-4), data=ROWS, batches=[30]).agree
     assert compare(graph(AFFINE), side(5e-4), data=ROWS, tolerance=1e-2).agree
-    assert not compare(
-        graph(AFFINE), side(5e-5), data=ROWS, tolerance="exact"
-    ).agree
+    assert not compare(graph(AFFINE), side(5e-5), data=ROWS, tolerance="exact").agree
 
 
 def test_quantized_models_are_judged_by_angle_and_argmax() -> None:

@@ -85,9 +85,7 @@ def test_names_of_inputs_and_outputs() -> None:
 
 def test_data_to_compare_on() -> None:
     rows = np.random.default_rng(0).standard_normal((9, 2, 4, 4))
-    made = convert(
-        nets.build(), ["x=Nx2x4x4"], data={"x": rows.astype(np.float32)}
-    )
+    made = convert(nets.build(), ["x=Nx2x4x4"], data={"x": rows.astype(np.float32)})
     assert [row.at for row in made.comparison.rows] == [
         "batch 1",
         "batch 7",
@@ -100,9 +98,7 @@ def test_a_dim_that_the_code_fixes_names_the_line(tmp_path: Path) -> None:
     assert error.code == "E0603"
     assert "`N` of the input `x` became 3" in error.message
     assert error.source is not None
-    assert error.source.startswith(
-        f"{FILE}:{_line('reshape(3, 4)')} in forward"
-    )
+    assert error.source.startswith(f"{FILE}:{_line('reshape(3, 4)')} in forward")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -135,9 +131,7 @@ def test_sizes_that_the_model_does_not_take() -> None:
     made = convert(nets.Groups(), ["x=Nx3"], dims={"N": 8})
     assert made.agree
     assert [row.at for row in made.comparison.rows] == ["N=8", "N=12"]
-    assert any(
-        note.startswith("N=1 left out") for note in made.comparison.notes
-    )
+    assert any(note.startswith("N=1 left out") for note in made.comparison.notes)
 
 
 def test_inputs_that_do_not_fit_forward() -> None:

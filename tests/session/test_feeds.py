@@ -20,7 +20,9 @@ def affine() -> InferenceSession:
 
 
 def _identity(dtype: str, shape: str = "N") -> InferenceSession:
-    text = f'graph g {{ opset "" 25 input x: {dtype}[{shape}] y = Identity(x) output y }}'
+    text = (
+        f'graph g {{ opset "" 25 input x: {dtype}[{shape}] y = Identity(x) output y }}'
+    )
     return InferenceSession(graph(text))
 
 
@@ -55,9 +57,7 @@ def _refused(session: InferenceSession, feeds: object) -> InvalidArgument:
 )
 def test_forms_of_one_array(affine: InferenceSession, x: object) -> None:
     for _ in range(2):
-        np.testing.assert_allclose(
-            affine.run(None, {"x": x})[0], Y, rtol=1e-6
-        )
+        np.testing.assert_allclose(affine.run(None, {"x": x})[0], Y, rtol=1e-6)
 
 
 def test_unaligned_array(affine: InferenceSession) -> None:
@@ -126,9 +126,7 @@ def test_every_type_goes_in_and_comes_out(name: str) -> None:
     x = np.array([0, 1, 1, 0, 1], np.float32).astype(dtype)
     found = _identity(name).run(None, {"x": x})[0]
     assert found.dtype == dtype
-    np.testing.assert_array_equal(
-        found.astype(np.complex64), x.astype(np.complex64)
-    )
+    np.testing.assert_array_equal(found.astype(np.complex64), x.astype(np.complex64))
 
 
 @pytest.mark.parametrize(
@@ -149,9 +147,7 @@ def test_strings(x: object) -> None:
 def test_strings_refuse_numbers() -> None:
     session = _identity("string")
     assert _refused(session, {"x": np.zeros(2)}).code == "E0203"
-    assert (
-        _refused(session, {"x": np.array(["a", 1], object)}).code == "E0203"
-    )
+    assert _refused(session, {"x": np.array(["a", 1], object)}).code == "E0203"
 
 
 def test_missing_input_names_it_and_its_first_reader(
@@ -245,9 +241,7 @@ def test_sequence_input() -> None:
     }
     """
 
-    session = InferenceSession(
-        graph(text.replace("float32[?]", "float32[K]"))
-    )
+    session = InferenceSession(graph(text.replace("float32[?]", "float32[K]")))
     x = [np.ones(2, np.float32), np.zeros(2, np.float32)]
     assert session.run(None, {"s": x})[0].tolist() == [1, 1, 0, 0]
     assert _refused(session, {"s": np.ones(2, np.float32)}).code == "E0203"

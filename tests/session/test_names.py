@@ -80,9 +80,7 @@ def test_class_has_every_name(kind: str) -> None:
 
 
 def test_module_has_every_name() -> None:
-    missing = {
-        n for n in _public(ort) - set(dir(sx)) if not n.startswith("Ort")
-    }
+    missing = {n for n in _public(ort) - set(dir(sx)) if not n.startswith("Ort")}
     assert missing == ABSENT["module"]
 
 
@@ -187,9 +185,7 @@ def test_lazy_names_are_those_that_type_checkers_see() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    lazy = {
-        (f"sardonyx.{m}", n) for m, names in sx._PLACES.items() for n in names
-    }
+    lazy = {(f"sardonyx.{m}", n) for m, names in sx._PLACES.items() for n in names}
     assert seen == lazy
 
 

@@ -58,9 +58,7 @@ def test_every_form_of_a_model(path: str) -> None:
             onnx.load(path),
         ]
         for form in forms:
-            np.testing.assert_allclose(
-                _run(sx.InferenceSession(form)), Y, rtol=1e-6
-            )
+            np.testing.assert_allclose(_run(sx.InferenceSession(form)), Y, rtol=1e-6)
 
 
 def test_making_a_session_leaves_a_given_graph_as_it_is() -> None:
@@ -96,9 +94,7 @@ def test_descriptions_equal_those_of_onnxruntime() -> None:
     ours = sx.InferenceSession(encoded(QUANTIZED))
     for way in ("get_inputs", "get_outputs"):
         found = [(a.name, a.type, a.shape) for a in getattr(ours, way)()]
-        assert found == [
-            (a.name, a.type, a.shape) for a in getattr(theirs, way)()
-        ]
+        assert found == [(a.name, a.type, a.shape) for a in getattr(theirs, way)()]
 
 
 def test_chosen_outputs() -> None:
@@ -156,9 +152,7 @@ def test_providers_that_are_passed_over_are_named() -> None:
         )
     assert session.get_providers() == ["CPUExecutionProvider"]
     with pytest.raises(ProviderUnavailable) as caught:
-        sx.InferenceSession(
-            encoded(AFFINE), providers=["CUDAExecutionProvider"]
-        )
+        sx.InferenceSession(encoded(AFFINE), providers=["CUDAExecutionProvider"])
     assert caught.value.code == "E0251"
 
 
@@ -256,9 +250,7 @@ def test_values_in_and_out(path: str) -> None:
         "cpu",
     )
     fetches: list[sx.OrtValue] = []
-    session.run_with_ortvaluevector(
-        None, ["x"], [sx.OrtValue(X)], ["y"], fetches
-    )
+    session.run_with_ortvaluevector(None, ["x"], [sx.OrtValue(X)], ["y"], fetches)
     np.testing.assert_array_equal(fetches[0].numpy(), found.numpy())
 
 
@@ -288,16 +280,12 @@ def test_many_threads_share_a_session(path: str) -> None:
     def work(seed: int) -> None:
         rng = np.random.default_rng(seed)
         for n in range(50):
-            x = rng.standard_normal((1 + (seed + n) % 5, 3)).astype(
-                np.float32
-            )
+            x = rng.standard_normal((1 + (seed + n) % 5, 3)).astype(np.float32)
             wanted = x @ np.array([[1, 2], [3, 4], [5, 6]], np.float32) + [
                 0.5,
                 -0.5,
             ]
-            if not np.allclose(
-                _run(session, x), wanted, rtol=1e-5, atol=1e-5
-            ):
+            if not np.allclose(_run(session, x), wanted, rtol=1e-5, atol=1e-5):
                 wrong.append(x)
 
     threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
@@ -308,16 +296,10 @@ def test_many_threads_share_a_session(path: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize(
-    "way", [pickle.loads, copy.deepcopy], ids=["pickle", "copy"]
-)
+@pytest.mark.parametrize("way", [pickle.loads, copy.deepcopy], ids=["pickle", "copy"])
 @pytest.mark.parametrize("made_from", ["path", "bytes", "graph"])
-def test_sessions_travel(
-    way: Callable[..., Any], made_from: str, path: str
-) -> None:
-    model = {"path": path, "bytes": encoded(AFFINE), "graph": graph(AFFINE)}[
-        made_from
-    ]
+def test_sessions_travel(way: Callable[..., Any], made_from: str, path: str) -> None:
+    model = {"path": path, "bytes": encoded(AFFINE), "graph": graph(AFFINE)}[made_from]
     options = sx.SessionOptions(intra_op_num_threads=1)
     session = sx.InferenceSession(model, options)
     again = way(pickle.dumps(session) if way is pickle.loads else session)
@@ -332,9 +314,7 @@ def _child(session: sx.InferenceSession, queue: Any) -> None:
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 def test_session_works_after_a_fork(path: str) -> None:
-    session = sx.InferenceSession(
-        path, sx.SessionOptions(intra_op_num_threads=2)
-    )
+    session = sx.InferenceSession(path, sx.SessionOptions(intra_op_num_threads=2))
     wanted = _run(session)
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
@@ -392,10 +372,7 @@ def test_errors_of_a_run_name_the_file(tmp_path: Path) -> None:
 def test_settings_are_kept() -> None:
     options = sx.SessionOptions()
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    assert (
-        options.get_session_config_entry("session.set_denormal_as_zero")
-        == "1"
-    )
+    assert options.get_session_config_entry("session.set_denormal_as_zero") == "1"
     with pytest.raises(NotFound):
         options.get_session_config_entry("nothing")
     with pytest.raises(AttributeError):
