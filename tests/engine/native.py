@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, number, walk
+from sardonyx.core.expr import Expr, const, number, walk
 from sardonyx.engine.link import Linker, Unit
 from sardonyx.engine.llvm import emit
 from sardonyx.loops import target
-from sardonyx.loops.ir import Kernel
+from sardonyx.loops.ir import Buffer, For, Kernel, Stmt
 from sardonyx.loops.target import Target
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -27,7 +27,11 @@ def levels() -> list[str]:
     """The instruction set levels that this machine can run."""
     features, out = target.machine_features(), []
     for level in ("generic", "avx2", "avx512", "neon"):
-        needed = {"avx2": "avx2", "avx512": "avx512bw", "neon": "neon"}.get(level)
+        needed = {
+            "avx2": "avx2",
+            "avx512": "avx512bw",
+            "neon": "neon",
+        }.get(level)
         if needed is None or needed in features:
             out.append(level)
     return out
@@ -52,16 +56,29 @@ class Native:
         self._function = ctypes.CFUNCTYPE(None, *kinds)(address)
 
     def __call__(
-        self, arrays: Sequence[Array], symbols: Sequence[int] = (), threads: int = 1
+        self,
+        arrays: Sequence[Array],
+        symbols: Sequence[int] = (),
+        threads: int = 1,
     ) -> None:
-        table = np.array([a.ctypes.data for a in arrays] + [0], np.int64)
+        table = np.array(
+            [a.ctypes.data for a in arrays] + [0], np.int64
+        )
         ids = np.arange(len(arrays) + 1, dtype=np.int32)
         values = np.array([*symbols, 0], np.int64)
-        size = sum(-(-(number(b.size) or 0) * 8 // 64) * 64 for b in self.kernel.scratch)
+        size = sum(
+            -(-(number(b.size) or 0) * 8 // 64) * 64
+            for b in self.kernel.scratch
+        )
         memory = np.zeros(size + 64, np.uint8)
         scratch = memory.ctypes.data + -memory.ctypes.data % 64
         for thread in range(threads):
-            pointers = (table.ctypes.data, ids.ctypes.data, values.ctypes.data, scratch)
+            pointers = (
+                table.ctypes.data,
+                ids.ctypes.data,
+                values.ctypes.data,
+                scratch,
+            )
             self._function(*pointers, thread, threads)
 
 
@@ -82,26 +99,108 @@ def guarded(values: Any, dtype: DType) -> Array:
     return place
 
 
+def run(
+    level: str,
+    body: Sequence[Stmt],
+    inputs: Sequence[tuple[DType, Expr | int, Any]],
+    out: tuple[DType, Expr | int, int],
+    symbols: dict[Expr, int] | None = None,
+    scratch: Sequence[Buffer] = (),
+    threads: int = 1,
+) -> Array:
+    """The output buffer, which stands after the inputs.
+
+    Inputs are (dtype, declared size, values), the output (dtype,
+    declared size, elements).
+    """
+    given = symbols or {}
+    params = [
+        Buffer(i, d, const(s)) for i, (d, s, _) in enumerate(inputs)
+    ]
+    params.append(Buffer(len(inputs), out[0], const(out[1]), "out"))
+    made = Kernel(
+        tuple(params),
+        tuple(given),
+        tuple(body),
+        const(1),
+        tuple(scratch),
+    )
+    result = guarded(np.zeros(out[2], out[0].numpy), out[0])
+    native = Native(made, level)
+    native(
+        [*(guarded(v, d) for d, _, v in inputs), result],
+        list(given.values()),
+        threads,
+    )
+    return result
+
+
+def nest(
+    loops: Sequence[tuple[Expr, str]], body: Sequence[Stmt]
+) -> tuple[Stmt, ...]:
+    """Loops of these variables and kinds around statements."""
+    for v, kind in reversed(loops):
+        body = [For(v, tuple(body), kind)]
+    return tuple(body)
+
+
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
-    "add": np.add, "sub": np.subtract, "mul": np.multiply, "min": np.minimum, "max": np.maximum,
-    "lt": np.less, "le": np.less_equal, "eq": np.equal, "ne": np.not_equal,
-    "and": np.logical_and, "or": np.logical_or, "xor": np.logical_xor,
-    "bitand": np.bitwise_and, "bitor": np.bitwise_or, "bitxor": np.bitwise_xor,
-    "shl": np.left_shift, "shr": np.right_shift, "pow": np.power,
-    "floordiv": np.floor_divide, "mod": np.mod, "fmod": np.fmod,
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "min": np.minimum,
+    "max": np.maximum,
+    "lt": np.less,
+    "le": np.less_equal,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "and": np.logical_and,
+    "or": np.logical_or,
+    "xor": np.logical_xor,
+    "bitand": np.bitwise_and,
+    "bitor": np.bitwise_or,
+    "bitxor": np.bitwise_xor,
+    "shl": np.left_shift,
+    "shr": np.right_shift,
+    "pow": np.power,
+    "floordiv": np.floor_divide,
+    "mod": np.mod,
+    "fmod": np.fmod,
     "div": np.divide,
-}  # fmt: skip
+}
 _UNARY: dict[str, Callable[[Any], Any]] = {
-    "neg": np.negative, "abs": np.abs, "exp": np.exp, "log": np.log, "sqrt": np.sqrt,
-    "tanh": np.tanh, "sin": np.sin, "cos": np.cos, "tan": np.tan, "asin": np.arcsin,
-    "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "asinh": np.arcsinh,
-    "acosh": np.arccosh, "atanh": np.arctanh, "floor": np.floor, "ceil": np.ceil,
-    "round": np.rint, "trunc": np.trunc, "sign": np.sign, "not": np.logical_not,
-    "bitnot": np.bitwise_not, "isnan": np.isnan, "isinf": np.isinf,
-}  # fmt: skip
+    "neg": np.negative,
+    "abs": np.abs,
+    "exp": np.exp,
+    "log": np.log,
+    "sqrt": np.sqrt,
+    "tanh": np.tanh,
+    "sin": np.sin,
+    "cos": np.cos,
+    "tan": np.tan,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "sinh": np.sinh,
+    "cosh": np.cosh,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round": np.rint,
+    "trunc": np.trunc,
+    "sign": np.sign,
+    "not": np.logical_not,
+    "bitnot": np.bitwise_not,
+    "isnan": np.isnan,
+    "isinf": np.isinf,
+}
 
 
-def evaluate(e: Expr, env: Mapping[Expr, Any], arrays: Sequence[Array]) -> Any:
+def evaluate(
+    e: Expr, env: Mapping[Expr, Any], arrays: Sequence[Array]
+) -> Any:
     """An expression over broadcast numpy arrays of its variables; both sides of a choice run."""
     memo: dict[Expr, Any] = dict(env)
     for x in walk(e):
@@ -117,7 +216,11 @@ def _one(x: Expr, args: list[Any], arrays: Sequence[Array]) -> Any:
     if x.op == "load":
         source = arrays[x.arg]
         inside = np.clip(args[0], 0, max(0, source.size - 1))
-        return source[inside] if source.size else np.zeros(np.shape(inside), kind)
+        return (
+            source[inside]
+            if source.size
+            else np.zeros(np.shape(inside), kind)
+        )
     with np.errstate(all="ignore"):
         if x.op == "where":
             return np.where(*args)

@@ -27,13 +27,37 @@ from sardonyx.core.expr import (
 )
 from sardonyx.loops.check import check
 from sardonyx.loops.interp import interpret
-from sardonyx.loops.ir import Buffer, Fold, For, If, Kernel, Let, Stmt, Store
+from sardonyx.loops.ir import (
+    Buffer,
+    Fold,
+    For,
+    If,
+    Kernel,
+    Let,
+    Stmt,
+    Store,
+)
 
-F32, F64, I32, I64 = DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64
+F32, F64, I32, I64 = (
+    DType.FLOAT32,
+    DType.FLOAT64,
+    DType.INT32,
+    DType.INT64,
+)
 TYPES = (
-    F32, F32, F32, F64, I32, I64, DType.INT8, DType.UINT8, DType.UINT16, DType.BOOL,
-    DType.FLOAT16, DType.BFLOAT16,
-)  # fmt: skip
+    F32,
+    F32,
+    F32,
+    F64,
+    I32,
+    I64,
+    DType.INT8,
+    DType.UINT8,
+    DType.UINT16,
+    DType.BOOL,
+    DType.FLOAT16,
+    DType.BFLOAT16,
+)
 M, N = symbol("m", 0), symbol("n", 0)
 SIZES = {"full": M * N, "row": N, "column": M, "few": const(5)}
 CASES = 16
@@ -53,13 +77,17 @@ class Maker:
         return var(f"v{self.count}", extent)
 
     def buffer(self, dtype: DType) -> tuple[int, str]:
-        known = [(k, s) for k, (d, s) in enumerate(self.inputs) if d is dtype]
+        known = [
+            (k, s) for k, (d, s) in enumerate(self.inputs) if d is dtype
+        ]
         if known and self.draw.random() < 0.6:
             return self.draw.choice(known)
         self.inputs.append((dtype, self.draw.choice(list(SIZES))))
         return len(self.inputs) - 1, self.inputs[-1][1]
 
-    def load(self, dtype: DType, i: Expr, j: Expr, loops: list[Expr]) -> Expr:
+    def load(
+        self, dtype: DType, i: Expr, j: Expr, loops: list[Expr]
+    ) -> Expr:
         number, shape = self.buffer(dtype)
         size = SIZES[shape]
         exact = {"full": i * N + j, "row": j, "column": i}
@@ -67,16 +95,28 @@ class Maker:
         if shape in exact and ranged and self.draw.random() < 0.6:
             return load(number, [exact[shape]], dtype)
         step = self.draw.choice([-2, -1, 1, 1, 2, 3])
-        at = self.draw.choice([i, j, j, *loops]) * step + self.draw.randint(-3, 3)
+        at = self.draw.choice(
+            [i, j, j, *loops]
+        ) * step + self.draw.randint(-3, 3)
         if self.draw.random() < 0.3:
-            at = at // self.draw.choice([2, 3, 4]) + self.draw.choice([i, j]) % 3
+            at = (
+                at // self.draw.choice([2, 3, 4])
+                + self.draw.choice([i, j]) % 3
+            )
         holds = (const(0) <= at) & (at < size)
         if self.draw.random() < 0.3:
             at = minimum(maximum(at, 0), maximum(size, 1) - 1)
             holds = const(0) < size
         return where(holds, load(number, [at], dtype), const(1, dtype))
 
-    def expr(self, dtype: DType, depth: int, i: Expr, j: Expr, loops: list[Expr]) -> Expr:
+    def expr(
+        self,
+        dtype: DType,
+        depth: int,
+        i: Expr,
+        j: Expr,
+        loops: list[Expr],
+    ) -> Expr:
         draw, again = self.draw, (i, j, loops)
         known = [s for s in self.scalars if s.dtype is dtype]
         if known and draw.random() < 0.3:
@@ -93,7 +133,9 @@ class Maker:
             return cast(self.expr(source, depth - 1, *again), dtype)
         if kind < 0.35:
             condition = self.condition(depth - 1, *again)
-            a, b = (self.expr(dtype, depth - 1, *again) for _ in range(2))
+            a, b = (
+                self.expr(dtype, depth - 1, *again) for _ in range(2)
+            )
             return where(condition, a, b)
         a, b = (self.expr(dtype, depth - 1, *again) for _ in range(2))
         if dtype.is_bool:
@@ -102,28 +144,54 @@ class Maker:
         if dtype.is_int:
             ops += ["floordiv", "mod", "truncdiv"]
         if dtype is F32 and kind < 0.5:
-            return unary(draw.choice(["abs", "neg", "floor", "round", "sign"]), a)
+            return unary(
+                draw.choice(["abs", "neg", "floor", "round", "sign"]), a
+            )
         return binary(draw.choice(ops), a, b)
 
-    def condition(self, depth: int, i: Expr, j: Expr, loops: list[Expr]) -> Expr:
+    def condition(
+        self, depth: int, i: Expr, j: Expr, loops: list[Expr]
+    ) -> Expr:
         kind = self.draw.random()
         if kind < 0.3:
             return eq(i % 2, 0)
         if kind < 0.5:
             return j < i + self.draw.randint(-2, 9)
         dtype = self.draw.choice([F32, I32, DType.UINT8])
-        sides = [self.expr(dtype, max(0, depth - 1), i, j, loops) for _ in range(2)]
-        return binary(self.draw.choice(["lt", "le", "eq", "ne"]), *sides)
+        sides = [
+            self.expr(dtype, max(0, depth - 1), i, j, loops)
+            for _ in range(2)
+        ]
+        return binary(
+            self.draw.choice(["lt", "le", "eq", "ne"]), *sides
+        )
 
     def fold(self, i: Expr, j: Expr, in_lanes: bool) -> Fold:
         dtype = self.draw.choice([F32, I32, DType.UINT8])
         extents: list[Expr | int] = [3, M, N, 7]
-        loops = [self.fresh(self.draw.choice(extents)) for _ in range(self.draw.randint(1, 2))]
-        op = self.draw.choice(["max", "min"] if dtype is F32 else ["add", "max", "min"])
-        kind = "serial" if in_lanes else self.draw.choice(["serial", "vector"])
-        value = self.expr(dtype, 2, i, j if in_lanes else loops[-1], loops)
+        loops = [
+            self.fresh(self.draw.choice(extents))
+            for _ in range(self.draw.randint(1, 2))
+        ]
+        op = self.draw.choice(
+            ["max", "min"] if dtype is F32 else ["add", "max", "min"]
+        )
+        kind = (
+            "serial"
+            if in_lanes
+            else self.draw.choice(["serial", "vector"])
+        )
+        value = self.expr(
+            dtype, 2, i, j if in_lanes else loops[-1], loops
+        )
         self.count += 1
-        return Fold(scalar(f"f{self.count}", dtype), op, tuple(loops), value, kind)
+        return Fold(
+            scalar(f"f{self.count}", dtype),
+            op,
+            tuple(loops),
+            value,
+            kind,
+        )
 
     def kernel(self) -> Kernel:
         draw = self.draw
@@ -146,23 +214,36 @@ class Maker:
         value = self.expr(dtype, 3, i, j, [])
         out = len(self.inputs)
         body.append(Store(out, i * N + j, value))
-        inner: Stmt = For(j, tuple(body), draw.choice(["vector", "vector", "serial"]))
+        inner: Stmt = For(
+            j, tuple(body), draw.choice(["vector", "vector", "serial"])
+        )
         if draw.random() < 0.2:
             inner = If(i < M - 1, (inner,))
-        rows = For(i, (*before, inner), draw.choice(["parallel", "serial"]))
-        params = [Buffer(k, d, SIZES[s]) for k, (d, s) in enumerate(self.inputs)]
+        rows = For(
+            i, (*before, inner), draw.choice(["parallel", "serial"])
+        )
+        params = [
+            Buffer(k, d, SIZES[s])
+            for k, (d, s) in enumerate(self.inputs)
+        ]
         params.append(Buffer(out, dtype, M * N, "out"))
         return Kernel(tuple(params), (M, N), (rows,), M * N)
 
 
-def numbers(rng: np.random.Generator, dtype: DType, count: int) -> Array:
+def numbers(
+    rng: np.random.Generator, dtype: DType, count: int
+) -> Array:
     if dtype.is_bool:
         return rng.integers(0, 2, count).astype(np.bool_)
     if dtype.is_float:
-        quarters: Array = np.asarray(rng.integers(-40, 40, count) / 4, dtype.numpy)
+        quarters: Array = np.asarray(
+            rng.integers(-40, 40, count) / 4, dtype.numpy
+        )
         return quarters
     low, high = (-9, 9) if dtype.is_signed else (0, 20)
-    return np.asarray(rng.integers(low, high, count).astype(dtype.numpy))
+    return np.asarray(
+        rng.integers(low, high, count).astype(dtype.numpy)
+    )
 
 
 def same(got: Array, want: Array, dtype: DType) -> None:
@@ -173,7 +254,9 @@ def same(got: Array, want: Array, dtype: DType) -> None:
 
 @pytest.mark.parametrize("level", levels())
 @pytest.mark.parametrize("seed", range(CASES))
-def test_random_kernels(seed: int, level: str, rng: np.random.Generator) -> None:
+def test_random_kernels(
+    seed: int, level: str, rng: np.random.Generator
+) -> None:
     kernel = Maker(seed).kernel()
     check(kernel)
     native = Native(kernel, level)
@@ -184,12 +267,17 @@ def test_random_kernels(seed: int, level: str, rng: np.random.Generator) -> None
             size = {"m": m, "n": n}
             count = _size(b.size, size)
             arrays.append(
-                numbers(rng, b.dtype, count) if b.role == "in" else np.zeros(count, b.dtype.numpy)
+                numbers(rng, b.dtype, count)
+                if b.role == "in"
+                else np.zeros(count, b.dtype.numpy)
             )
         want = [a.copy() for a in arrays]
         with np.errstate(all="ignore"):
             interpret(kernel, want, values)
-        held = [guarded(a, b.dtype) for a, b in zip(arrays, kernel.params, strict=True)]
+        held = [
+            guarded(a, b.dtype)
+            for a, b in zip(arrays, kernel.params, strict=True)
+        ]
         native(held, [m, n], threads=2)
         same(held[-1], want[-1], kernel.params[-1].dtype)
 

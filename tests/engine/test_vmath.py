@@ -11,7 +11,15 @@ import pytest
 
 from engine.native import Array, Native, levels
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, binary, const, load, symbol, unary, var
+from sardonyx.core.expr import (
+    Expr,
+    binary,
+    const,
+    load,
+    symbol,
+    unary,
+    var,
+)
 from sardonyx.loops.ir import Buffer, For, Kernel, Store
 
 F32, F64 = DType.FLOAT32, DType.FLOAT64
@@ -50,21 +58,48 @@ SINGLE: dict[str, Case] = {
 DOUBLE = {name: max(2.1, case[2]) for name, case in SINGLE.items()}
 
 SPECIAL = [
-    0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0, 0.5, -0.5, 2.0, 1e-45, -1e-45,
-    1.1754943508222875e-38, 3.4028234663852886e38, -3.4028234663852886e38, math.pi, math.pi / 2,
-    88.72283, 88.72284, -87.33655, -103.97208, -103.97209, 1e-30, -1e-30,
-]  # fmt: skip
+    0.0,
+    -0.0,
+    np.inf,
+    -np.inf,
+    np.nan,
+    1.0,
+    -1.0,
+    0.5,
+    -0.5,
+    2.0,
+    1e-45,
+    -1e-45,
+    1.1754943508222875e-38,
+    3.4028234663852886e38,
+    -3.4028234663852886e38,
+    math.pi,
+    math.pi / 2,
+    88.72283,
+    88.72284,
+    -87.33655,
+    -103.97208,
+    -103.97209,
+    1e-30,
+    -1e-30,
+]
 
 
 def samples(rng: np.random.Generator, low: float, high: float) -> Array:
     """Every exponent, the interesting range, small numbers, and the special values."""
-    bits = rng.integers(0, 1 << 32, COUNT // 2, dtype=np.uint64).astype(np.uint32)
+    bits = rng.integers(0, 1 << 32, COUNT // 2, dtype=np.uint64).astype(
+        np.uint32
+    )
     near = rng.uniform(low, high, COUNT // 4)
-    small = rng.standard_normal(COUNT // 4) * 10.0 ** rng.uniform(-8, 2, COUNT // 4)
+    small = rng.standard_normal(COUNT // 4) * 10.0 ** rng.uniform(
+        -8, 2, COUNT // 4
+    )
     halves = np.arange(-2000, 2000) * (math.pi / 2)
     parts = [bits.view(np.float32), near, small, halves, SPECIAL]
     with np.errstate(all="ignore"):
-        return np.concatenate([np.asarray(p).astype(np.float32) for p in parts])
+        return np.concatenate(
+            [np.asarray(p).astype(np.float32) for p in parts]
+        )
 
 
 def ulps(got: Array, want: Array) -> Array:
@@ -74,38 +109,60 @@ def ulps(got: Array, want: Array) -> Array:
         near = want.astype(kind)
         finite = np.minimum(np.abs(near), np.finfo(kind).max)
         unit = np.spacing(finite).astype(np.longdouble)
-        distance = np.abs(got.astype(np.longdouble) - want.astype(np.longdouble)) / unit
+        distance = (
+            np.abs(
+                got.astype(np.longdouble) - want.astype(np.longdouble)
+            )
+            / unit
+        )
     same = (got == near) | (np.isnan(got) & np.isnan(near))
     distance[same & ~np.isfinite(distance)] = 0
     distance[np.isnan(got) != np.isnan(near)] = np.inf
     return np.asarray(distance)
 
 
-def computed(level: str, dtype: DType, operation: Callable[..., Expr], *args: Array) -> Array:
+def computed(
+    level: str,
+    dtype: DType,
+    operation: Callable[..., Expr],
+    *args: Array,
+) -> Array:
     """What machine code gives for an elementwise operation."""
     i, count = var("i", N), len(args)
     e = operation(*(load(k, [i], dtype) for k in range(count)))
-    params = [Buffer(k, dtype, N) for k in range(count)] + [Buffer(count, dtype, N, "out")]
+    params = [Buffer(k, dtype, N) for k in range(count)] + [
+        Buffer(count, dtype, N, "out")
+    ]
     body = (For(i, (Store(count, i, e),), "vector"),)
     out = np.zeros(args[0].size, dtype.numpy)
-    Native(Kernel(tuple(params), (N,), body, N), level)([*args, out], [out.size])
+    Native(Kernel(tuple(params), (N,), body, N), level)(
+        [*args, out], [out.size]
+    )
     return out
 
 
-def by_scalars(level: str, operation: Callable[..., Expr], *args: Array) -> Array:
+def by_scalars(
+    level: str, operation: Callable[..., Expr], *args: Array
+) -> Array:
     """The same, one element at a time."""
     i, count = var("i", N), len(args)
     e = operation(*(load(k, [i], F32) for k in range(count)))
-    params = [Buffer(k, F32, N) for k in range(count)] + [Buffer(count, F32, N, "out")]
+    params = [Buffer(k, F32, N) for k in range(count)] + [
+        Buffer(count, F32, N, "out")
+    ]
     out = np.zeros(args[0].size, np.float32)
-    kernel = Kernel(tuple(params), (N,), (For(i, (Store(count, i, e),)),), N)
+    kernel = Kernel(
+        tuple(params), (N,), (For(i, (Store(count, i, e),)),), N
+    )
     Native(kernel, level)([*args, out], [out.size])
     return out
 
 
 @pytest.mark.parametrize("level", levels())
 @pytest.mark.parametrize("name", list(SINGLE))
-def test_float32(name: str, level: str, rng: np.random.Generator) -> None:
+def test_float32(
+    name: str, level: str, rng: np.random.Generator
+) -> None:
     reference, (low, high), bound = SINGLE[name]
     x = samples(rng, low, high)
     got = computed(level, F32, lambda a: unary(name, a), x)
@@ -113,10 +170,25 @@ def test_float32(name: str, level: str, rng: np.random.Generator) -> None:
         want = reference(x.astype(np.float64))
     far = ulps(got, want)
     worst = int(np.argmax(far))
-    assert far[worst] <= bound + 1e-3, (x[worst], got[worst], want[worst], far[worst])
+    assert far[worst] <= bound + 1e-3, (
+        x[worst],
+        got[worst],
+        want[worst],
+        far[worst],
+    )
     zero = x == 0
-    if name not in ("exp", "cos", "cosh", "acos", "log", "acosh", "sigmoid"):
-        np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(x[zero]))
+    if name not in (
+        "exp",
+        "cos",
+        "cosh",
+        "acos",
+        "log",
+        "acosh",
+        "sigmoid",
+    ):
+        np.testing.assert_array_equal(
+            np.signbit(got[zero]), np.signbit(x[zero])
+        )
     few = np.concatenate([x[:64], x[-len(SPECIAL) :]])
     again = by_scalars(level, lambda a: unary(name, a), few)
     same = np.concatenate([got[:64], got[-len(SPECIAL) :]])
@@ -125,16 +197,24 @@ def test_float32(name: str, level: str, rng: np.random.Generator) -> None:
 
 @pytest.mark.parametrize("level", levels())
 @pytest.mark.parametrize("name", [n for n in SINGLE if n != "erf"])
-def test_float64(name: str, level: str, rng: np.random.Generator) -> None:
+def test_float64(
+    name: str, level: str, rng: np.random.Generator
+) -> None:
     reference, (low, high), _ = SINGLE[name]
-    wide = {"exp": (-745, 709), "sinh": (-700, 700), "cosh": (-700, 700)}
+    wide = {
+        "exp": (-745, 709),
+        "sinh": (-700, 700),
+        "cosh": (-700, 700),
+    }
     low, high = wide.get(name, (low, high))
     count = COUNT // 8
     x = np.concatenate(
         [
             rng.uniform(low, high, count),
-            rng.standard_normal(count) * 10.0 ** rng.uniform(-12, 3, count),
-            rng.standard_normal(1000) * 2.0 ** rng.uniform(-900, 900, 1000),
+            rng.standard_normal(count)
+            * 10.0 ** rng.uniform(-12, 3, count),
+            rng.standard_normal(1000)
+            * 2.0 ** rng.uniform(-900, 900, 1000),
             np.arange(-500, 500) * (math.pi / 2),
             SPECIAL,
         ]
@@ -144,41 +224,89 @@ def test_float64(name: str, level: str, rng: np.random.Generator) -> None:
         want = reference(x.astype(np.longdouble))
     far = ulps(got, want)
     worst = int(np.argmax(far))
-    assert far[worst] <= DOUBLE[name], (x[worst], got[worst], want[worst], far[worst])
+    assert far[worst] <= DOUBLE[name], (
+        x[worst],
+        got[worst],
+        want[worst],
+        far[worst],
+    )
 
 
 @pytest.mark.parametrize("level", levels())
 def test_erf_of_float64(level: str, rng: np.random.Generator) -> None:
     x = np.concatenate([rng.uniform(-6, 6, 5000), SPECIAL])
-    np.testing.assert_array_equal(computed(level, F64, lambda a: unary("erf", a), x), _erf(x))
+    np.testing.assert_array_equal(
+        computed(level, F64, lambda a: unary("erf", a), x), _erf(x)
+    )
 
 
 @pytest.mark.parametrize("level", levels())
 def test_powers(level: str, rng: np.random.Generator) -> None:
-    x = np.concatenate([rng.uniform(0, 10, COUNT), rng.uniform(-4, 4, COUNT // 2)])
-    y = np.concatenate([rng.uniform(-20, 20, COUNT), rng.integers(-9, 9, COUNT // 2)])
-    grid = np.array([0, -0.0, 1, -1, 2, -2, 0.5, -0.5, 3, np.inf, -np.inf, np.nan, 1e30, 1e-30])
+    x = np.concatenate(
+        [rng.uniform(0, 10, COUNT), rng.uniform(-4, 4, COUNT // 2)]
+    )
+    y = np.concatenate(
+        [rng.uniform(-20, 20, COUNT), rng.integers(-9, 9, COUNT // 2)]
+    )
+    grid = np.array(
+        [
+            0,
+            -0.0,
+            1,
+            -1,
+            2,
+            -2,
+            0.5,
+            -0.5,
+            3,
+            np.inf,
+            -np.inf,
+            np.nan,
+            1e30,
+            1e-30,
+        ]
+    )
     a, b = (g.reshape(-1) for g in np.meshgrid(grid, grid))
-    x, y = (np.concatenate(p).astype(np.float32) for p in ((x, a), (y, b)))
+    x, y = (
+        np.concatenate(p).astype(np.float32) for p in ((x, a), (y, b))
+    )
     got = computed(level, F32, lambda p, q: binary("pow", p, q), x, y)
     with np.errstate(all="ignore"):
         want = np.power(x.astype(np.float64), y.astype(np.float64))
     far = ulps(got, want)
     worst = int(np.argmax(far))
-    assert far[worst] <= 1.0, (x[worst], y[worst], got[worst], want[worst])
+    assert far[worst] <= 1.0, (
+        x[worst],
+        y[worst],
+        got[worst],
+        want[worst],
+    )
     zeros = np.abs(want) < 1e-46
-    np.testing.assert_array_equal(np.signbit(got[zeros]), np.signbit(want[zeros]))
-    double = computed(level, F64, lambda p, q: binary("pow", p, q), *(
-        v[:4000].astype(np.float64) for v in (x, y)
-    ))  # fmt: skip
+    np.testing.assert_array_equal(
+        np.signbit(got[zeros]), np.signbit(want[zeros])
+    )
+    double = computed(
+        level,
+        F64,
+        lambda p, q: binary("pow", p, q),
+        *(v[:4000].astype(np.float64) for v in (x, y)),
+    )
     np.testing.assert_allclose(double, want[:4000], rtol=5e-16)
 
 
 @pytest.mark.parametrize("level", levels())
-@pytest.mark.parametrize("exponent", [0.0, 0.5, 1.0, 2.0, 3.0, -1.0, 2.5])
-def test_powers_by_a_literal(level: str, exponent: float, rng: np.random.Generator) -> None:
-    x = np.concatenate([rng.standard_normal(1000), SPECIAL]).astype(np.float32)
-    got = computed(level, F32, lambda a: binary("pow", a, const(exponent, F32)), x)
+@pytest.mark.parametrize(
+    "exponent", [0.0, 0.5, 1.0, 2.0, 3.0, -1.0, 2.5]
+)
+def test_powers_by_a_literal(
+    level: str, exponent: float, rng: np.random.Generator
+) -> None:
+    x = np.concatenate([rng.standard_normal(1000), SPECIAL]).astype(
+        np.float32
+    )
+    got = computed(
+        level, F32, lambda a: binary("pow", a, const(exponent, F32)), x
+    )
     with np.errstate(all="ignore"):
         want = np.power(x.astype(np.float64), np.full(x.size, exponent))
     assert np.max(ulps(got, want)) <= 1.5
@@ -186,9 +314,29 @@ def test_powers_by_a_literal(level: str, exponent: float, rng: np.random.Generat
 
 @pytest.mark.parametrize("level", levels())
 @pytest.mark.parametrize("op", ["fmod", "mod"])
-def test_remainders(level: str, op: str, rng: np.random.Generator) -> None:
-    values = [0.0, -0.0, 1.5, -1.5, 7.0, -7.0, 3.0, -3.0, np.inf, -np.inf, np.nan, 1e30]
-    a, b = (g.reshape(-1).astype(np.float32) for g in np.meshgrid(values, values))
+def test_remainders(
+    level: str, op: str, rng: np.random.Generator
+) -> None:
+    values = [
+        0.0,
+        -0.0,
+        1.5,
+        -1.5,
+        7.0,
+        -7.0,
+        3.0,
+        -3.0,
+        np.inf,
+        -np.inf,
+        np.nan,
+        1e30,
+    ]
+    a, b = (
+        g.reshape(-1).astype(np.float32)
+        for g in np.meshgrid(values, values)
+    )
     got = computed(level, F32, lambda p, q: binary(op, p, q), a, b)
     with np.errstate(all="ignore"):
-        np.testing.assert_array_equal(got, np.fmod(a, b) if op == "fmod" else np.mod(a, b))
+        np.testing.assert_array_equal(
+            got, np.fmod(a, b) if op == "fmod" else np.mod(a, b)
+        )

@@ -18,10 +18,21 @@ from sardonyx.engine.llvm_fold import fold
 from sardonyx.engine.llvm_strips import CHAINS, Strips
 from sardonyx.kernels import micro
 from sardonyx.kernels.micro.protocol import EMITTERS
-from sardonyx.loops.ir import Fold, For, If, Kernel, Let, Stmt, Store, statements
+from sardonyx.loops.ir import (
+    Fold,
+    For,
+    If,
+    Kernel,
+    Let,
+    Stmt,
+    Store,
+    statements,
+)
 from sardonyx.loops.target import Target
 
-_SIGNATURE = "ptr %table, ptr %ids, ptr %syms, ptr %scratch, i64 %tid, i64 %threads"
+_SIGNATURE = (
+    "ptr %table, ptr %ids, ptr %syms, ptr %scratch, i64 %tid, i64 %threads"
+)
 
 
 def emit(kernel: Kernel, target: Target, name: str) -> str:
@@ -63,7 +74,9 @@ class Emitter(Strips):
             case _ if type(stmt) in EMITTERS:
                 EMITTERS[type(stmt)](self, stmt)
             case _:
-                raise CompileError("E0824", f"no instructions for a {type(stmt).__name__}")
+                raise CompileError(
+                    "E0824", f"no instructions for a {type(stmt).__name__}"
+                )
 
     def _if(self, stmt: If) -> None:
         condition = number(stmt.condition)
@@ -86,7 +99,11 @@ class Emitter(Strips):
             return
         if stmt.kind == "parallel":
             self._parallel(stmt)
-        elif stmt.kind == "vector" and self.lane is None and self.fitting(stmt) > 1:
+        elif (
+            stmt.kind == "vector"
+            and self.lane is None
+            and self.fitting(stmt) > 1
+        ):
             self._vector(stmt, self.fitting(stmt))
         elif stmt.kind == "unroll" and extent is not None:
             for k in range(extent):
@@ -94,11 +111,15 @@ class Emitter(Strips):
                     self.define(stmt.var, str(k))
                     self.body(stmt.body)
         else:
-            self._serial(stmt, "0", self.expr(stmt.extent), self.trips(stmt.extent))
+            self._serial(
+                stmt, "0", self.expr(stmt.extent), self.trips(stmt.extent)
+            )
 
     def _serial(self, stmt: For, start: str, stop: str, nonempty: bool) -> None:
         writes = _stores(stmt.body)
-        with self.loop(stop, start=start, nonempty=nonempty, writes=writes) as trip:
+        with self.loop(
+            stop, start=start, nonempty=nonempty, writes=writes
+        ) as trip:
             self.define(stmt.var, trip.index)
             self.body(stmt.body)
 
@@ -123,7 +144,9 @@ class Emitter(Strips):
         extent, writes = number(stmt.extent), _stores(stmt.body)
         full, left = self.split(stmt.extent, width)
         done = "0"
-        if self.chained(stmt.body) and (extent is None or extent >= CHAINS * width):
+        if self.chained(stmt.body) and (
+            extent is None or extent >= CHAINS * width
+        ):
             done, _ = self.split(stmt.extent, CHAINS * width)
             self._whole(stmt, CHAINS * width, "0", done)
         if done != full:
@@ -164,7 +187,9 @@ class Emitter(Strips):
 
 
 def _stores(body: Sequence[Stmt]) -> frozenset[int]:
-    return frozenset(s.buffer for s in statements(tuple(body)) if isinstance(s, Store))
+    return frozenset(
+        s.buffer for s in statements(tuple(body)) if isinstance(s, Store)
+    )
 
 
 for _module in pkgutil.iter_modules(micro.__path__):

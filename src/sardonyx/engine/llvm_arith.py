@@ -16,13 +16,31 @@ from sardonyx.engine.vmath import Math
 
 _ARITH = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _INT_ARITH = {
-    "add": "add", "sub": "sub", "mul": "mul",
-    "bitand": "and", "bitor": "or", "bitxor": "xor", "and": "and", "or": "or", "xor": "xor",
-}  # fmt: skip
+    "add": "add",
+    "sub": "sub",
+    "mul": "mul",
+    "bitand": "and",
+    "bitor": "or",
+    "bitxor": "xor",
+    "and": "and",
+    "or": "or",
+    "xor": "xor",
+}
 _FLOAT_COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
 _INT_COMPARE = {"lt": "lt", "le": "le", "eq": "eq", "ne": "ne"}
-_BY_DOUBLE = frozenset({"asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"})
-_FORMULAS = _BY_DOUBLE | {"exp", "log", "erf", "tanh", "sin", "cos", "tan", "sigmoid"}
+_BY_DOUBLE = frozenset(
+    {"asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"}
+)
+_FORMULAS = _BY_DOUBLE | {
+    "exp",
+    "log",
+    "erf",
+    "tanh",
+    "sin",
+    "cos",
+    "tan",
+    "sigmoid",
+}
 EXPENSIVE = _FORMULAS | {
     "sqrt",
     "rsqrt",
@@ -54,19 +72,29 @@ class Arith:
 
     def pick(self, mask: str, a: str, b: str) -> str:
         """a where the mask holds, else b."""
-        return self.w.let(f"select {self.bool} {mask}, {self.kind} {a}, {self.kind} {b}")
+        return self.w.let(
+            f"select {self.bool} {mask}, {self.kind} {a}, {self.kind} {b}"
+        )
 
     def invert(self, mask: str) -> str:
         """Where the mask does not hold."""
-        return self.w.let(f"xor {self.bool} {mask}, {splat('i1', 'true', self.lanes)}")
+        return self.w.let(
+            f"xor {self.bool} {mask}, {splat('i1', 'true', self.lanes)}"
+        )
 
 
-def binary(w: Writer, op: str, dtype: DType, lanes: int | None, a: str, b: str) -> str:
+def binary(
+    w: Writer, op: str, dtype: DType, lanes: int | None, a: str, b: str
+) -> str:
     """The register of `op` on two operands of `dtype`; comparisons give i1."""
     if dtype in HALVES:
         wide = [cast(w, x, dtype, DType.FLOAT32, lanes) for x in (a, b)]
         out = binary(w, op, DType.FLOAT32, lanes, wide[0], wide[1])
-        return out if op in _FLOAT_COMPARE else cast(w, out, DType.FLOAT32, dtype, lanes)
+        return (
+            out
+            if op in _FLOAT_COMPARE
+            else cast(w, out, DType.FLOAT32, dtype, lanes)
+        )
     x = Arith(w, dtype, lanes)
     if dtype.is_float:
         return _binary_float(x, op, a, b)
@@ -84,7 +112,11 @@ def _binary_float(x: Arith, op: str, a: str, b: str) -> str:
         out = m.min(a, b) if op == "min" else m.max(a, b)
         return m.pick(m.nan(a), a, out)
     if op == "pow":
-        return vmath_single.power(m, a, b) if m.single else vmath_double.power(m, a, b)
+        return (
+            vmath_single.power(m, a, b)
+            if m.single
+            else vmath_double.power(m, a, b)
+        )
     if op == "floordiv":
         return m.floor(m.div(a, b))
     if op == "truncdiv":
@@ -123,7 +155,9 @@ def _shift(x: Arith, op: str, a: str, b: str) -> str:
     short = x.op("icmp ult", b, x.const(x.dtype.bits))
     if op == "shr" and x.dtype.is_signed:
         return x.op("ashr", a, x.pick(short, b, x.const(x.dtype.bits - 1)))
-    moved = x.op("shl" if op == "shl" else "lshr", a, x.pick(short, b, x.const(0)))
+    moved = x.op(
+        "shl" if op == "shl" else "lshr", a, x.pick(short, b, x.const(0))
+    )
     return x.pick(short, moved, x.const(0))
 
 
@@ -149,12 +183,16 @@ def _divide(x: Arith, op: str, a: str, b: str) -> str:
     return x.pick(none, zero, rest if op in ("mod", "fmod") else quotient)
 
 
-def divide_index(w: Writer, op: str, a: str, divisor: int, lanes: int | None) -> str:
+def divide_index(
+    w: Writer, op: str, a: str, divisor: int, lanes: int | None
+) -> str:
     """floordiv or mod of an int64 that is not negative by a positive literal."""
     kind = vector("i64", lanes)
     power = divisor & (divisor - 1) == 0
     if op == "floordiv":
-        name, by = ("lshr", divisor.bit_length() - 1) if power else ("udiv", divisor)
+        name, by = (
+            ("lshr", divisor.bit_length() - 1) if power else ("udiv", divisor)
+        )
     else:
         name, by = ("and", divisor - 1) if power else ("urem", divisor)
     return w.let(f"{name} {kind} {a}, {splat('i64', str(by), lanes)}")
@@ -163,11 +201,15 @@ def divide_index(w: Writer, op: str, a: str, divisor: int, lanes: int | None) ->
 def _power(x: Arith, a: str, b: str) -> str:
     """By squaring; a negative exponent gives 1/a rounded to zero."""
     start = [(x.kind, x.const(1)), (x.kind, a), (x.kind, b)]
-    with x.w.loop(str(x.dtype.bits), start, nonempty=True, writes=frozenset()) as trip:
+    with x.w.loop(
+        str(x.dtype.bits), start, nonempty=True, writes=frozenset()
+    ) as trip:
         out, base, rest = trip.values
         odd = x.op("icmp ne", x.op("and", rest, x.const(1)), x.const(0))
         out = x.pick(odd, x.op("mul", out, base), out)
-        trip.next([out, x.op("mul", base, base), x.op("lshr", rest, x.const(1))])
+        trip.next(
+            [out, x.op("mul", base, base), x.op("lshr", rest, x.const(1))]
+        )
     out = trip.results[0]
     if not x.dtype.is_signed:
         return out
@@ -178,7 +220,9 @@ def _power(x: Arith, a: str, b: str) -> str:
     return x.pick(negative, x.pick(units, out, x.const(0)), out)
 
 
-def power_by(w: Writer, dtype: DType, lanes: int | None, a: str, exponent: float) -> str | None:
+def power_by(
+    w: Writer, dtype: DType, lanes: int | None, a: str, exponent: float
+) -> str | None:
     """a to the power of a literal for which a few instructions do, else None."""
     if dtype in HALVES or exponent not in (0.5, 1.0, 2.0, 3.0, -1.0):
         return None
@@ -199,7 +243,11 @@ def unary(w: Writer, op: str, dtype: DType, lanes: int | None, a: str) -> str:
     if dtype in HALVES:
         wide = cast(w, a, dtype, DType.FLOAT32, lanes)
         out = unary(w, op, DType.FLOAT32, lanes, wide)
-        return out if op in ("isnan", "isinf") else cast(w, out, DType.FLOAT32, dtype, lanes)
+        return (
+            out
+            if op in ("isnan", "isinf")
+            else cast(w, out, DType.FLOAT32, dtype, lanes)
+        )
     if dtype.is_float:
         return _unary_float(Math(w, dtype, lanes), op, a)
     return _unary_int(Arith(w, dtype, lanes), op, a)
@@ -213,7 +261,11 @@ def _unary_int(x: Arith, op: str, a: str) -> str:
         return x.op("sub", zero, a)
     if op in ("abs", "sign"):
         if not x.dtype.is_signed:
-            return a if op == "abs" else x.pick(x.op("icmp eq", a, zero), zero, x.const(1))
+            return (
+                a
+                if op == "abs"
+                else x.pick(x.op("icmp eq", a, zero), zero, x.const(1))
+            )
         negative = x.op("icmp slt", a, zero)
         if op == "abs":
             return x.pick(negative, x.op("sub", zero, a), a)
@@ -250,5 +302,7 @@ def _unary_float(m: Math, op: str, a: str) -> str:
 def _formula(m: Math, op: str, a: str) -> str:
     if m.single and op in _BY_DOUBLE:
         return vmath_single.through_double(m, getattr(vmath_double, op), a)
-    formula: vmath_double.Function = getattr(vmath_single if m.single else vmath_double, op)
+    formula: vmath_double.Function = getattr(
+        vmath_single if m.single else vmath_double, op
+    )
     return formula(m, a)

@@ -19,7 +19,9 @@ def cast(w: Writer, a: str, source: DType, to: DType, lanes: int | None) -> str:
         return cast(w, _widen(w, a, source, lanes), DType.FLOAT32, to, lanes)
     if to.is_bool:
         compare = "fcmp une" if source.is_float else "icmp ne"
-        return w.let(f"{compare} {register(source, lanes)} {a}, {constant(source, 0, lanes)}")
+        return w.let(
+            f"{compare} {register(source, lanes)} {a}, {constant(source, 0, lanes)}"
+        )
     if to in HALVES:
         return _to_half(w, a, source, to, lanes)
     if source.is_float:
@@ -27,21 +29,31 @@ def cast(w: Writer, a: str, source: DType, to: DType, lanes: int | None) -> str:
     return _from_int(w, a, source, to, lanes)
 
 
-def _from_float(w: Writer, a: str, source: DType, to: DType, lanes: int | None) -> str:
+def _from_float(
+    w: Writer, a: str, source: DType, to: DType, lanes: int | None
+) -> str:
     before, after = register(source, lanes), register(to, lanes)
     if to.is_float:
         name = "fpext" if to.bits > source.bits else "fptrunc"
         return w.let(f"{name} {before} {a} to {after}")
     name = "fptosi" if to.is_signed else "fptoui"
     width = "" if lanes is None else f"v{lanes}"
-    return w.call(f"llvm.{name}.sat.{width}i{to.bits}.{width}f{source.bits}", after, (before, a))
+    return w.call(
+        f"llvm.{name}.sat.{width}i{to.bits}.{width}f{source.bits}",
+        after,
+        (before, a),
+    )
 
 
-def _from_int(w: Writer, a: str, source: DType, to: DType, lanes: int | None) -> str:
+def _from_int(
+    w: Writer, a: str, source: DType, to: DType, lanes: int | None
+) -> str:
     before, after = register(source, lanes), register(to, lanes)
     signed = source.is_signed and not source.is_bool
     if to.is_float:
-        return w.let(f"{'sitofp' if signed else 'uitofp'} {before} {a} to {after}")
+        return w.let(
+            f"{'sitofp' if signed else 'uitofp'} {before} {a} to {after}"
+        )
     bits = 1 if source.is_bool else source.bits
     if to.bits == bits:
         return a
@@ -54,9 +66,13 @@ def _widen(w: Writer, a: str, source: DType, lanes: int | None) -> str:
     words, floats = vector("i32", lanes), vector("float", lanes)
     if source is DType.BFLOAT16:
         long = w.let(f"zext {vector('i16', lanes)} {a} to {words}")
-        return w.let(f"bitcast {words} {_int(w, 'shl', long, 16, lanes)} to {floats}")
+        return w.let(
+            f"bitcast {words} {_int(w, 'shl', long, 16, lanes)} to {floats}"
+        )
     if _has_half(w):
-        half = w.let(f"bitcast {vector('i16', lanes)} {a} to {vector('half', lanes)}")
+        half = w.let(
+            f"bitcast {vector('i16', lanes)} {a} to {vector('half', lanes)}"
+        )
         return w.let(f"fpext {vector('half', lanes)} {half} to {floats}")
     return _widen_by_bits(w, a, lanes)
 
@@ -91,7 +107,9 @@ def _widen_by_bits(w: Writer, a: str, lanes: int | None) -> str:
     return w.let(f"bitcast {words} {out} to {floats}")
 
 
-def _to_half(w: Writer, a: str, source: DType, to: DType, lanes: int | None) -> str:
+def _to_half(
+    w: Writer, a: str, source: DType, to: DType, lanes: int | None
+) -> str:
     floats = vector("float", lanes)
     if source is not DType.FLOAT32:
         if source is DType.FLOAT64 and to is DType.FLOAT16:
@@ -102,13 +120,17 @@ def _to_half(w: Writer, a: str, source: DType, to: DType, lanes: int | None) -> 
         return _to_bfloat(w, a, lanes)
     if _has_half(w):
         half = w.let(f"fptrunc {floats} {a} to {vector('half', lanes)}")
-        return w.let(f"bitcast {vector('half', lanes)} {half} to {vector('i16', lanes)}")
+        return w.let(
+            f"bitcast {vector('half', lanes)} {half} to {vector('i16', lanes)}"
+        )
     return _to_half_by_bits(w, a, lanes)
 
 
 def _round_to_odd(w: Writer, a: str, lanes: int | None) -> str:
     """float64 to float32 so that a second rounding gives what one would have given."""
-    doubles, floats, words = (vector(t, lanes) for t in ("double", "float", "i32"))
+    doubles, floats, words = (
+        vector(t, lanes) for t in ("double", "float", "i32")
+    )
     near = w.let(f"fptrunc {doubles} {a} to {floats}")
     back = w.let(f"fpext {floats} {near} to {doubles}")
     size = w.call(_abs("f64", lanes), doubles, (doubles, a))
@@ -147,12 +169,26 @@ def _to_half_by_bits(w: Writer, a: str, lanes: int | None) -> str:
     moved = _int(w, "add", size, 0xC8000FFF - (1 << 32), lanes)
     normal = _int(w, "lshr", _int(w, "add", moved, odd, lanes), 13, lanes)
     small = w.let(f"bitcast {words} {size} to {floats}")
-    pushed = w.let(f"fadd {floats} {small}, {constant(DType.FLOAT32, 0.5, lanes)}")
+    pushed = w.let(
+        f"fadd {floats} {small}, {constant(DType.FLOAT32, 0.5, lanes)}"
+    )
     low = w.let(f"bitcast {floats} {pushed} to {words}")
     subnormal = _int(w, "sub", low, 0x3F000000, lanes)
-    out = _select(w, _int(w, "icmp ult", size, 0x38800000, lanes), subnormal, normal, lanes)
+    out = _select(
+        w,
+        _int(w, "icmp ult", size, 0x38800000, lanes),
+        subnormal,
+        normal,
+        lanes,
+    )
     infinite = splat("i32", str(0x7C00), lanes)
-    out = _select(w, _int(w, "icmp uge", size, 0x47800000, lanes), infinite, out, lanes)
+    out = _select(
+        w, _int(w, "icmp uge", size, 0x47800000, lanes), infinite, out, lanes
+    )
     nan = splat("i32", str(0x7E00), lanes)
-    out = _select(w, _int(w, "icmp ugt", size, 0x7F800000, lanes), nan, out, lanes)
-    return w.let(f"trunc {words} {_int(w, 'or', out, sign, lanes)} to {vector('i16', lanes)}")
+    out = _select(
+        w, _int(w, "icmp ugt", size, 0x7F800000, lanes), nan, out, lanes
+    )
+    return w.let(
+        f"trunc {words} {_int(w, 'or', out, sign, lanes)} to {vector('i16', lanes)}"
+    )

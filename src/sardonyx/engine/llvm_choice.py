@@ -51,7 +51,9 @@ class Choices(Values):
             and not all(self._cheap(side) for side in e.args[1:])
         )
 
-    def _select(self, dtype: DType, condition: Value, yes: Value, no: Value) -> Value:
+    def _select(
+        self, dtype: DType, condition: Value, yes: Value, no: Value
+    ) -> Value:
         lanes, level, reads = self.combine((condition, yes, no))
         kind = register(dtype, lanes)
         with self.at(level):
@@ -69,7 +71,9 @@ class Choices(Values):
         with ExitStack() as masks:
             while True:
                 condition = self.value(x.args[0])
-                pairs.append((condition, self._side(x.args[1], condition, True)))
+                pairs.append(
+                    (condition, self._side(x.args[1], condition, True))
+                )
                 x = x.args[2]
                 if x.op != "where" or self.made(x) or not self.faults(x):
                     break

@@ -13,7 +13,13 @@ from collections.abc import Callable, Sequence
 from sardonyx.core.expr import Expr, const, number, polynomial, substitute
 from sardonyx.engine.llvm_arith import binary
 from sardonyx.engine.llvm_strips import Strips, unrolls
-from sardonyx.engine.llvm_types import HALVES, constant, identity, register, vector
+from sardonyx.engine.llvm_types import (
+    HALVES,
+    constant,
+    identity,
+    register,
+    vector,
+)
 from sardonyx.engine.llvm_values import Value
 from sardonyx.engine.vmath import Math
 from sardonyx.loops.ir import Fold
@@ -50,9 +56,18 @@ class _Each:
     def add(self, accumulator: str, value: Expr, lanes: int | None) -> str:
         """The accumulator after one more value; a sum of products is fused."""
         code, m = self.code, None
-        if self.stmt.op == "add" and self.dtype.is_float and self.dtype not in HALVES:
+        if (
+            self.stmt.op == "add"
+            and self.dtype.is_float
+            and self.dtype not in HALVES
+        ):
             m = Math(code, self.dtype, lanes)
-        if m is not None and m.fused and value.op == "mul" and not code.made(value):
+        if (
+            m is not None
+            and m.fused
+            and value.op == "mul"
+            and not code.made(value)
+        ):
             a, b = (code.expr(side, lanes) for side in value.args)
             return m.fma(a, b, accumulator)
         return self.join(accumulator, code.expr(value, lanes), lanes)
@@ -71,8 +86,12 @@ class _Each:
 
     def _straight(self, accumulator: str, trips: Sequence[range]) -> str:
         for point in itertools.product(*trips):
-            here = {v: const(k) for v, k in zip(self.stmt.vars, point, strict=True)}
-            accumulator = self.add(accumulator, substitute(self.value, here), self.lanes)
+            here = {
+                v: const(k) for v, k in zip(self.stmt.vars, point, strict=True)
+            }
+            accumulator = self.add(
+                accumulator, substitute(self.value, here), self.lanes
+            )
         return accumulator
 
     def _one(self, carried: list[str]) -> list[str]:
@@ -82,14 +101,18 @@ class _Each:
         """The types of what the loops carry."""
         return [register(self.dtype, self.lanes)]
 
-    def loops(self, vars_: Sequence[Expr], carried: list[str], inner: Step) -> list[str]:
+    def loops(
+        self, vars_: Sequence[Expr], carried: list[str], inner: Step
+    ) -> list[str]:
         """Serial loops over the variables around `inner`."""
         if not vars_:
             return inner(carried)
         code, extent = self.code, vars_[0].args[0]
         carry = list(zip(self.kinds(), carried, strict=True))
         some = code.trips(extent)
-        with code.loop(code.expr(extent), carry, nonempty=some, writes=_NONE) as trip:
+        with code.loop(
+            code.expr(extent), carry, nonempty=some, writes=_NONE
+        ) as trip:
             code.define(vars_[0], trip.index)
             trip.next(self.loops(vars_[1:], list(trip.values), inner))
         return trip.results
@@ -104,7 +127,11 @@ class _Lanes(_Each):
         self.inner = stmt.vars[-1]
         self.extent = self.inner.args[0]
         known = number(self.extent)
-        self.count = ACCUMULATORS if known is None else min(ACCUMULATORS, max(1, known // width))
+        self.count = (
+            ACCUMULATORS
+            if known is None
+            else min(ACCUMULATORS, max(1, known // width))
+        )
         self.masked = code.masks((stmt,))
 
     def kinds(self) -> list[str]:
@@ -144,11 +171,19 @@ class _Lanes(_Each):
             return full
         if block & (block - 1) == 0:
             return self.code.let(f"and i64 {full}, {-block}")
-        return self.code.let(f"sub i64 {full}, {self.code.let(f'urem i64 {full}, {block}')}")
+        return self.code.let(
+            f"sub i64 {full}, {self.code.let(f'urem i64 {full}, {block}')}"
+        )
 
-    def _vectors(self, start: str, stop: str, step: int, wide: list[str]) -> list[str]:
+    def _vectors(
+        self, start: str, stop: str, step: int, wide: list[str]
+    ) -> list[str]:
         code, kind = self.code, register(self.dtype, self.width)
-        if start[0] != "%" and stop[0] != "%" and int(stop) - int(start) == step:
+        if (
+            start[0] != "%"
+            and stop[0] != "%"
+            and int(stop) - int(start) == step
+        ):
             return [self._at(start, k, a) for k, a in enumerate(wide)]
         carry = [(kind, a) for a in wide]
         known = stop[0] != "%"
@@ -161,7 +196,9 @@ class _Lanes(_Each):
             guard=not code.trips(self.extent),
             writes=_NONE,
         ) as trip:
-            trip.next([self._at(trip.index, k, a) for k, a in enumerate(trip.values)])
+            trip.next(
+                [self._at(trip.index, k, a) for k, a in enumerate(trip.values)]
+            )
         return trip.results
 
     def _at(self, base: str, strip: int, accumulator: str) -> str:
@@ -178,19 +215,29 @@ class _Lanes(_Each):
         known = number(self.extent) is not None
         guard = not code.trips(self.extent)
         with code.loop(
-            stop, carry, start=full, step=self.width, nonempty=known, guard=guard, writes=_NONE
+            stop,
+            carry,
+            start=full,
+            step=self.width,
+            nonempty=known,
+            guard=guard,
+            writes=_NONE,
         ) as trip:
             before, mask = trip.values[0], code.mask_below(left, self.width)
             with code.lanes(self.inner, trip.index, self.width, mask):
                 after = self.add(before, self.value, self.width)
             on = f"{vector('i1', self.width)} {mask}"
-            trip.next([code.let(f"select {on}, {kind} {after}, {kind} {before}")])
+            trip.next(
+                [code.let(f"select {on}, {kind} {after}, {kind} {before}")]
+            )
         return trip.results[0]
 
     def _rest(self, full: str, carried: list[str]) -> list[str]:
         code = self.code
         carry = [(register(self.dtype), carried[0])]
-        with code.loop(code.expr(self.extent), carry, start=full, writes=_NONE) as trip:
+        with code.loop(
+            code.expr(self.extent), carry, start=full, writes=_NONE
+        ) as trip:
             code.define(self.inner, trip.index)
             trip.next([self.add(trip.values[0], self.value, None)])
         return trip.results
@@ -200,14 +247,23 @@ class _Lanes(_Each):
         while len(wide) > 1:
             half = (len(wide) + 1) // 2
             pairs = itertools.zip_longest(wide[:half], wide[half:])
-            wide = [a if b is None else self.join(a, b, self.width) for a, b in pairs]
+            wide = [
+                a if b is None else self.join(a, b, self.width)
+                for a, b in pairs
+            ]
         out, width = wide[0], self.width
         while width > 1:
             kind, half = register(self.dtype, width), width // 2
-            low, high = (self._half(kind, out, first, half) for first in (0, half))
+            low, high = (
+                self._half(kind, out, first, half) for first in (0, half)
+            )
             out, width = self.join(low, high, half), half
-        return self.code.let(f"extractelement {register(self.dtype, 1)} {out}, i64 0")
+        return self.code.let(
+            f"extractelement {register(self.dtype, 1)} {out}, i64 0"
+        )
 
     def _half(self, kind: str, a: str, first: int, count: int) -> str:
         order = ", ".join(f"i32 {first + k}" for k in range(count))
-        return self.code.let(f"shufflevector {kind} {a}, {kind} poison, <{count} x i32> <{order}>")
+        return self.code.let(
+            f"shufflevector {kind} {a}, {kind} poison, <{count} x i32> <{order}>"
+        )

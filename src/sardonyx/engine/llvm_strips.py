@@ -6,7 +6,15 @@ import math
 from collections.abc import Sequence
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import INDEX, Expr, nonnegative, number, polynomial, sub, walk
+from sardonyx.core.expr import (
+    INDEX,
+    Expr,
+    nonnegative,
+    number,
+    polynomial,
+    sub,
+    walk,
+)
 from sardonyx.engine.llvm_memory import Memory
 from sardonyx.engine.llvm_types import HALVES
 from sardonyx.loops.ir import Fold, For, Let, Stmt, Store, statements
@@ -24,7 +32,11 @@ class Strips(Memory):
     def chained(self, body: Sequence[Stmt]) -> bool:
         """Whether lanes fold: several vectors at once then hide the latency of each."""
         folds = [s for s in body if isinstance(s, Fold)]
-        return bool(folds) and len(body) <= 4 and not all(unrolls(s) for s in folds)
+        return (
+            bool(folds)
+            and len(body) <= 4
+            and not all(unrolls(s) for s in folds)
+        )
 
     def split(self, extent: Expr, width: int) -> tuple[str, str | None]:
         """How many trips whole vectors make, and how many are left (None: surely none)."""
@@ -59,13 +71,23 @@ class Strips(Memory):
     def fitting(self, stmt: For) -> int:
         """Lanes of a vector loop; no more than its trips need."""
         width, extent = self.width(stmt.body), number(stmt.extent)
-        return width if extent is None else min(width, 1 << (extent - 1).bit_length())
+        return (
+            width
+            if extent is None
+            else min(width, 1 << (extent - 1).bit_length())
+        )
 
     def short(self, body: Sequence[Stmt], trips: int) -> bool:
         """Whether that many copies of a body are better than a loop."""
         if trips > 4 or any(isinstance(s, For) for s in body):
             return False
-        return trips * len(walk(*(e for s in statements(tuple(body)) for e in _values(s)))) <= 200
+        return (
+            trips
+            * len(
+                walk(*(e for s in statements(tuple(body)) for e in _values(s)))
+            )
+            <= 200
+        )
 
     def width(self, body: Sequence[Stmt]) -> int:
         """Lanes of a vector loop: a register of the widest type that its body computes with."""

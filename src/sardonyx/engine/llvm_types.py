@@ -16,13 +16,19 @@ from sardonyx.core.errors import CompileError
 
 REGISTER: dict[DType, str] = {
     DType.BOOL: "i1",
-    DType.INT8: "i8", DType.UINT8: "i8",
-    DType.INT16: "i16", DType.UINT16: "i16",
-    DType.INT32: "i32", DType.UINT32: "i32",
-    DType.INT64: "i64", DType.UINT64: "i64",
-    DType.FLOAT16: "i16", DType.BFLOAT16: "i16",
-    DType.FLOAT32: "float", DType.FLOAT64: "double",
-}  # fmt: skip
+    DType.INT8: "i8",
+    DType.UINT8: "i8",
+    DType.INT16: "i16",
+    DType.UINT16: "i16",
+    DType.INT32: "i32",
+    DType.UINT32: "i32",
+    DType.INT64: "i64",
+    DType.UINT64: "i64",
+    DType.FLOAT16: "i16",
+    DType.BFLOAT16: "i16",
+    DType.FLOAT32: "float",
+    DType.FLOAT64: "double",
+}
 HALVES = (DType.FLOAT16, DType.BFLOAT16)
 
 
@@ -48,7 +54,9 @@ def splat(scalar: str, constant: str, lanes: int | None) -> str:
     """A constant operand repeated over the lanes."""
     if lanes is None:
         return constant
-    return "zeroinitializer" if constant == "0" else f"splat ({scalar} {constant})"
+    return (
+        "zeroinitializer" if constant == "0" else f"splat ({scalar} {constant})"
+    )
 
 
 def constant(dtype: DType, value: Any, lanes: int | None = None) -> str:

@@ -24,7 +24,13 @@ from sardonyx.core.expr import (
     number,
     var,
 )
-from sardonyx.engine.llvm_arith import EXPENSIVE, binary, divide_index, power_by, unary
+from sardonyx.engine.llvm_arith import (
+    EXPENSIVE,
+    binary,
+    divide_index,
+    power_by,
+    unary,
+)
 from sardonyx.engine.llvm_cast import cast
 from sardonyx.engine.llvm_types import constant, register, splat, vector
 from sardonyx.engine.llvm_writer import Writer
@@ -71,7 +77,9 @@ class Values(Writer):
         self.buffers = kernel.buffers
         self.lane: Lanes | None = None
         self.predicate: str | None = None
-        self.stored = frozenset(s.buffer for s in statements(kernel.body) if isinstance(s, Store))
+        self.stored = frozenset(
+            s.buffer for s in statements(kernel.body) if isinstance(s, Store)
+        )
         self._values: dict[Expr, Value] = {}
         self._splats: dict[tuple[str, str, int], Value] = {}
         self._read: dict[int, list[Expr]] = {b: [] for b in self.stored}
@@ -104,7 +112,12 @@ class Values(Writer):
         if buffer not in self.stored:
             return 0
         return next(
-            (s.level for s in reversed(self.scopes) if s.writes is None or buffer in s.writes), 0
+            (
+                s.level
+                for s in reversed(self.scopes)
+                if s.writes is None or buffer in s.writes
+            ),
+            0,
         )
 
     @contextmanager
@@ -139,7 +152,9 @@ class Values(Writer):
         return value
 
     @contextmanager
-    def lanes(self, var_: Expr, base: str, width: int, mask: str | None = None) -> Iterator[None]:
+    def lanes(
+        self, var_: Expr, base: str, width: int, mask: str | None = None
+    ) -> Iterator[None]:
         """Inside, lane k of the loop variable is base + k; lanes off in the mask are dead."""
         saved = self.lane, self.predicate
         first = var(f"{name_of(var_)}.0", var_.args[0] if var_.args else 1)
@@ -158,7 +173,8 @@ class Values(Writer):
         if self.lane is None:
             return False
         return any(
-            v is self.lane.var or (v in self._values and self._values[v].lanes is not None)
+            v is self.lane.var
+            or (v in self._values and self._values[v].lanes is not None)
             for v in e.free
         )
 
@@ -170,7 +186,9 @@ class Values(Writer):
         if value.lanes == lanes:
             return value.operand
         if lanes is None:
-            raise CompileError("E0822", f"`{e}` varies between lanes where one value is needed")
+            raise CompileError(
+                "E0822", f"`{e}` varies between lanes where one value is needed"
+            )
         return self.spread(value, e.dtype, lanes).operand
 
     def spread(self, value: Value, dtype: DType, lanes: int) -> Value:
@@ -179,14 +197,20 @@ class Values(Writer):
             return value
         kind, operand = register(dtype), value.operand
         if operand[0] != "%":
-            return value._replace(operand=splat(kind, operand, lanes), lanes=lanes)
+            return value._replace(
+                operand=splat(kind, operand, lanes), lanes=lanes
+            )
         key = (operand, kind, lanes)
         if key not in self._splats:
             wide = vector(kind, lanes)
             with self.at(value.level):
-                one = self.let(f"insertelement {wide} poison, {kind} {operand}, i64 0")
+                one = self.let(
+                    f"insertelement {wide} poison, {kind} {operand}, i64 0"
+                )
                 order = f"{vector('i32', lanes)} zeroinitializer"
-                out = self.let(f"shufflevector {wide} {one}, {wide} poison, {order}")
+                out = self.let(
+                    f"shufflevector {wide} {one}, {wide} poison, {order}"
+                )
             self._splats[key] = Value(out, lanes, value.level)
             self.scopes[value.level].names.append(key)
         return self._splats[key]
@@ -199,7 +223,11 @@ class Values(Writer):
             if x in self._values or x.op == "const":
                 pending.pop()
                 continue
-            missing = [a for a in self._first(x) if a.op != "const" and a not in self._values]
+            missing = [
+                a
+                for a in self._first(x)
+                if a.op != "const" and a not in self._values
+            ]
             if missing:
                 pending.extend(missing)
                 continue
@@ -209,7 +237,11 @@ class Values(Writer):
 
     def known(self, e: Expr) -> Value:
         """The value of an expression that has been computed."""
-        return Value(constant(e.dtype, e.arg)) if e.op == "const" else self._values[e]
+        return (
+            Value(constant(e.dtype, e.arg))
+            if e.op == "const"
+            else self._values[e]
+        )
 
     def _first(self, x: Expr) -> tuple[Expr, ...]:
         """What must be computed before x."""
@@ -224,7 +256,11 @@ class Values(Writer):
             return self._keep(x, self.load(x))
         if x.op == "where":
             return self._keep(x, self.choose(x))
-        if x.dtype is INDEX and x.op in ("add", "mul") and x.args[0].dtype is INDEX:
+        if (
+            x.dtype is INDEX
+            and x.op in ("add", "mul")
+            and x.args[0].dtype is INDEX
+        ):
             return self._keep(x, self._chain(x))
         return self._keep(x, self._operation(x))
 
@@ -237,7 +273,9 @@ class Values(Writer):
             return self._iota(self.lane)
         position = self._symbols.get(x)
         if position is None:
-            raise CompileError("E0823", f"variable `{x}` has no value where it is used")
+            raise CompileError(
+                "E0823", f"variable `{x}` has no value where it is used"
+            )
         with self.at(0):
             address = self.let(f"getelementptr i64, ptr %syms, i64 {position}")
             return Value(self.let(f"load i64, ptr {address}, align 8"))
@@ -245,7 +283,9 @@ class Values(Writer):
     def _iota(self, lane: Lanes) -> Value:
         base = self.known(lane.first)
         if base.operand[0] != "%":
-            numbers = ", ".join(f"i64 {int(base.operand) + k}" for k in range(lane.width))
+            numbers = ", ".join(
+                f"i64 {int(base.operand) + k}" for k in range(lane.width)
+            )
             return Value(f"<{numbers}>", lane.width, base.level)
         start = self.spread(base, INDEX, lane.width)
         steps = ", ".join(f"i64 {k}" for k in range(lane.width))
@@ -254,7 +294,9 @@ class Values(Writer):
             out = self.let(f"add {kind} {start.operand}, <{steps}>")
         return Value(out, lane.width, start.level)
 
-    def combine(self, values: Iterable[Value]) -> tuple[int | None, int, frozenset[int]]:
+    def combine(
+        self, values: Iterable[Value]
+    ) -> tuple[int | None, int, frozenset[int]]:
         """Lanes, level and buffers read of what is computed from values."""
         lanes, level, reads = None, 0, _NO_BUFFERS
         for value in values:
@@ -272,7 +314,13 @@ class Values(Writer):
         parts = [
             part
             for *_, part in sorted(
-                (v.lanes is not None, literal_last and a.op == "const", v.level, i, v)
+                (
+                    v.lanes is not None,
+                    literal_last and a.op == "const",
+                    v.level,
+                    i,
+                    v,
+                )
                 for i, (a, v) in enumerate((a, self.known(a)) for a in x.args)
             )
         ]
@@ -288,7 +336,11 @@ class Values(Writer):
 
     def matched(self, value: Value, dtype: DType, lanes: int | None) -> str:
         """A value's operand, splat if a vector is wanted of a scalar."""
-        return value.operand if lanes is None else self.spread(value, dtype, lanes).operand
+        return (
+            value.operand
+            if lanes is None
+            else self.spread(value, dtype, lanes).operand
+        )
 
     def _operation(self, x: Expr) -> Value:
         values = [self.known(a) for a in x.args]
@@ -297,12 +349,15 @@ class Values(Writer):
             level = max(level, self.guard_level())
         with self.at(level):
             operands = [
-                self.matched(v, a.dtype, lanes) for v, a in zip(values, x.args, strict=True)
+                self.matched(v, a.dtype, lanes)
+                for v, a in zip(values, x.args, strict=True)
             ]
             out = self._instruction(x, operands, lanes)
         return Value(out, lanes, level, reads)
 
-    def _instruction(self, x: Expr, operands: list[str], lanes: int | None) -> str:
+    def _instruction(
+        self, x: Expr, operands: list[str], lanes: int | None
+    ) -> str:
         source = x.args[0].dtype if x.args else x.dtype
         if x.op == "cast":
             return cast(self, operands[0], source, x.dtype, lanes)

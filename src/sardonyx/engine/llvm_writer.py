@@ -37,9 +37,18 @@ class Scope:
     __slots__ = ("guard", "label", "level", "lines", "names", "writes")
 
     def __init__(
-        self, level: int, label: str | None, guard: bool, writes: frozenset[int] | None
+        self,
+        level: int,
+        label: str | None,
+        guard: bool,
+        writes: frozenset[int] | None,
     ) -> None:
-        self.level, self.label, self.guard, self.writes = level, label, guard, writes
+        self.level, self.label, self.guard, self.writes = (
+            level,
+            label,
+            guard,
+            writes,
+        )
         self.lines: list[str] = []
         self.names: list[object] = []
 
@@ -99,7 +108,9 @@ class Writer:
     def call(self, intrinsic: str, result: str, *args: tuple[str, str]) -> str:
         """Calls `@intrinsic` with (type, operand) pairs, declaring it; returns the register."""
         given = ", ".join(f"{kind} {operand}" for kind, operand in args)
-        self.declare(f"declare {result} @{intrinsic}({', '.join(kind for kind, _ in args)})")
+        self.declare(
+            f"declare {result} @{intrinsic}({', '.join(kind for kind, _ in args)})"
+        )
         if result == "void":
             self.line(f"call void @{intrinsic}({given})")
             return ""
@@ -108,7 +119,9 @@ class Writer:
     def table(self, kind: str, values: str) -> str:
         """The address of a constant array, one for all equal ones of the module."""
         name = f"@table{len(values)}_{zlib.crc32(values.encode()):08x}"
-        self.declare(f"{name} = private unnamed_addr constant {kind} [{values}], align 64")
+        self.declare(
+            f"{name} = private unnamed_addr constant {kind} [{values}], align 64"
+        )
         return name
 
     def stack(self, bytes_: int, align: int = 64) -> str:
@@ -139,7 +152,10 @@ class Writer:
 
     @contextmanager
     def open(
-        self, label: str | None, guard: bool = False, writes: frozenset[int] | None = frozenset()
+        self,
+        label: str | None,
+        guard: bool = False,
+        writes: frozenset[int] | None = frozenset(),
     ) -> Iterator[Scope]:
         """A scope to join later; with a label it starts a block of its own."""
         scope = Scope(len(self.scopes), label, guard, writes)
@@ -166,7 +182,10 @@ class Writer:
 
     @contextmanager
     def branch(
-        self, condition: str, guard: bool = True, writes: frozenset[int] | None = None
+        self,
+        condition: str,
+        guard: bool = True,
+        writes: frozenset[int] | None = None,
     ) -> Iterator[None]:
         """Code that runs only if the i1 operand holds; registers made inside end there."""
         self.written(writes)
@@ -194,7 +213,11 @@ class Writer:
         """A loop `for index in range(start, stop, step)` around what the `with` block writes."""
         carried = list(carry)
         trip = Trip(self.fresh("i"), [self.fresh("c") for _ in carried])
-        before, body, after = self.label("pre"), self.label("loop"), self.label("done")
+        before, body, after = (
+            self.label("pre"),
+            self.label("loop"),
+            self.label("done"),
+        )
         self.written(writes)
         outer: Scope | None = None
         if nonempty or not guard:
@@ -231,7 +254,9 @@ class Writer:
         previous, first = self.here(), body.lines[0][:-1]
         following, more = self.fresh("n"), self.fresh("m")
         rows = [("i64", start, trip.index, following)]
-        for (kind, begin), value, end in zip(carried, trip.values, trip.following, strict=True):
+        for (kind, begin), value, end in zip(
+            carried, trip.values, trip.following, strict=True
+        ):
             rows.append((kind, begin, value, end))
         phis = [
             f"{name} = phi {kind} [ {begin}, %{previous} ], [ {end}, %{body.label} ]"

@@ -26,7 +26,9 @@ class Math:
 
     def __init__(self, writer: Writer, dtype: DType, lanes: int | None) -> None:
         self.w, self.dtype, self.lanes = writer, dtype, lanes
-        self.float = vector("float" if dtype is DType.FLOAT32 else "double", lanes)
+        self.float = vector(
+            "float" if dtype is DType.FLOAT32 else "double", lanes
+        )
         self.int = vector(_INT[dtype], lanes)
         self.bool = vector("i1", lanes)
         self.single = dtype is DType.FLOAT32
@@ -40,14 +42,24 @@ class Math:
 
     def k(self, value: Operand) -> str:
         """A float operand: the text itself, or the constant of a number."""
-        return value if isinstance(value, str) else constant(self.dtype, value, self.lanes)
+        return (
+            value
+            if isinstance(value, str)
+            else constant(self.dtype, value, self.lanes)
+        )
 
     def i(self, value: str | int) -> str:
         """An integer operand of the float's width."""
-        return value if isinstance(value, str) else splat(_INT[self.dtype], str(value), self.lanes)
+        return (
+            value
+            if isinstance(value, str)
+            else splat(_INT[self.dtype], str(value), self.lanes)
+        )
 
     def _float(self, op: str, *args: Operand) -> str:
-        return self.w.let(f"{op} {self.float} {', '.join(self.k(a) for a in args)}")
+        return self.w.let(
+            f"{op} {self.float} {', '.join(self.k(a) for a in args)}"
+        )
 
     def _int(self, op: str, a: str | int, b: str | int) -> str:
         return self.w.let(f"{op} {self.int} {self.i(a)}, {self.i(b)}")
@@ -109,14 +121,18 @@ class Math:
         if self.rounds:
             return self._intrinsic("floor", a)
         near = self._rint(a)
-        return self.copysign(self.pick(self.gt(near, a), self.sub(near, 1.0), near), a)
+        return self.copysign(
+            self.pick(self.gt(near, a), self.sub(near, 1.0), near), a
+        )
 
     def ceil(self, a: Operand) -> str:
         """The smallest integer not below a."""
         if self.rounds:
             return self._intrinsic("ceil", a)
         near = self._rint(a)
-        return self.copysign(self.pick(self.lt(near, a), self.add(near, 1.0), near), a)
+        return self.copysign(
+            self.pick(self.lt(near, a), self.add(near, 1.0), near), a
+        )
 
     def trunc(self, a: Operand) -> str:
         """The integer part."""
@@ -260,15 +276,21 @@ class Math:
         return self.mul(first, self.power_of_two(self.isub(whole, half)))
 
     def _scalef(self, a: str, n: str) -> str:
-        name = f"llvm.x86.avx512.mask.scalef.{'ps' if self.single else 'pd'}.512"
+        name = (
+            f"llvm.x86.avx512.mask.scalef.{'ps' if self.single else 'pd'}.512"
+        )
         mask = f"i{self.lanes}"
         self.w.declare(
             f"declare {self.float} @{name}({self.float}, {self.float}, {self.float}, {mask}, "
             "i32 immarg)"
         )
-        vectors = f"{self.float} {a}, {self.float} {n}, {self.float} {self.k(0.0)}"
+        vectors = (
+            f"{self.float} {a}, {self.float} {n}, {self.float} {self.k(0.0)}"
+        )
         rounding = 4
-        return self.w.let(f"call {self.float} @{name}({vectors}, {mask} -1, i32 {rounding})")
+        return self.w.let(
+            f"call {self.float} @{name}({vectors}, {mask} -1, i32 {rounding})"
+        )
 
     @property
     def segments(self) -> int:
@@ -288,7 +310,11 @@ class Math:
         assert self.lanes is not None
         size = self.segments
         kinds = vector("float", size), vector("i32", size)
-        name = "llvm.x86.avx512.permvar.sf.512" if size == 16 else "llvm.x86.avx2.permps"
+        name = (
+            "llvm.x86.avx512.permvar.sf.512"
+            if size == 16
+            else "llvm.x86.avx2.permps"
+        )
         values = ", ".join(f"float {constant(DType.FLOAT32, x)}" for x in row)
         parts = []
         for first in range(0, self.lanes, size):
@@ -304,10 +330,14 @@ class Math:
             wide = self._resized(kinds[0], part, 0, size, size * (k - 1))
             order = ", ".join(f"i32 {i}" for i in range(size * k))
             both = f"{before} {out}, {before} {wide}"
-            out = self.w.let(f"shufflevector {both}, <{size * k} x i32> <{order}>")
+            out = self.w.let(
+                f"shufflevector {both}, <{size * k} x i32> <{order}>"
+            )
         return out
 
-    def _resized(self, kind: str, a: str, first: int, width: int, to: int) -> str:
+    def _resized(
+        self, kind: str, a: str, first: int, width: int, to: int
+    ) -> str:
         """Lanes of a vector from `first` on, as many as wanted."""
         if width == to:
             return a
@@ -319,7 +349,9 @@ class Math:
     def _lookup_memory(self, table: Table, index: str) -> list[str]:
         columns = list(zip(*table, strict=True))
         values = ", ".join(
-            f"float {constant(DType.FLOAT32, x)}" for column in columns for x in column
+            f"float {constant(DType.FLOAT32, x)}"
+            for column in columns
+            for x in column
         )
         kind, rows = f"[{len(columns) * len(table)} x float]", len(table)
         name = self.w.table(kind, values)
@@ -349,7 +381,10 @@ class Math:
         return self.w.let(f"icmp ne {whole} {packed}, 0")
 
     def mend(
-        self, mask: str, values: Sequence[str], right: Callable[[], Sequence[str]]
+        self,
+        mask: str,
+        values: Sequence[str],
+        right: Callable[[], Sequence[str]],
     ) -> list[str]:
         """The floats `values`, those of lanes in the mask replaced by what `right` computes.
 
@@ -361,7 +396,9 @@ class Math:
             w.line(f"store {self.float} {value}, ptr {place}")
         with w.branch(self.any(mask), guard=False, writes=frozenset()):
             for place, old, better in zip(places, values, right(), strict=True):
-                w.line(f"store {self.float} {self.pick(mask, better, old)}, ptr {place}")
+                w.line(
+                    f"store {self.float} {self.pick(mask, better, old)}, ptr {place}"
+                )
         return [w.let(f"load {self.float}, ptr {place}") for place in places]
 
     def each(self, function: str, *args: str) -> str:
@@ -372,8 +409,14 @@ class Math:
         out = "poison"
         for lane in range(self.lanes):
             scalars = [
-                (kind, self.w.let(f"extractelement {self.float} {a}, i32 {lane}")) for a in args
+                (
+                    kind,
+                    self.w.let(f"extractelement {self.float} {a}, i32 {lane}"),
+                )
+                for a in args
             ]
             one = self.w.call(function, kind, *scalars)
-            out = self.w.let(f"insertelement {self.float} {out}, {kind} {one}, i32 {lane}")
+            out = self.w.let(
+                f"insertelement {self.float} {out}, {kind} {one}, i32 {lane}"
+            )
         return out

@@ -16,52 +16,105 @@ INF, NAN = math.inf, math.nan
 LOG2E = 1.4426950408889634
 FAR = float(2**20)
 # ln 2 in two parts; the product of the first with an integer below 2**20 is exact.
-LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+LN2_HIGH, LN2_LOW = (
+    6.93147180369123816490e-01,
+    1.90821492927058770002e-10,
+)
 # pi/2 in three parts of 33 bits and the rest.
 HALF_PI = (
-    1.57079632673412561417, 6.07710050630396597660e-11, 2.02226624871116645580e-21,
+    1.57079632673412561417,
+    6.07710050630396597660e-11,
+    2.02226624871116645580e-21,
     8.47842766036889956997e-32,
-)  # fmt: skip
+)
 
 # (e^r - 1 - r) / r^2 on [-ln2/2, ln2/2], relative to e^r: 2^-64
 EXP = (
-    0.5, 0.16666666666666682, 0.04166666666666609, 0.008333333333316918, 0.0013888888889117261,
-    0.00019841269896680983, 2.4801586924610145e-05, 2.755723455872791e-06,
-    2.7557582790981237e-07, 2.5112144517102212e-08, 2.0826537735365727e-09,
-)  # fmt: skip
+    0.5,
+    0.16666666666666682,
+    0.04166666666666609,
+    0.008333333333316918,
+    0.0013888888889117261,
+    0.00019841269896680983,
+    2.4801586924610145e-05,
+    2.755723455872791e-06,
+    2.7557582790981237e-07,
+    2.5112144517102212e-08,
+    2.0826537735365727e-09,
+)
 # (2 atanh(s)/s - 2) / s^2 in s^2, |s| <= (sqrt(2)-1)/(sqrt(2)+1): 2^-66.7
 LOG = (
-    0.6666666666666666, 0.4000000000000633, 0.285714285690585, 0.22222222650939358,
-    0.18181775332587463, 0.15387105376852236, 0.13249787088186843, 0.1325435206726021,
-)  # fmt: skip
+    0.6666666666666666,
+    0.4000000000000633,
+    0.285714285690585,
+    0.22222222650939358,
+    0.18181775332587463,
+    0.15387105376852236,
+    0.13249787088186843,
+    0.1325435206726021,
+)
 # (sin(r)/r - 1) / r^2 and (cos(r) - 1 + r^2/2) / r^4 in r^2 up to (pi/4)^2: 2^-58, 2^-63.7
 SIN = (
-    -0.16666666666666632, 0.008333333333322316, -0.00019841269829725216, 2.755731366206148e-06,
-    -2.5050753265092574e-08, 1.5896504975467335e-10,
-)  # fmt: skip
+    -0.16666666666666632,
+    0.008333333333322316,
+    -0.00019841269829725216,
+    2.755731366206148e-06,
+    -2.5050753265092574e-08,
+    1.5896504975467335e-10,
+)
 COS = (
-    0.0416666666666666, -0.001388888888887399, 2.4801587289394903e-05, -2.7557314326023604e-07,
-    2.087571955774313e-09, -1.1359448630332592e-11,
-)  # fmt: skip
+    0.0416666666666666,
+    -0.001388888888887399,
+    2.4801587289394903e-05,
+    -2.7557314326023604e-07,
+    2.087571955774313e-09,
+    -1.1359448630332592e-11,
+)
 # (atan(x)/x - 1) / x^2 in x^2 up to tan(pi/8)^2: 2^-64
 ATAN = (
-    -0.33333333333333326, 0.19999999999997647, -0.14285714285385176, 0.11111111087999719,
-    -0.09090908138060116, 0.07692282611559857, -0.06666224573963646, 0.0587700031546869,
-    -0.0521826547111636, 0.04502982045140581, -0.033461189625940385, 0.015181619846615334,
-)  # fmt: skip
+    -0.33333333333333326,
+    0.19999999999997647,
+    -0.14285714285385176,
+    0.11111111087999719,
+    -0.09090908138060116,
+    0.07692282611559857,
+    -0.06666224573963646,
+    0.0587700031546869,
+    -0.0521826547111636,
+    0.04502982045140581,
+    -0.033461189625940385,
+    0.015181619846615334,
+)
 # (asin(x)/x - 1) / x^2 in x^2 up to 1/4: 2^-59.8
 ASIN = (
-    0.16666666666666763, 0.07499999999969925, 0.04464285717545989, 0.03038194266657754,
-    0.022372216160696342, 0.017351590760464653, 0.013981077205250863, 0.011396798520010116,
-    0.01079217127608494, 0.0036611323358083495, 0.02181822079415518, -0.02115668357220131,
+    0.16666666666666763,
+    0.07499999999969925,
+    0.04464285717545989,
+    0.03038194266657754,
+    0.022372216160696342,
+    0.017351590760464653,
+    0.013981077205250863,
+    0.011396798520010116,
+    0.01079217127608494,
+    0.0036611323358083495,
+    0.02181822079415518,
+    -0.02115668357220131,
     0.032727732921176665,
-)  # fmt: skip
+)
 # (tanh(x)/x - 1) / x^2 in x^2 up to 0.55^2: 2^-60.6
 TANH = (
-    -0.333333333333333, 0.13333333333326597, -0.053968253963746986, 0.021869488385454584,
-    -0.008863232594681176, 0.0035920919602609753, -0.001455542381681958, 0.0005884425266391101,
-    -0.00023337645175576977, 8.33089359600643e-05, -1.9489938407409023e-05,
-)  # fmt: skip
+    -0.333333333333333,
+    0.13333333333326597,
+    -0.053968253963746986,
+    0.021869488385454584,
+    -0.008863232594681176,
+    0.0035920919602609753,
+    -0.001455542381681958,
+    0.0005884425266391101,
+    -0.00023337645175576977,
+    8.33089359600643e-05,
+    -1.9489938407409023e-05,
+)
 
 
 def _parts(m: Math, x: str) -> tuple[str, str, str]:
@@ -118,7 +171,9 @@ def _log_of(m: Math, f: str, e: str, correction: str | None) -> str:
 def _special_log(m: Math, x: str, out: str) -> str:
     out = m.pick(m.eq(x, INF), INF, out)
     out = m.pick(m.eq(x, 0.0), -INF, out)
-    return m.pick(m.w.let(f"fcmp ult {m.float} {x}, {m.k(0.0)}"), NAN, out)
+    return m.pick(
+        m.w.let(f"fcmp ult {m.float} {x}, {m.k(0.0)}"), NAN, out
+    )
 
 
 def log1p(m: Math, x: str) -> str:
@@ -126,7 +181,9 @@ def log1p(m: Math, x: str) -> str:
     y = m.add(x, 1.0)
     f, e = _split(m, y)
     # What the rounding of 1 + x lost, relative to it.
-    lost = m.pick(m.lt(x, 1.0), m.sub(x, m.sub(y, 1.0)), m.sub(1.0, m.sub(y, x)))
+    lost = m.pick(
+        m.lt(x, 1.0), m.sub(x, m.sub(y, 1.0)), m.sub(1.0, m.sub(y, x))
+    )
     out = _special_log(m, y, _log_of(m, f, e, m.div(lost, y)))
     return m.pick(m.lt(m.abs(x), 2.0**-54), x, out)
 
@@ -137,7 +194,11 @@ def tanh(m: Math, x: str) -> str:
     square = m.mul(x, x)
     near = m.fma(m.mul(square, m.poly(square, TANH)), size, size)
     grown = exp(m, m.min(44.0, m.add(size, size)))
-    out = m.pick(m.lt(size, 0.55), near, m.sub(1.0, m.div(2.0, m.add(grown, 1.0))))
+    out = m.pick(
+        m.lt(size, 0.55),
+        near,
+        m.sub(1.0, m.div(2.0, m.add(grown, 1.0))),
+    )
     return m.copysign(m.pick(m.nan(x), x, out), x)
 
 
@@ -195,7 +256,9 @@ def acosh(m: Math, x: str) -> str:
 def atanh(m: Math, x: str) -> str:
     """The inverse hyperbolic tangent, 1.8 ulp; NaN beyond 1."""
     size = m.abs(x)
-    out = m.mul(log1p(m, m.div(m.add(size, size), m.sub(1.0, size))), 0.5)
+    out = m.mul(
+        log1p(m, m.div(m.add(size, size), m.sub(1.0, size))), 0.5
+    )
     return m.copysign(m.pick(m.gt(size, 1.0), NAN, out), x)
 
 
@@ -204,13 +267,21 @@ def atan(m: Math, x: str) -> str:
     size = m.abs(x)
     steep = m.gt(size, 2.414213562373095)
     middle = m.gt(size, 0.41421356237309503)
-    numerator = m.pick(steep, -1.0, m.pick(middle, m.sub(size, 1.0), size))
-    denominator = m.pick(steep, size, m.pick(middle, m.add(size, 1.0), 1.0))
+    numerator = m.pick(
+        steep, -1.0, m.pick(middle, m.sub(size, 1.0), size)
+    )
+    denominator = m.pick(
+        steep, size, m.pick(middle, m.add(size, 1.0), 1.0)
+    )
     z = m.div(numerator, denominator)
     square = m.mul(z, z)
     series = m.mul(m.mul(square, m.poly(square, ATAN)), z)
     base = m.pick(steep, math.pi / 2, m.pick(middle, math.pi / 4, 0.0))
-    rest = m.pick(steep, 6.123233995736766e-17, m.pick(middle, 3.061616997868383e-17, 0.0))
+    rest = m.pick(
+        steep,
+        6.123233995736766e-17,
+        m.pick(middle, 3.061616997868383e-17, 0.0),
+    )
     out = m.add(base, m.add(z, m.add(series, rest)))
     return m.pick(m.eq(x, 0.0), x, m.copysign(out, x))
 
@@ -219,7 +290,9 @@ def asin(m: Math, x: str) -> str:
     """The inverse sine, 1.7 ulp; NaN beyond 1."""
     size = m.abs(x)
     inner, outer = _asin_parts(m, size)
-    base = m.sub(math.pi / 2, m.sub(m.add(outer, outer), 6.123233995736766e-17))
+    base = m.sub(
+        math.pi / 2, m.sub(m.add(outer, outer), 6.123233995736766e-17)
+    )
     out = m.copysign(m.pick(m.gt(size, 0.5), base, inner), x)
     return m.pick(m.eq(x, 0.0), x, out)
 
@@ -230,7 +303,11 @@ def acos(m: Math, x: str) -> str:
     inner, outer = _asin_parts(m, size)
     twice = m.add(outer, outer)
     negative = m.lt(x, 0.0)
-    far = m.pick(negative, m.sub(math.pi, m.sub(twice, 1.2246467991473532e-16)), twice)
+    far = m.pick(
+        negative,
+        m.sub(math.pi, m.sub(twice, 1.2246467991473532e-16)),
+        twice,
+    )
     signed = m.copysign(inner, x)
     near = m.sub(math.pi / 2, m.sub(signed, 6.123233995736766e-17))
     return m.pick(m.gt(size, 0.5), far, near)
@@ -239,13 +316,18 @@ def acos(m: Math, x: str) -> str:
 def _asin_parts(m: Math, size: str) -> tuple[str, str]:
     """asin(size) for size <= 1/2, and asin(sqrt((1 - size) / 2)) for the rest."""
     big = m.gt(size, 0.5)
-    square = m.pick(big, m.mul(m.sub(1.0, size), 0.5), m.mul(size, size))
+    square = m.pick(
+        big, m.mul(m.sub(1.0, size), 0.5), m.mul(size, size)
+    )
     root = m.sqrt(square)
     z = m.pick(big, root, size)
     tail = m.mul(m.mul(square, m.poly(square, ASIN)), z)
     # The root in two parts; the square of the first is exact.
     high = m.of_bits(m.iand(m.bits(root), -1 << 27))
-    low = m.div(m.sub(square, m.mul(high, high)), m.max(m.add(root, high), 2.0**-1000))
+    low = m.div(
+        m.sub(square, m.mul(high, high)),
+        m.max(m.add(root, high), 2.0**-1000),
+    )
     return m.add(tail, z), m.add(m.add(tail, low), high)
 
 
@@ -260,7 +342,9 @@ def reduce_circle(m: Math, x: str, parts: int = 4) -> tuple[str, str]:
     for part in HALF_PI[:parts]:
         r = m.fma(n, -part, r)
     far = m.gt(m.abs(x), FAR)
-    out = m.mend(far, (r, n), lambda: _reduce_far(m, m.pick(far, x, 0.0)))
+    out = m.mend(
+        far, (r, n), lambda: _reduce_far(m, m.pick(far, x, 0.0))
+    )
     return out[0], out[1]
 
 
@@ -274,7 +358,11 @@ def _reduce_far(m: Math, x: str) -> tuple[str, str]:
         m.pick(m.lt(c, 0.0), 2.0, 0.0),
         m.pick(m.lt(s, 0.0), 3.0, 1.0),
     )
-    small = m.pick(cosine_leads, m.mul(s, m.copysign(1.0, c)), m.mul(m.neg(c), m.copysign(1.0, s)))
+    small = m.pick(
+        cosine_leads,
+        m.mul(s, m.copysign(1.0, c)),
+        m.mul(m.neg(c), m.copysign(1.0, s)),
+    )
     return asin(m, small), n
 
 
@@ -319,7 +407,9 @@ def tan_short(m: Math, x: str) -> str:
     r, n = reduce_circle(m, x, parts=3)
     sine, cosine = _sine_cosine(m, r)
     odd = m.int_eq(m.iand(m.to_int(n), 1), 1)
-    out = m.div(m.pick(odd, m.neg(cosine), sine), m.pick(odd, sine, cosine))
+    out = m.div(
+        m.pick(odd, m.neg(cosine), sine), m.pick(odd, sine, cosine)
+    )
     return m.pick(m.eq(x, 0.0), x, out)
 
 
@@ -339,12 +429,20 @@ def power_short(m: Math, x: str, y: str) -> str:
     out = exp(m, m.mul(y, log(m, size)))
     whole = m.eq(m.trunc(y), y)
     half = m.mul(y, 0.5)
-    odd = m.both(whole, m.w.let(f"fcmp one {m.float} {m.trunc(half)}, {half}"))
+    odd = m.both(
+        whole, m.w.let(f"fcmp one {m.float} {m.trunc(half)}, {half}")
+    )
     negative = m.int_lt(m.bits(x), 0)
     out = m.pick(m.both(odd, negative), m.neg(out), out)
-    fractional = m.both(m.lt(x, 0.0), m.w.let(f"fcmp one {m.float} {m.trunc(y)}, {y}"))
+    fractional = m.both(
+        m.lt(x, 0.0), m.w.let(f"fcmp one {m.float} {m.trunc(y)}, {y}")
+    )
     out = m.pick(m.both(fractional, m.gt(size, 0.0)), NAN, out)
-    out = m.pick(m.both(m.eq(size, INF), fractional), m.pick(m.gt(y, 0.0), INF, 0.0), out)
+    out = m.pick(
+        m.both(m.eq(size, INF), fractional),
+        m.pick(m.gt(y, 0.0), INF, 0.0),
+        out,
+    )
     endless = m.both(m.eq(m.abs(y), INF), m.eq(size, 1.0))
     one = m.either(m.either(m.eq(x, 1.0), m.eq(y, 0.0)), endless)
     return m.pick(one, 1.0, out)
