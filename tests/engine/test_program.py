@@ -38,13 +38,21 @@ def folder(tmp_path: Path) -> Iterator[None]:
 
 
 def agrees(graph: Graph, program: Program, *feeds: Any) -> None:
-    wanted = run(graph, {v.name: x for v, x in zip(graph.inputs, feeds, strict=True)})
-    for v, found in zip(graph.outputs, program.run(list(feeds)), strict=True):
+    wanted = run(
+        graph, {v.name: x for v, x in zip(graph.inputs, feeds, strict=True)}
+    )
+    for v, found in zip(
+        graph.outputs, program.run(list(feeds)), strict=True
+    ):
         np.testing.assert_allclose(found, wanted[v.name], 1e-5, 1e-6)
 
 
 def normal(*shape: int) -> Any:
-    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+    return (
+        np.random.default_rng(sum(shape))
+        .standard_normal(shape)
+        .astype(np.float32)
+    )
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
@@ -97,16 +105,22 @@ def test_host_steps_keep_their_place() -> None:
 
 
 def test_a_shared_symbol_fed_two_values_is_refused() -> None:
-    body = "input a: float32[N]\ninput b: float32[N]\ny = Add(a, b)\noutput y"
+    body = (
+        "input a: float32[N]\ninput b: float32[N]\ny = Add(a, b)\noutput y"
+    )
     program = Program(prepare(parse(body)))
-    with pytest.raises(ShapeMismatch, match=r"`N` is 2 in `a`, 3 in `b`") as caught:
+    with pytest.raises(
+        ShapeMismatch, match=r"`N` is 2 in `a`, 3 in `b`"
+    ) as caught:
         program.run([normal(2), normal(3)])
     assert caught.value.code == "E0206"
 
 
 def test_memory_is_refused_before_it_is_taken() -> None:
     body = "input x: float32[N]\na = Erf(x)\nb = Exp(a)\nc = Softmax(b)\nd = Softmax(c)\noutput d"
-    program = Program(prepare(parse(body)), limits=Limits(memory_bytes=1000))
+    program = Program(
+        prepare(parse(body)), limits=Limits(memory_bytes=1000)
+    )
     with pytest.raises(LimitExceeded):
         program.run([normal(10_000)])
 
@@ -167,13 +181,13 @@ def test_a_second_program_is_recalled_and_gives_the_same() -> None:
 def test_a_different_graph_is_not_recalled(other: str) -> None:
     Program(prepare(parse(NET)))
     program = Program(prepare(parse(other)))
-    assert any(getattr(s, "kernel", None) is not None for s in program.steps)
+    assert any(
+        getattr(s, "kernel", None) is not None for s in program.steps
+    )
 
 
 def test_constants_that_code_depends_on_are_in_the_key() -> None:
-    body = (
-        "input x: float32[N, 6]\nconst s: int64[2] = {%s}\ny = Reshape(x, s)\noutput y"
-    )
+    body = "input x: float32[N, 6]\nconst s: int64[2] = {%s}\ny = Reshape(x, s)\noutput y"
     x = normal(2, 6)
     for text, shape in (("-1, 3", (4, 3)), ("-1, 2", (6, 2))):
         (found,) = Program(prepare(parse(body % text))).run([x])
@@ -185,4 +199,6 @@ def test_a_lost_object_means_compiling_again(tmp_path: Path) -> None:
     for kept in (tmp_path / "code").iterdir():
         kept.unlink()
     program = Program(prepare(parse(NET)))
-    assert any(getattr(s, "kernel", None) is not None for s in program.steps)
+    assert any(
+        getattr(s, "kernel", None) is not None for s in program.steps
+    )
