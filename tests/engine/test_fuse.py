@@ -23,24 +23,49 @@ def steps(body: str) -> list[list[str]]:
     return found
 
 
+CHAIN = "input x: float32[N, 3]\na = Exp(x)\ny = Neg(a)\noutput y"
+LAYER = WEIGHT + """
+input x: float32[N, 3]
+m = MatMul(x, w)
+s = Add(m, b)
+y = Relu(s)
+output y
+"""
+MOVED = WEIGHT + """
+input x: float32[N, 3]
+t = Transpose(x)
+u = Transpose(t)
+v = Neg(u)
+r = Transpose(v)
+q = Transpose(r)
+y = MatMul(q, w)
+output y
+"""
+MASKED = """
+input x: float32[N, 8]
+s = Softmax(x)
+i = IsNaN(s)
+const z: float32[] = {0}
+y = Where(i, z, s)
+output y
+"""
+GATED = "input x: float32[N, 8]\ns = Sigmoid(x)\ny = Mul(x, s)\noutput y"
+TWO = WEIGHT + """
+input x: float32[N, 3]
+m = MatMul(x, w)
+n = Neg(x)
+o = MatMul(n, w)
+y = Add(m, o)
+output y
+"""
+
 FUSED = [
-    ("input x: float32[N, 3]\na = Exp(x)\ny = Neg(a)\noutput y", [["Exp", "Neg"]]),
-    (
-        f"{WEIGHT}input x: float32[N, 3]\nm = MatMul(x, w)\ns = Add(m, b)\n"
-        "y = Relu(s)\noutput y",
-        [["Add", "MatMul", "Relu"]],
-    ),
-    (
-        f"{WEIGHT}input x: float32[N, 3]\nt = Transpose(x)\nu = Transpose(t)\n"
-        "v = Neg(u)\nr = Transpose(v)\nq = Transpose(r)\ny = MatMul(q, w)\noutput y",
-        [["MatMul", "Neg", "Transpose", "Transpose", "Transpose", "Transpose"]],
-    ),
-    ("input x: float32[N, 8]\ns = Softmax(x)\ni = IsNaN(s)\n"
-     "const z: float32[] = {0}\ny = Where(i, z, s)\noutput y",
-     [["IsNaN", "Softmax", "Where"]]),
-    ("input x: float32[N, 8]\ns = Sigmoid(x)\ny = Mul(x, s)\noutput y",
-     [["Mul", "Sigmoid"]]),
-]  # fmt: skip
+    (CHAIN, [["Exp", "Neg"]]),
+    (LAYER, [["Add", "MatMul", "Relu"]]),
+    (MOVED, [["MatMul", "Neg", *["Transpose"] * 4]]),
+    (MASKED, [["IsNaN", "Softmax", "Where"]]),
+    (GATED, [["Mul", "Sigmoid"]]),
+]
 
 
 @pytest.mark.parametrize(("body", "wanted"), FUSED)
@@ -61,10 +86,7 @@ def test_a_graph_output_is_stored_and_read_again() -> None:
 
 
 def test_two_contractions_do_not_share_a_kernel() -> None:
-    body = f"{WEIGHT}input x: float32[N, 3]\nm = MatMul(x, w)\nn = Neg(x)\n" + (
-        "o = MatMul(n, w)\ny = Add(m, o)\noutput y"
-    )
-    found = steps(body)
+    found = steps(TWO)
     assert sum("MatMul" in s for s in found) == 2
     assert sorted(op for s in found for op in s).count("Add") == 1
 

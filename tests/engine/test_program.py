@@ -155,7 +155,7 @@ def test_the_peak_is_an_expression_of_the_dims() -> None:
     program = Program(prepare(parse(NET)))
     symbols = {str(s): s for s in program.peak.free}
     assert set(symbols) <= {"N", "S"}
-    small, large = ({s: n for s in symbols.values()} for n in (2, 20))
+    small, large = (dict.fromkeys(symbols.values(), n) for n in (2, 20))
     assert evaluate(program.peak, small) <= evaluate(program.peak, large)
 
 
