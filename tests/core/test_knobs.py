@@ -96,7 +96,7 @@ def test_only_knobs_that_change_code_are_in_the_cache_key(clean: pytest.MonkeyPa
         assert knobs.codegen_values() == plain
     with knobs.override(precision="medium"):
         assert knobs.codegen_values() != plain
-    assert {"cpu", "precision", "reproducible"} <= set(plain)
+    assert {"cpu", "precision"} <= set(plain)
 
 
 def test_limits_take_changes_from_the_environment(clean: pytest.MonkeyPatch) -> None:

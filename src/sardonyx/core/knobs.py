@@ -142,14 +142,6 @@ PRECISION = Knob(
     "how exact float32 contractions are; `highest` is never worse than a float32 GEMM",
     codegen=True,
 )
-REPRODUCIBLE = Knob(
-    "reproducible",
-    "SARDONYX_REPRODUCIBLE",
-    lambda: False,
-    _flag,
-    "the same row gives the same bits whatever the batch size or thread count",
-    codegen=True,
-)
 CACHE_DIR = Knob(
     "cache_dir", "SARDONYX_CACHE_DIR", _default_cache, Path, "the folder of compiled code"
 )
