@@ -110,13 +110,19 @@ def test_scalars_and_empty_arrays_fit() -> None:
 @pytest.mark.parametrize("release", [False, True])
 def test_wants_workers_first(release: bool) -> None:
     threads = crew().alive + 1
-    steps, counts = Steps(), np.zeros(threads, np.int64)
+    steps = Steps()
+    counts = np.zeros(threads, np.int64)
     steps.add("tally", [0], [], BARRIER)
     pointers = table(counts)
     pool = Pool(threads)
     where = *steps.where, address(pointers)
-    arguments = [Argument((threads,), X, 0)]
-    one = Entry(pool, *where, arguments, threads=threads, release=release)
+    one = Entry(
+        pool,
+        *where,
+        [Argument((threads,), X, 0)],
+        threads=threads,
+        release=release,
+    )
     assert one.call(counts) is NotImplemented
     pool.run(*where)
     assert one.call(counts) is None
@@ -141,6 +147,12 @@ def test_question_raises_through_the_call() -> None:
         steps.add("nap", [], [], BARRIER)
     pointers = table()
     where = *steps.where, address(pointers)
-    one = Entry(Pool(1), *where, [], release=True, poll=question)
+    one = Entry(
+        Pool(1),
+        *where,
+        [],
+        release=True,
+        poll=question,
+    )
     with pytest.raises(ValueError, match="enough"):
         one.call()

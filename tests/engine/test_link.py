@@ -9,6 +9,7 @@ from sardonyx.core.errors import CompileError
 from sardonyx.engine import codegen
 from sardonyx.engine.cache import Cache
 from sardonyx.engine.link import Linker, Unit
+from sardonyx.engine.worker import Worker
 from sardonyx.loops import target
 
 HOST = target.host()
@@ -100,7 +101,7 @@ def test_worker_survives_the_death_of_the_compiler() -> None:
         "define void @f() {\n  call void @llvm.x86.tilezero(i8 0)\n  ret void\n}"
     )
     haswell = target.make("avx2")
-    with codegen.Worker() as worker:
+    with Worker() as worker:
         assert worker.object_of(good, haswell) == codegen.object_of(good, haswell)
         with pytest.raises(CompileError, match="E0802"):
             worker.object_of("nonsense", haswell)

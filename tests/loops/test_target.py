@@ -8,17 +8,21 @@ from sardonyx.loops import target
 
 def test_a_level_never_uses_a_feature_above_it() -> None:
     found = target.make("amx").features
-    assert "amx-tile" not in target.make("avx512", found).features
-    assert target.make("generic", found).features == frozenset()
+    generic = target.make("generic", found)
+    assert generic.features == frozenset()
+    wide = target.make("avx512", found)
+    assert "amx-tile" not in wide.features
     lower = target.make("avx2", found)
-    assert not any(f.startswith("avx512") for f in lower.features)
-    assert "-avx512f" in lower.feature_string.split(",")
+    assert not any("512" in f for f in lower.features)
+    assert "-avx512f," in lower.feature_string
 
 
 @pytest.mark.parametrize("level", ["avx2", "avx512", "amx"])
 def test_vector_shape(level: str) -> None:
     made = target.make(level)
-    bits = 256 if level == "avx2" else 512
+    bits = 512
+    if level == "avx2":
+        bits = 256
     assert made.vector_bits == bits
     assert made.registers == bits // 16
     assert made.lanes(DType.FLOAT32) == bits // 32
@@ -41,13 +45,16 @@ def test_a_level_that_is_missing_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_tuning_follows_features_not_the_name_of_the_cpu() -> None:
-    tiles = target.make("amx").features - {"amx-fp16"}
-    assert target.make("amx", tiles).cpu == "sapphirerapids"
-    found = target.make("avx512").features
-    assert target.make("avx512", found).cpu == "icelake-server"
-    assert target.make("avx512", found | {"sse4a"}).cpu == "znver4"
-    older = found - {"avx512vnni", "avx512bf16"}
-    assert target.make("avx512", older).cpu == "skylake-avx512"
+    def tuning(level: str, *, less: str = "", more: str = "") -> str:
+        features = target.make(level).features
+        changed = features.difference(less.split()) | set(more.split())
+        return target.make(level, changed).cpu
+
+    assert tuning("amx", less="amx-fp16") == "sapphirerapids"
+    assert tuning("avx512") == "icelake-server"
+    assert tuning("avx512", more="sse4a") == "znver4"
+    older = "avx512vnni avx512bf16"
+    assert tuning("avx512", less=older) == "skylake-avx512"
 
 
 def test_machine_is_sane() -> None:

@@ -14,6 +14,7 @@ from sardonyx.core.expr import (
     load,
     maximum,
     minimum,
+    name_of,
     reduce,
     scalar,
     substitute,
@@ -29,21 +30,27 @@ F32 = DType.FLOAT32
 
 
 def softmax(n: Expr, m: Expr, i: Expr, j: Expr, k: Expr) -> Kernel:
-    top, total, e = (scalar(f"{i.arg[0]}_{x}", F32) for x in ("top", "total", "e"))
-    row = (
-        Fold(top, "max", (k,), load(0, [i * m + k], F32), "vector"),
-        Fold(total, "add", (k,), exp(load(0, [i * m + k], F32) - top), "serial"),
-        For(
-            j,
-            (
-                Let(e, exp(load(0, [i * m + j], F32) - top)),
-                Store(1, i * m + j, e / total),
-            ),
-            "vector",
-        ),
+    name = name_of(i)
+    top = scalar(f"{name}_top", F32)
+    total = scalar(f"{name}_total", F32)
+    e = scalar(f"{name}_e", F32)
+    again = load(0, [i * m + k], F32)
+    here = i * m + j
+    body = (
+        Let(e, exp(load(0, [here], F32) - top)),
+        Store(1, here, e / total),
     )
-    params = (Buffer(0, F32, n * m), Buffer(1, F32, n * m, "out"))
-    return Kernel(params, (n, m), (For(i, row, "parallel"),), n * m * 4)
+    row = (
+        Fold(top, "max", (k,), again, "vector"),
+        Fold(total, "add", (k,), exp(again - top), "serial"),
+        For(j, body, "vector"),
+    )
+    return Kernel(
+        params=(Buffer(0, F32, n * m), Buffer(1, F32, n * m, "out")),
+        symbols=(n, m),
+        body=(For(i, row, "parallel"),),
+        work=n * m * 4,
+    )
 
 
 def named(letter: str) -> Kernel:
@@ -51,25 +58,61 @@ def named(letter: str) -> Kernel:
     return softmax(n, m, fresh(n), fresh(m), var(f"{letter}k", m))
 
 
-def matmul(scheduled: bool) -> Kernel:
-    n = symbol("rows here")
-    acc = scalar("acc", F32)
-    row, col, k = var("r", 14), var("c", 32), var("k", 64)
-    if scheduled:
-        body: Stmt = Tile(
-            acc, 14, 32, const(64), 0, const(0), const(64), 1, const(8), const(32), row, col,
-            minimum(n, 14), const(30), (Store(2, row * 32 + col, acc * 2.0),), load(3, [col], F32),
-        )  # fmt: skip
-    else:
-        m, j = var("m", n), var("n", 32)
-        left, right = load(0, [m * 64 + k], F32), load(1, [k * 32 + j], F32)
-        body = Contract((), (m,), (j,), (k,), acc, left, right, (Store(2, m * 32 + j, acc),))
-    params = (
-        Buffer(0, F32, n * 64),
-        Buffer(1, F32, const(64 * 32)),
-        Buffer(2, F32, n * 32, "out"),
+N = symbol("rows here")
+
+
+def product(body: Stmt) -> Kernel:
+    return Kernel(
+        params=(
+            Buffer(0, F32, N * 64),
+            Buffer(1, F32, const(64 * 32)),
+            Buffer(2, F32, N * 32, "out"),
+        ),
+        symbols=(N,),
+        body=(body,),
+        work=N * 4096,
+        scratch=(Buffer(3, F32, const(32), space="thread"),),
     )
-    return Kernel(params, (n,), (body,), n * 4096, (Buffer(3, F32, const(32), space="thread"),))
+
+
+def contract() -> Kernel:
+    acc = scalar("acc", F32)
+    m, n, k = var("m", N), var("n", 32), var("k", 64)
+    statement = Contract(
+        batch=(),
+        m=(m,),
+        n=(n,),
+        k=(k,),
+        acc=acc,
+        left=load(0, [m * 64 + k], F32),
+        right=load(1, [k * 32 + n], F32),
+        body=(Store(2, m * 32 + n, acc),),
+    )
+    return product(statement)
+
+
+def tile() -> Kernel:
+    acc = scalar("acc", F32)
+    row, col = var("r", 14), var("c", 32)
+    statement = Tile(
+        acc=acc,
+        rows=14,
+        cols=32,
+        depth=const(64),
+        a=0,
+        a_at=const(0),
+        a_stride=const(64),
+        b=1,
+        b_at=const(8),
+        b_stride=const(32),
+        row=row,
+        col=col,
+        valid_rows=minimum(N, 14),
+        valid_cols=const(30),
+        body=(Store(2, row * 32 + col, acc * 2.0),),
+        start=load(3, [col], F32),
+    )
+    return product(statement)
 
 
 def odd() -> Kernel:
@@ -79,15 +122,24 @@ def odd() -> Kernel:
     flag = scalar("if", DType.BOOL)
     values = [float("nan"), float("-inf"), -0.0, 1e-45, 1e300, 0.1]
     literals = [Store(1, const(n), const(value, F32)) for n, value in enumerate(values)]
-    body = (
+    body: tuple[Stmt, ...] = (
         Let(y, cast(x, F32)),
         Let(flag, binary("or", unary("isnan", y), y < 0)),
         If(flag & True, (Store(1, i, y),), (Store(1, i, where(flag, -y, y * y * y)),)),
         If(flag, (Store(1, maximum(i - 4, 0) // 3 % 2, binary("pow", y, const(2, F32))),)),
         *literals,
     )
-    params = (Buffer(0, DType.FLOAT16, const(8)), Buffer(1, F32, const(8), "out"))
-    return Kernel(params, (), (For(i, body, "unroll"),), const(64))
+    return eight(DType.FLOAT16, For(i, body, "unroll"))
+
+
+def eight(kind: DType, body: Stmt) -> Kernel:
+    out = Buffer(1, F32, const(8), "out")
+    return Kernel(
+        params=(Buffer(0, kind, const(8)), out),
+        symbols=(),
+        body=(body,),
+        work=const(64),
+    )
 
 
 def chain(depth: int) -> Kernel:
@@ -96,14 +148,13 @@ def chain(depth: int) -> Kernel:
     value = load(0, [i], F32)
     for _ in range(depth):
         value = exp(value) * value + value
-    params = (Buffer(0, F32, const(8)), Buffer(1, F32, const(8), "out"))
-    return Kernel(params, (), (For(i, (Store(1, i, value),)),), const(64))
+    return eight(F32, For(i, (Store(1, i, value),)))
 
 
 ALL = {
     "softmax": named("x"),
-    "contract": matmul(scheduled=False),
-    "tile": matmul(scheduled=True),
+    "contract": contract(),
+    "tile": tile(),
     "odd": odd(),
     "chain": chain(200),
 }
@@ -184,7 +235,7 @@ def test_text_stays_short_where_parts_are_shared() -> None:
 def test_text_is_what_people_read(golden: object) -> None:
     assert callable(golden)
     golden("loops/softmax.txt", to_text(canonical(named("x"))))
-    golden("loops/tile.txt", to_text(matmul(scheduled=True)))
+    golden("loops/tile.txt", to_text(tile()))
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from llvmlite import binding
 from sardonyx.core import knobs
 from sardonyx.core.errors import CompileError
 from sardonyx.core.limits import Limits
-from sardonyx.engine import cache, codegen
+from sardonyx.engine import cache, codegen, worker
 from sardonyx.loops.target import Target
 
 _MATH = (
@@ -78,7 +78,8 @@ class Linker:
         """The addresses of the units, in order; CompileError where one cannot be made."""
         new = {unit.name: unit for unit in units if unit.name not in self._addresses}
         if new:
-            self._link(list(new), {name: self._object(unit) for name, unit in new.items()})
+            objects = self.objects(list(new.values()))
+            self._link(list(new), dict(zip(new, objects, strict=True)))
         return [self._addresses[unit.name] for unit in units]
 
     def recall(self, keys: Mapping[str, str]) -> dict[str, int] | None:
@@ -99,8 +100,20 @@ class Linker:
         return hashlib.sha256(f"{self.prefix}\n{unit.name}\n{unit.origin}".encode()).hexdigest()
 
     def objects(self, units: Sequence[Unit]) -> list[bytes]:
-        """The object files of the units, in order."""
-        return [self._object(unit) for unit in units]
+        """The object files of the units, in order: kept ones, and new ones, which are kept."""
+        keys = [self.key_of(unit) for unit in units]
+        found = [self.store.get(key) if self.store else None for key in keys]
+        missing = [n for n, kept in enumerate(found) if kept is None]
+        self.found += len(found) - len(missing)
+        start = time.perf_counter()
+        texts = [self._within_limits(units[n].text, start) for n in missing]
+        for n, made in zip(missing, worker.objects_of(texts, self.target), strict=True):
+            found[n] = made
+            if self.store:
+                self.store.put(keys[n], made)
+        self.compiled += len(missing)
+        self.seconds += time.perf_counter() - start
+        return [made for made in found if made is not None]
 
     def release(self) -> None:
         """Keep the code until the process ends, for threads that may outlive the interpreter."""
@@ -108,20 +121,14 @@ class Linker:
             tracker.detach()
         self._jit.detach()
 
-    def _object(self, unit: Unit) -> bytes:
-        key = self.key_of(unit)
-        kept = self.store.get(key) if self.store else None
-        if kept is not None:
-            self.found += 1
-            return kept
-        start = time.perf_counter()
-        made = codegen.object_of(unit.text(), self.target)
-        self.compiled += 1
-        self.seconds += time.perf_counter() - start
-        Limits.current().check_compile_seconds(self.seconds)
-        if self.store:
-            self.store.put(key, made)
-        return made
+    def _within_limits(self, text: Callable[[], str], start: float) -> Callable[[], str]:
+        """`text`, refused once compiling has taken too long."""
+
+        def checked() -> str:
+            Limits.current().check_compile_seconds(self.seconds + time.perf_counter() - start)
+            return text()
+
+        return checked
 
     def _link(self, units: Sequence[str], objects: dict[str, bytes]) -> None:
         library = binding.JITLibraryBuilder().add_jit_library("runtime")

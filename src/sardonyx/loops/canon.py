@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from sardonyx.core.errors import EngineError
-from sardonyx.core.expr import Expr, name_of, rebuild, scalar, symbol
+from sardonyx.core.expr import Expr, name_of, reordered, scalar, symbol
 from sardonyx.core.term import make
 from sardonyx.loops.ir import Buffer, Contract, Fold, For, If, Kernel, Let, Stmt, Store, Tile
 
@@ -67,7 +67,7 @@ class _Renamer:
             elif x.op == "load":
                 self.done[x] = make("load", args, self._number(x.arg), x.dtype)
             else:
-                self.done[x] = rebuild(x, args)
+                self.done[x] = reordered(x, args)
         return self.done[e]
 
     def _bound(self, v: Expr) -> Expr:
@@ -92,7 +92,12 @@ class _Renamer:
         return new
 
     def buffer(self, b: Buffer) -> Buffer:
-        return replace(b, number=self.numbers[b.number], size=self(b.size))
+        return replace(
+            b,
+            number=self.numbers[b.number],
+            size=self(b.size),
+            role=b.role if b.space == "param" else "in",
+        )
 
     def scalar(self, v: Expr) -> Expr:
         return self._name(v, self._like(v, "v"))

@@ -72,12 +72,14 @@ class _Checker:
         self.expression(e)
 
     def expression(self, e: Expr) -> None:
-        for x in postorder((e,), self.bound.__contains__):
+        order = postorder((e,), self.bound.__contains__)
+        whole = any(x.op == "reduce" for x in order)
+        self.need(not whole, "a reduction is inside an expression")
+        for x in order:
             if x.op == "var":
                 self.fail(f"`{name_of(x)}` is used where nothing binds it")
             elif x.op == "load":
                 self.load(x)
-            self.need(x.op != "reduce", "a reduction is inside an expression")
             if x.op == "where":
                 self.need(x.args[0].dtype.is_bool, f"`{expression(x)}` chooses by no bool")
 

@@ -6,7 +6,6 @@ elements mean is `loops.scalar`.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -116,9 +115,12 @@ class _Run:
         size = len(self.buffers[number])
         if not 0 <= index < size:
             whole = (v for v in self.env if v.dtype is INDEX)
-            at = {name_of(v): self.env[v] for v in whole}
-            said = f"element {index} of b{number} is touched"
-            raise EngineError("E0806", said, given=at, wanted=f"< {size}")
+            raise EngineError(
+                "E0806",
+                f"element {index} of b{number} is touched",
+                given={name_of(v): self.env[v] for v in whole},
+                wanted=f"< {size}",
+            )
         return index
 
     # Statements.
@@ -139,10 +141,12 @@ class _Run:
             case Fold():
                 self.env[s.var] = self._fold(s)
             case Store():
-                place = self.place(s.buffer, self.value(s.index))
+                index = self.value(s.index)
+                place = self.place(s.buffer, index)
                 self.buffers[s.buffer][place] = self.value(s.value)
             case If():
-                self.block(s.then if self.value(s.condition) else s.other)
+                chosen = s.then if self.value(s.condition) else s.other
+                self.block(chosen)
             case Contract():
                 self._contract(s)
             case Tile():
@@ -154,11 +158,12 @@ class _Run:
             yield
             return
         v = loops[0]
-        first, last = 0, self.value(v.args[0])
+        trips = range(self.value(v.args[0]))
         if shared:
             tid, threads = self.share
-            first, last = last * tid // threads, last * (tid + 1) // threads
-        for k in range(first, last):
+            first, last = len(trips) * tid, len(trips) * (tid + 1)
+            trips = trips[first // threads : last // threads]
+        for k in trips:
             self.env[v] = k
             yield from self._trips(loops[1:])
         self.env.pop(v, None)
@@ -174,7 +179,8 @@ class _Run:
         for _ in self._trips((*s.batch, *s.m, *s.n)):
             total = scalar.of(0, dtype)
             for _ in self._trips(s.k):
-                left, right = self._as(s.left, dtype), self._as(s.right, dtype)
+                left = self._as(s.left, dtype)
+                right = self._as(s.right, dtype)
                 product = scalar.binary("mul", left, right, dtype)
                 total = scalar.binary("add", total, product, dtype)
             self.env[s.acc] = total
@@ -186,32 +192,37 @@ class _Run:
     def _tile(self, s: Tile) -> None:
         sums = self._start(s)
         self._multiply(s, sums)
-        rows = range(min(self.value(s.valid_rows), s.rows))
-        cols = range(min(self.value(s.valid_cols), s.cols))
-        for i, j in itertools.product(rows, cols):
-            self.env[s.row], self.env[s.col] = i, j
-            self.env[s.acc] = scalar.of(sums[i, j], s.acc.dtype)
+        rows = min(self.value(s.valid_rows), s.rows)
+        cols = min(self.value(s.valid_cols), s.cols)
+        for place in np.ndindex(max(rows, 0), max(cols, 0)):
+            self.env[s.row], self.env[s.col] = place
+            self.env[s.acc] = scalar.of(sums[place], s.acc.dtype)
             self.block(s.body)
 
     def _start(self, s: Tile) -> Array:
         first = np.zeros((s.rows, s.cols), s.acc.dtype.numpy)
-        if s.start is not None:
-            for i, j in itertools.product(range(s.rows), range(s.cols)):
-                self.env[s.row], self.env[s.col] = i, j
-                first[i, j] = self.value(s.start)
+        if s.start is None:
+            return first
+        for place in np.ndindex(first.shape):
+            self.env[s.row], self.env[s.col] = place
+            first[place] = self.value(s.start)
         return first
 
     def _multiply(self, s: Tile, sums: Array) -> None:
         """Adds the products; a step takes as many narrow integers as fill the sum's width."""
         dtype = s.acc.dtype
-        group = dtype.bits // self.kernel.buffers[s.a].dtype.bits
-        row = self.value(s.a_at) + self.value(s.a_stride) * np.arange(s.rows)
-        column = self.value(s.b_at) + group * np.arange(s.cols)
-        stride = self.value(s.b_stride)
-        steps = range(self.value(s.depth))
-        for k, g in itertools.product(steps, range(group)):
-            a = self._gather(s.a, row + (k * group + g), dtype)
-            b = self._gather(s.b, column + (k * stride + g), dtype)
+        narrow = self.kernel.buffers[s.a].dtype
+        group = dtype.bits // narrow.bits
+        rows = self.value(s.a_stride) * np.arange(s.rows)
+        columns = group * np.arange(s.cols)
+        a_at = self.value(s.a_at)
+        b_at, b_stride = self.value(s.b_at), self.value(s.b_stride)
+        steps = max(self.value(s.depth), 0)
+        for k, g in np.ndindex(steps, group):
+            step = a_at + k * group + g
+            a = self._gather(s.a, rows + step, dtype)
+            step = b_at + k * b_stride + g
+            b = self._gather(s.b, columns + step, dtype)
             sums += a[:, None] * b
 
     def _gather(self, number: int, index: Array, dtype: DType) -> Array:

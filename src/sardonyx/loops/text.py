@@ -68,7 +68,7 @@ def excerpt(s: Stmt, most: int = 8) -> str:
     """The first lines of a statement, for a message; its fields where it has no text."""
     try:
         lines = list(_Printer().statement(s))
-    except EngineError:
+    except (EngineError, IndexError):
         return repr(s)
     return "\n".join(lines[:most] + ["..."] * (len(lines) > most))
 
