@@ -44,11 +44,11 @@ def test_defaults(clean: pytest.MonkeyPatch) -> None:
 def test_the_environment_is_typed(clean: pytest.MonkeyPatch) -> None:
     clean.setenv("SARDONYX_THREADS", "3")
     clean.setenv("SARDONYX_CPU", "AVX2")
-    clean.setenv("SARDONYX_REPRODUCIBLE", "yes")
+    clean.setenv("SARDONYX_CACHE", "no")
     clean.setenv("SARDONYX_LIMITS", "nodes=2e6, rank=8")
     assert knobs.THREADS.get() == 3
     assert knobs.CPU.get() == "avx2"
-    assert knobs.REPRODUCIBLE.get() is True
+    assert knobs.CACHE.get() is False
     assert knobs.LIMITS.get() == {"nodes": 2e6, "rank": 8}
     assert knobs.CPU.origin == "environment"
 
@@ -60,7 +60,7 @@ def test_the_environment_is_typed(clean: pytest.MonkeyPatch) -> None:
         ("SARDONYX_THREADS", "many"),
         ("SARDONYX_THREADS", "-1"),
         ("SARDONYX_CPU", "avx1024"),
-        ("SARDONYX_REPRODUCIBLE", "maybe"),
+        ("SARDONYX_CACHE", "maybe"),
         ("SARDONYX_LIMITS", "nodes"),
         ("SARDONYX_LIMITS", "nodes=lots"),
     ],
