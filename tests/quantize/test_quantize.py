@@ -413,3 +413,21 @@ def test_an_old_opset_is_refused() -> None:
 def test_data_of_another_type_are_refused(rng: np.random.Generator) -> None:
     with pytest.raises(SardonyxError, match="wants float32"):
         quantize(models.residual(rng), {"x": np.zeros((4, 3, 12, 12))})
+
+
+def test_movers_in_a_row_keep_one_scale(rng: np.random.Generator) -> None:
+    text = """g (float[N, 2, 4, 4] x) => (float[N, 3] y) {
+        c = Conv(x, k)
+        p = MaxPool<kernel_shape = [2, 2], strides = [2, 2]>(c)
+        t = Transpose<perm = [0, 2, 3, 1]>(p)
+        f = Flatten(t)
+        y = MatMul(f, w)
+    }"""
+    held = {"k": models.normal(rng, 2, 2, 1, 1), "w": models.normal(rng, 8, 3)}
+    graph = models.graph(text, held)
+    data = {"x": rng.standard_normal((40, 2, 4, 4)).astype(np.float32)}
+    made = quantize(graph, data)
+    assert set(made.ranges) == {"x", "c"}
+    scales = {float(_constant(made, f"{v}_scale")) for v in "cptf"}
+    assert len(scales) == 1
+    _agrees(graph, made, data, 0.99)

@@ -208,7 +208,8 @@ def quantized(demo: Demo, progress: Progress) -> str:
     save(demo.quantized.graph, path)
     test = {INPUT: demo.data.test}
     everything = [len(demo.data.test)]
-    demo.int8 = compare(demo.model, path, data=test, batches=everything, threads=1)
+    sides = [of_model(p, threads=1, label=p.name) for p in (demo.model, path)]
+    demo.int8 = compare(*sides, data=test, batches=everything)
     (logits,) = InferenceSession(path, _one_thread()).run(None, test)
     sizes = [p.stat().st_size for p in (demo.model, path)]
     return f"{demo.score(INT8, logits)}; {sizes[0]:,} bytes to {sizes[1]:,}"

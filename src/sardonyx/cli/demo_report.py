@@ -7,7 +7,7 @@ from typing import Any
 
 from sardonyx.bench.report import Figures, Row, seconds
 from sardonyx.bench.statistics import Ratio
-from sardonyx.cli.commands.optimize import changes
+from sardonyx.cli.changes import changes
 from sardonyx.cli.demo import INT8, OURS, Demo, Score
 from sardonyx.cli.report import table
 from sardonyx.compare import Comparison
@@ -48,11 +48,11 @@ def to_dict(demo: Demo) -> dict[str, Any]:
 
 
 def summary(demo: Demo) -> Any:
-    """One row for each contender."""
+    """One row for each contender; narrow enough for a terminal."""
     batches = list(demo.measured)
     columns = ["", "accuracy", "error"]
     for batch in batches:
-        columns += [f"batch {batch}", f"× {OURS}"]
+        columns += [f"batch {batch}", "×"]
     return table(columns, [_summed(demo, score, batches) for score in _ordered(demo)])
 
 
@@ -63,7 +63,8 @@ def _summed(demo: Demo, score: Score, batches: Sequence[int]) -> list[str]:
         ratio = row.ratios.get(score.label)
         if not n:
             cells.append(f"{figures.error:.1e}")
-        cells += [seconds(figures.latency), "1" if ratio is None else times(ratio)]
+        relative = 1.0 if ratio is None else ratio.median
+        cells += [seconds(figures.latency), f"{relative:.2f}"]
     return cells
 
 
@@ -87,10 +88,11 @@ def method(demo: Demo) -> str:
     """How the times were taken."""
     plan = demo.plan
     return (
-        f"A quick measurement: {plan.pairs} pairs of {plan.block * 1e3:g} ms blocks in turns, each "
-        f"contender in a process of its own, started {plan.restarts} times, one thread. The error "
-        "is that of the logits against PyTorch in float64; times stand for a whole call, from "
-        "numpy arrays to numpy arrays. `sardonyx bench` measures with more patience."
+        "Times are of a whole call, from numpy arrays to numpy arrays, on one thread; × is the "
+        f"median of paired times over those of {OURS}. The error is that of the logits against "
+        f"PyTorch in float64. A quick measurement: {plan.pairs} pairs of {plan.block * 1e3:g} ms "
+        f"blocks in turns, each contender in a process of its own, started {plan.restarts} times; "
+        "`sardonyx bench` measures with more patience."
     )
 
 
@@ -137,9 +139,9 @@ def _trained(page: Page, demo: Demo) -> None:
     page.text(
         f"{count:,} parameters, {demo.epochs} epochs over {len(data.train):,} images in "
         f"{demo.seconds.get('train', 0):.1f} s on one core. {source.right} of {source.total} test "
-        "images are labelled right; the wrong ones come first below, with what was written."
+        "images are labelled right; the wrong ones come first."
     )
-    page.pictures(list(_pictures(demo)), "Test images and their labels")
+    page.pictures(list(_pictures(demo)), "What the network says to test images")
 
 
 def _pictures(demo: Demo) -> Iterator[Picture]:
@@ -170,7 +172,8 @@ def _converted(page: Page, demo: Demo) -> None:
 
 def _compared(page: Page, demo: Demo) -> None:
     page.heading("Compared with PyTorch")
-    _comparison(page, demo.comparison)
+    columns = ("at", "runs", "max abs", "max rel", "ulp", "differing", "arg-max", "same")
+    _comparison(page, demo.comparison, columns)
     page.text(
         "Every test image at every batch size. An ulp is the distance between neighbouring "
         "float32 numbers; logits near zero are left out of it.",
@@ -178,10 +181,12 @@ def _compared(page: Page, demo: Demo) -> None:
     )
 
 
-def _comparison(page: Page, comparison: Comparison) -> None:
-    page.table(COLUMNS, [row.cells() for row in comparison.rows])
-    page.text(f"Verdict: {'the same' if comparison.agree else 'not the same'}, "
-              f"judged as {comparison.tolerance}.")  # fmt: skip
+def _comparison(page: Page, comparison: Comparison, columns: Sequence[str]) -> None:
+    places = [COLUMNS.index(name) for name in columns]
+    rows = [[row.cells()[n] for n in places] for row in comparison.rows]
+    page.table(columns, rows)
+    verdict = "the same" if comparison.agree else "not the same"
+    page.text(f"Verdict: {verdict}, judged as {comparison.tolerance}.")
 
 
 def _optimized(page: Page, demo: Demo) -> None:
@@ -219,14 +224,15 @@ def _quantized(page: Page, demo: Demo) -> None:
     page.heading("Quantized to int8")
     sizes = [demo.file(n).stat().st_size for n in ("digits.onnx", "digits.int8.onnx")]
     page.text(
-        f"{len(demo.quantized.quantized)} of the nodes work on 8-bit integers, with ranges seen "
-        f"on training images; the file went from {sizes[0]:,} to {sizes[1]:,} bytes."
+        f"{len(demo.quantized.quantized)} of {len(demo.optimized)} nodes work on 8-bit integers, "
+        "with ranges seen on training images; the file went from "
+        f"{sizes[0]:,} to {sizes[1]:,} bytes."
     )
     ranges = demo.quantized.ranges.items()
     rows = [(name, r.low, r.high, *r.scale_and_zero()) for name, r in ranges]
     page.table(("activation", "low", "high", "scale", "zero point"), rows)
     page.text("Against the float32 model, over all test images:")
-    _comparison(page, demo.int8)
+    _comparison(page, demo.int8, ("at", "max abs", "max rel", "cosine", "arg-max", "same"))
 
 
 def _measured(page: Page, demo: Demo) -> None:
@@ -238,13 +244,12 @@ def _measured(page: Page, demo: Demo) -> None:
         everyone = (row.subject, *row.others)
         page.bars(
             [(f.label, f.latency) for f in everyone],
-            f"Time for {images} in one call",
+            f"Time of a call with {images}",
             seconds,
         )
-        page.text(f"Time for {images} in one call; below, how many times as long as {OURS}.")
         marks = [Interval(n, r.low, r.median, r.high) for n, r in row.ratios.items()]
-        page.intervals(marks, f"Time relative to {OURS}, {images}", OURS)
-        columns = ("", "time", f"× {OURS}", "second start", "error")
+        page.intervals(marks, f"Time relative to {OURS}, with 95 % intervals: {images}")
+        columns = ("", "time", "× [95 %]", "second start", "error")
         page.table(columns, [_figures(f, row) for f in everyone], strong=0)
     for note in demo.notes:
         page.text(note, note=True)

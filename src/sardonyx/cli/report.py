@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import math
@@ -26,10 +27,12 @@ from sardonyx.core.errors import (
     LimitExceeded,
     NoSuchFile,
     SardonyxError,
+    UsageError,
     sanitise,
 )
 
 SCHEMA = 1
+_MODEL = "sardonyx.model"
 PATIENCE = 1.0
 _PIPE_WIDTH = 400
 
@@ -86,6 +89,7 @@ class Bar:
     def __init__(self, what: str) -> None:
         self.what = what
         self.share = 0.0
+        self._stream = sys.stderr  # what runs meanwhile may put another in its place
         self._shown: Any = None
         self._lock = threading.Lock()
         self._timer = threading.Timer(PATIENCE, self._start)
@@ -96,15 +100,21 @@ class Bar:
         with self._lock:
             if self._shown is False:
                 return
-            if not sys.stderr.isatty():
-                click.echo(f"{self.what} ...", err=True)
+            if not self._stream.isatty():
+                click.echo(f"{self.what} ...", file=self._stream)
                 return
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TimeElapsedColumn(),
             )
-            bar = Progress(*columns, console=console(err=True), transient=True)
+            bar = Progress(
+                *columns,
+                console=console(stream=self._stream),
+                transient=True,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._task = bar.add_task(self.what, total=1.0)
             bar.update(self._task, completed=self.share)
             bar.start()
@@ -159,9 +169,9 @@ def _numbers(x: Any) -> Any:
     return x.tolist()
 
 
-def console(err: bool = False) -> Any:
-    """A rich console for stdout or stderr; off terminals wide enough not to break lines."""
-    stream = sys.stderr if err else sys.stdout
+def console(err: bool = False, stream: Any = None) -> Any:
+    """A rich console for stdout, stderr or a stream; off terminals too wide to break lines."""
+    stream = stream or (sys.stderr if err else sys.stdout)
     width = None if stream.isatty() else _PIPE_WIDTH
     plain = knobs.NO_COLOR.get() or None
     return Console(
@@ -222,9 +232,21 @@ def speaks(command: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(
         *args: Any, as_json: bool, quiet: bool, verbose: bool, **kwargs: Any
     ) -> Any:
-        return command(*args, out=Output(as_json, quiet, verbose), **kwargs)
+        try:
+            return command(*args, out=Output(as_json, quiet, verbose), **kwargs)
+        except SardonyxError as error:
+            if not isinstance(error, UsageError):
+                error.locate(file=click.get_current_context().meta.get(_MODEL))
+            raise
 
     return wrapped
+
+
+def note_model(path: str) -> None:
+    """Lets errors of the running command name this model where they name no file."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta.setdefault(_MODEL, path)
 
 
 def print_error(error: Exception, args: Sequence[str]) -> int:
@@ -247,10 +269,10 @@ def print_error(error: Exception, args: Sequence[str]) -> int:
 def _known(error: Exception) -> SardonyxError:
     if isinstance(error, SardonyxError):
         return error
+    if isinstance(error, MemoryError) or getattr(error, "errno", 0) == errno.ENOMEM:
+        said = "there is not enough memory"
+        return LimitExceeded("E0506", said, hint="feed a smaller batch")
     if isinstance(error, OSError):
         name = None if error.filename is None else str(error.filename)
         return NoSuchFile("E0101", error.strerror or str(error), file=name)
-    if isinstance(error, MemoryError):
-        said = "there is not enough memory"
-        return LimitExceeded("E0506", said, hint="feed a smaller batch")
     return InternalError("E0999", f"our own fault: {type(error).__name__}: {error}")

@@ -67,11 +67,24 @@ def choose(graph: Graph, ops: Collection[str], exclude: Collection[str]) -> Targ
         out = result(node)
         if out in read or (node.op.op_type not in PRODUCTS and not graph.gives(out)):
             found.activations.setdefault(out)
-    for v in found.activations:
-        source = v.producer.inputs[0] if v.made_by(*MOVING) and v.producer else None
-        if source is not None and source in found.activations:
-            found.same[v] = source
+    for v in list(found.activations):
+        found.same.update(_moved(v, found.activations))
+    found.activations.update(dict.fromkeys(found.same))
     return found
+
+
+def _moved(v: Value, activations: Collection[Value]) -> dict[Value, Value]:
+    """Each value on the way from an activation to `v` by movers alone, and what it was before."""
+    steps: dict[Value, Value] = {}
+    while v.producer is not None and v.made_by(*MOVING):
+        source = v.producer.inputs[0]
+        if source is None or source.const is not None:
+            break
+        steps[v] = source
+        if source in activations:
+            return steps
+        v = source
+    return {}
 
 
 def _taken(

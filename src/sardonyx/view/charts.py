@@ -51,10 +51,8 @@ def bars(rows: Sequence[tuple[str, float]], caption: str, show: Callable[[float]
     return _svg(rule + "".join(drawn), height, caption)
 
 
-def intervals(
-    rows: Sequence[Interval], caption: str, show: Callable[[float], str], one: str
-) -> str:
-    """A dot and its interval for each row, on a logarithmic axis; 1 is labelled `one`."""
+def intervals(rows: Sequence[Interval], caption: str, show: Callable[[float], str]) -> str:
+    """A dot and its interval for each row (all above 0), on a logarithmic axis with 1 on it."""
     low, high = _bounds(rows)
 
     def place(value: float) -> float:
@@ -72,9 +70,6 @@ def intervals(
             f'<circle class="bar" cx="{middle:.1f}" cy="{y}" r="5"/>'
             f'<text x="{right + 12:.1f}" y="{y + 5}">{escape(show(row.middle))}</text>'
         )
-    drawn.append(
-        f'<text class="soft" x="{place(1.0) + 6:.1f}" y="{height - 6}">{escape(one)}</text>'
-    )
     return _svg("".join(drawn), height, caption)
 
 
@@ -113,8 +108,10 @@ def _label(text: str, y: float) -> str:
 
 def _tick(x: float, height: int, text: str, strong: bool) -> str:
     kind = "one" if strong else "rule"
-    label = "" if strong else f'<text class="soft" x="{x + 4:.1f}" y="{height - 6}">{text}</text>'
-    return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}"/>{label}'
+    return (
+        f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="0" y2="{height}"/>'
+        f'<text class="soft" x="{x + 4:.1f}" y="{height - 5}">{text}</text>'
+    )
 
 
 def _bounds(rows: Sequence[Interval]) -> tuple[float, float]:

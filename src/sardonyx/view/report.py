@@ -5,6 +5,7 @@ Every string is escaped, there is no script, and the page's policy forbids any.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -12,6 +13,8 @@ from html import escape
 from sardonyx.view import charts
 from sardonyx.view.charts import Interval, Picture
 
+_NUMBER = re.compile(r"[-+−]?[\d.]")
+_NAME = re.compile(r"`([^`<>]+)`")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1f2328; --paper: #ffffff; --line: #d8dce2;
@@ -20,7 +23,7 @@ _STYLE = """
   --bar: #e58a5b; --soft: #99a2ae; --shade: #1f2329; --alarm: #ff8a7a; } }
 * { box-sizing: border-box; }
 body { font: 15px/1.55 system-ui, -apple-system, "Segoe UI", sans-serif; color: var(--ink);
-  background: var(--paper); max-width: 56rem; margin: 2.5rem auto 4rem; padding: 0 1.25rem; }
+  background: var(--paper); max-width: 60rem; margin: 2.5rem auto 4rem; padding: 0 1.25rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .5rem; padding-top: 1.25rem;
   border-top: 1px solid var(--line); }
@@ -30,10 +33,11 @@ table { border-collapse: collapse; margin: .9rem 0; font-variant-numeric: tabula
 th, td { padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--line); text-align: right;
   white-space: nowrap; }
 th { color: var(--soft); font-weight: 600; font-size: .87rem; }
-th:first-child, td:first-child { text-align: left; }
+th.word, td.word { text-align: left; }
 td:first-child { padding-right: 1.6rem; }
 tr.strong td { font-weight: 650; }
-svg { display: block; width: 100%; max-width: 45rem; height: auto; margin: .9rem 0; }
+figure { margin: 1.2rem 0; } figcaption { font-weight: 600; margin-bottom: .3rem; }
+svg { display: block; width: 100%; max-width: 45rem; height: auto; }
 svg text { fill: var(--ink); font: 13px system-ui, sans-serif; }
 svg .bar { fill: var(--bar); } svg .span { stroke: var(--bar); stroke-width: 3; }
 svg .rule { stroke: var(--line); } svg .one { stroke: var(--soft); stroke-dasharray: 4 3; }
@@ -42,6 +46,8 @@ svg text.marked { fill: var(--alarm); font-size: 12px; font-weight: 650; }
 svg .ink rect { fill: var(--ink); } svg .frame { fill: var(--shade); stroke: var(--line); }
 pre { background: var(--shade); border: 1px solid var(--line); border-radius: 6px;
   padding: .75rem 1rem; overflow-x: auto; font: 13px/1.6 ui-monospace, monospace; }
+code { font: .9em ui-monospace, monospace; background: var(--shade); border-radius: 4px;
+  padding: .1em .3em; }
 .note { color: var(--soft); font-size: .92rem; }
 @media print { body { margin: 0; } h2 { break-after: avoid; } table, svg { break-inside: avoid; } }
 """
@@ -66,9 +72,10 @@ class Page:
         self.parts.append(f"<h2>{escape(text)}</h2>")
 
     def text(self, text: str, note: bool = False) -> None:
-        """A paragraph; a note is printed softly."""
+        """A paragraph, `names` in it as code; a note is printed softly."""
         kind = ' class="note"' if note else ""
-        self.parts.append(f"<p{kind}>{escape(text)}</p>")
+        told = _NAME.sub(r"<code>\1</code>", escape(text))
+        self.parts.append(f"<p{kind}>{told}</p>")
 
     def code(self, lines: Iterable[str]) -> None:
         """Lines to be copied."""
@@ -78,8 +85,10 @@ class Page:
         self, columns: Sequence[str], rows: Iterable[Sequence[object]], strong: int = -1
     ) -> None:
         """A table; floats are shown with three digits, row number `strong` in bold."""
-        head = "".join(f"<th>{escape(c)}</th>" for c in columns)
-        body = "".join(_row(row, n == strong) for n, row in enumerate(rows))
+        cells = [[cell(x) for x in row] for row in rows]
+        words = [_is_word([row[n] for row in cells]) for n in range(len(columns))]
+        head = _cells("th", columns, words)
+        body = "".join(_row(row, words, n == strong) for n, row in enumerate(cells))
         self.parts.append(
             f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
             f"<tbody>{body}</tbody></table></div>"
@@ -92,21 +101,20 @@ class Page:
         show: Callable[[float], str] = cell,
     ) -> None:
         """A horizontal bar for each (label, value >= 0)."""
-        self.parts.append(charts.bars(rows, caption, show))
+        self.parts.append(_figure(caption, charts.bars(rows, caption, show)))
 
     def intervals(
         self,
         rows: Sequence[Interval],
         caption: str,
-        one: str = "",
         show: Callable[[float], str] = lambda x: f"{x:.2f}×",
     ) -> None:
-        """A dot with its interval for each row, around a line at 1 that is labelled `one`."""
-        self.parts.append(charts.intervals(rows, caption, show, one))
+        """A dot with its interval for each row, around a line at 1."""
+        self.parts.append(_figure(caption, charts.intervals(rows, caption, show)))
 
     def pictures(self, found: Sequence[Picture], caption: str) -> None:
         """Small grey pictures with captions."""
-        self.parts.append(charts.pictures(found, caption))
+        self.parts.append(_figure(caption, charts.pictures(found, caption)))
 
     def html(self) -> str:
         """The whole document."""
@@ -119,6 +127,22 @@ class Page:
         )
 
 
-def _row(row: Sequence[object], strong: bool) -> str:
+def _row(cells: Sequence[str], words: Sequence[bool], strong: bool) -> str:
     kind = ' class="strong"' if strong else ""
-    return f"<tr{kind}>" + "".join(f"<td>{escape(cell(x))}</td>" for x in row) + "</tr>"
+    return f"<tr{kind}>{_cells('td', cells, words)}</tr>"
+
+
+def _cells(tag: str, cells: Sequence[str], words: Sequence[bool]) -> str:
+    kinds = [' class="word"' if word else "" for word in words]
+    told = zip(kinds, cells, strict=True)
+    return "".join(f"<{tag}{kind}>{escape(text)}</{tag}>" for kind, text in told)
+
+
+def _is_word(column: Sequence[str]) -> bool:
+    """Whether a column is text rather than numbers."""
+    filled = [text for text in column if text]
+    return not filled or any(not _NUMBER.match(text) for text in filled)
+
+
+def _figure(caption: str, drawn: str) -> str:
+    return f"<figure><figcaption>{escape(caption)}</figcaption>{drawn}</figure>"

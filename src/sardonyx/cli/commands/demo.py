@@ -6,9 +6,10 @@ import shlex
 import shutil
 import sys
 import tempfile
+import textwrap
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import click
@@ -48,12 +49,19 @@ def command(output: str, out: Output) -> None:
     run(Path(output), out)
 
 
-def run(target: Path, out: Output, plan: Plan = stages.QUICK) -> None:
+def run(
+    target: Path,
+    out: Output,
+    plan: Plan = stages.QUICK,
+    batches: Sequence[int] = stages.BATCHES,
+) -> Demo:
     """The whole demo; nothing stands at `target` before all of it is there."""
     stages.demand()
     commands = suggestions(target)
-    with fresh(target) as folder, one_thread():
-        demo = Demo(folder, plan)
+    with fresh(target) as folder, ExitStack() as held:
+        with out.progress("load PyTorch"):
+            held.enter_context(one_thread())
+        demo = Demo(folder, plan, batches=batches)
         for n, (name, stage) in enumerate(stages.STAGES, 1):
             start = time.perf_counter()
             with out.progress(f"{n}/{len(stages.STAGES)} {name}") as progress:
@@ -62,13 +70,15 @@ def run(target: Path, out: Output, plan: Plan = stages.QUICK) -> None:
             out.note(f"{n}/{len(stages.STAGES)} {name}: {said} ({demo.seconds[name]:.1f} s)")
         demo.file(REPORT).write_text(page(demo, commands).html(), encoding="utf-8")
         files = sorted(path.name for path in folder.iterdir())
+    demo.folder = target
     values = {"folder": str(target), "files": files, "try": commands, **to_dict(demo)}
     out.data("demo", values, lambda: _print(demo, target, commands))
+    return demo
 
 
 def _print(demo: Demo, target: Path, commands: list[str]) -> None:
     show(summary(demo))
-    show(method(demo))
+    show(textwrap.fill(method(demo), 79))
     for note in demo.notes:
         show(note)
     show(f"\nThe report, the models and the data are in {target}:")

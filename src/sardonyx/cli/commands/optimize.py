@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import click
 
+from sardonyx.cli.changes import changes
 from sardonyx.cli.data import check_target, open_model, save_model
 from sardonyx.cli.report import Output, speaks, table
 from sardonyx.graph.ir import Graph
@@ -44,13 +44,6 @@ def command(model: str, output: str, level: str, out: Output) -> None:
     out.data("optimize", values, lambda: changes_table(graph, better.graph))
     for record in better.log.changes:
         out.more(f"{record.rule}: {record.op} `{record.node}`")
-
-
-def changes(before: Graph, after: Graph) -> list[tuple[str, int, int]]:
-    """(operator, count before, count after), largest first."""
-    a, b = (Counter(n.op.op_type for n in g.nodes) for g in (before, after))
-    names = sorted({*a, *b}, key=lambda op: (-max(a[op], b[op]), op))
-    return [(op, a[op], b[op]) for op in names]
 
 
 def changes_table(before: Graph, after: Graph) -> Any:

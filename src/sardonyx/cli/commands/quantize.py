@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Group
+from rich.text import Text
 
-from sardonyx.cli.data import read_arrays
-from sardonyx.cli.report import Output, show, speaks, table
+from sardonyx.cli.data import check_target, open_model, save_model
+from sardonyx.cli.report import Output, speaks, table
+from sardonyx.compare.data import read
 from sardonyx.compare.metrics import Difference
-from sardonyx.formats import load, save
 from sardonyx.quantize.quantize import METHODS, Quantization, agreement, quantize
 from sardonyx.quantize.targets import DEFAULT
 
@@ -44,23 +45,23 @@ from sardonyx.quantize.targets import DEFAULT
 @click.option("--weight-bits", type=click.Choice(["7", "8"]), default="8", show_default=True)
 @speaks
 def command(model: str, data: str, output: str, out: Output, **choices: Any) -> None:
-    r"""Write an int8 model, calibrated on data.
+    """Write an int8 model, calibrated on data.
 
     \b
     sardonyx quantize net.onnx --data calib.npz -o net.int8.onnx
     sardonyx compare net.onnx net.int8.onnx --data test.npz
     """
-    graph = load(model)
-    given = _rows(Path(data))
+    check_target(output, out)
+    graph = open_model(model)
+    given = read(data, graph)
     with out.progress("calibrating") as progress:
         made = quantize(graph, given, progress=progress, **_settings(**choices))
     with out.progress("comparing"):
         found = agreement(graph, made, given)
-    save(made.graph, output)
+    save_model(made.graph, output, out)
     rows = [d.to_dict() for d in found]
     values = {"output": output, **made.to_dict(), "agreement": rows}
-    out.data("quantize", values, lambda: _print(made, found, out))
-    out.note(f"wrote {output}")
+    out.data("quantize", values, lambda: _text(made, found, out.verbose))
 
 
 def _settings(
@@ -81,22 +82,20 @@ def _settings(
     }
 
 
-def _rows(path: Path) -> Any:
-    found = read_arrays(path)
-    return next(iter(found.values())) if path.suffix == ".npy" else found
-
-
-def _print(made: Quantization, found: list[Difference], out: Output) -> None:
-    if out.verbose:
+def _text(made: Quantization, found: list[Difference], verbose: bool) -> Group:
+    parts: list[Any] = []
+    if verbose:
         ranges = made.ranges.items()
         rows = [(name, r.low, r.high, r.scale_and_zero()[0]) for name, r in ranges]
-        show(table(("activation", "low", "high", "scale"), rows))
+        parts.append(table(("activation", "low", "high", "scale"), rows))
         if made.skipped:
-            show(table(("left in float32", "because"), made.skipped.items()))
-    show(f"{len(made.quantized)} nodes quantized, {len(made.skipped)} left in float32")
+            parts.append(table(("left in float32", "because"), made.skipped.items()))
+    left = len(made.skipped)
+    parts.append(Text(f"{len(made.quantized)} nodes quantized, {left} left in float32"))
     columns = ("output", "max abs", "cosine", "same largest element")
-    show(table(columns, [_difference(d) for d in found]))
-    show("int8 against float32, on the first batch of the calibration data")
+    parts.append(table(columns, [_difference(d) for d in found]))
+    parts.append(Text("int8 against float32, on the first batch of the calibration data"))
+    return Group(*parts)
 
 
 def _difference(d: Difference) -> tuple[str, str, str, str]:
