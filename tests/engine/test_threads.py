@@ -1,8 +1,10 @@
+import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from engine.steps import Array, Steps, table
 from sardonyx.core.errors import Terminated
 from sardonyx.engine.executor import BARRIER, SERIAL
-from sardonyx.engine.memory import address
+from sardonyx.engine.memory import address, aligned
 from sardonyx.engine.threads import Pool, crew
 
 TESTS = Path(__file__).parent.parent
@@ -235,6 +237,19 @@ def test_forked_child_has_workers_of_its_own() -> None:
     )
     done = script(body)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_forked_child_has_memory_of_its_own() -> None:
+    memory = aligned(3 << 20)
+    memory[:] = 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if child == 0:
+        memory[:] = 2
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert memory.min() == memory.max() == 1
 
 
 def test_pools_come_and_go() -> None:

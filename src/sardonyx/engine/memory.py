@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.errors import LimitExceeded
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Value
@@ -20,7 +21,7 @@ _ALIGNMENT = 64
 def aligned(size: int) -> Array:
     """Fresh zeroed bytes aligned to a cache line; large ones ask for huge pages."""
     if size >= _HUGE:
-        memory = mmap.mmap(-1, size + _HUGE)
+        memory = _mapped(size + _HUGE)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             memory.madvise(mmap.MADV_HUGEPAGE)
         whole = np.frombuffer(memory, np.uint8)
@@ -29,6 +30,14 @@ def aligned(size: int) -> Array:
         whole = np.zeros(size + _ALIGNMENT, np.uint8)
         start = -address(whole) % _ALIGNMENT
     return whole[start : start + size]
+
+
+def _mapped(size: int) -> mmap.mmap:
+    try:
+        return mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except (OSError, ValueError) as problem:
+        said = f"the system does not give {size} bytes of memory"
+        raise LimitExceeded("E0506", said, hint="feed a smaller batch") from problem
 
 
 def address(array: Array) -> int:
