@@ -106,7 +106,7 @@ def _window(kernel: Kernel) -> _Window | str:
 
 
 def _refusal(w: _Window) -> str:
-    if any(number(slope(s.index, w.channel) or 0) != 1 for s in w.stores):
+    if any(_step(s.index, w.channel) != 1 for s in w.stores):
         return "channels are not contiguous in the output"
     for f in w.folds:
         sizes = [number(v.args[0]) for v in f.vars]
@@ -124,15 +124,18 @@ def _refusal(w: _Window) -> str:
         return "no window slides over the columns"
     for f in w.folds:
         for x in loads(f.value):
-            if number(slope(x.args[0], w.channel) or 0) not in (
-                0,
-                1,
-            ) and not _is_weight(w, x):
+            if _step(x.args[0], w.channel) not in (0, 1) and not _is_weight(w, x):
                 return "channels are not contiguous in an operand"
     bad = next((t for t in _tests(w) if not _is_simple(w, t)), None)
     return (
         "" if bad is None else f"`{bad}` is no plain bound of rows or columns"
     )
+
+
+def _step(index: Expr, v: Expr) -> int | None:
+    """By how much an index moves with v: 0 where not linearly, None where not a known number."""
+    found = slope(index, v)
+    return 0 if found is None else number(found)
 
 
 def _is_weight(w: _Window, x: Expr) -> bool:
@@ -169,9 +172,7 @@ def _weights(
     packed: list[Packed] = []
     replaced: dict[Expr, Expr] = {}
     for x in dict.fromkeys(x for f in w.folds for x in loads(f.value)):
-        if number(slope(x.args[0], w.channel) or 0) in (0, 1) or not _is_weight(
-            w, x
-        ):
+        if _step(x.args[0], w.channel) in (0, 1) or not _is_weight(w, x):
             continue
         taps = tuple(v for v in w.taps if v in x.free)
         at = const(0)

@@ -200,7 +200,7 @@ def chain(
     full = make(cut.height, const(0))
     if not cut.tails:
         return (full,)
-    if number(cut.tiles) is not None:
+    if len(cut.tails) == 1:
         (left,) = cut.tails
         rest: tuple[Stmt, ...] = (make(left, const(0)),)
     else:

@@ -133,15 +133,21 @@ class ReshapeV5(View):
     def reference(self, x: Array, shape: Array) -> Array:
         dims = [int(d) for d in shape.reshape(-1)]
         if not self.literal_zero:
-            dims = [
-                x.shape[n] if d == 0 and n < x.ndim else d
-                for n, d in enumerate(dims)
-            ]
+            dims = _copied(x, dims)
         return _reshape(x, dims)
 
     def at(self, idx: Index, x: Operand, shape: Operand) -> Expr:
         del shape
         return reshaped(idx, x)
+
+
+def _copied(x: Array, dims: Sequence[int]) -> list[int]:
+    """The dims with each 0 replaced by the dim of x at its place."""
+    for n, d in enumerate(dims):
+        if d == 0 and n >= x.ndim:
+            said = f"the 0 at place {n} copies a dim that is not there"
+            raise InvalidArgument("E0211", said, given=list(x.shape), wanted=list(dims))
+    return [x.shape[n] if d == 0 else d for n, d in enumerate(dims)]
 
 
 def _reshape(x: Array, dims: Sequence[int]) -> Array:
@@ -189,10 +195,7 @@ class ReshapeV1(View):
         return replace(x, shape=_resolved(x.shape, wanted, literal_zero=False))
 
     def reference(self, x: Array) -> Array:
-        dims = self.shape or ()
-        return _reshape(
-            x, [x.shape[n] if d == 0 else d for n, d in enumerate(dims)]
-        )
+        return _reshape(x, _copied(x, self.shape or ()))
 
     def at(self, idx: Index, x: Operand) -> Expr:
         return reshaped(idx, x)

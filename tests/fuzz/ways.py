@@ -1,0 +1,147 @@
+"""Every way to run a graph natively, and what is wrong with what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fuzz.oracle import Wanted, wanted
+from sardonyx.core import knobs
+from sardonyx.core.errors import SardonyxError
+from sardonyx.engine import bound
+from sardonyx.graph.ir import Graph
+from sardonyx.loops import target
+from sardonyx.session import (
+    GraphOptimizationLevel,
+    InferenceSession,
+    SessionOptions,
+)
+
+Array = np.ndarray[Any, Any]
+Feeds = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class Way:
+    """Optimised or not, for how many threads, for which instruction set."""
+
+    optimized: bool = True
+    threads: int = 1
+    cpu: str = "auto"
+
+    def __str__(self) -> str:
+        return f"{'optimized' if self.optimized else 'plain'}-{self.threads}-{self.cpu}"
+
+    def session(self, graph: Graph) -> InferenceSession:
+        """A session of this kind."""
+        level = (
+            "ORT_ENABLE_ALL"
+            if self.optimized
+            else "ORT_DISABLE_ALL"
+        )
+        options = SessionOptions(
+            intra_op_num_threads=self.threads,
+            graph_optimization_level=GraphOptimizationLevel[
+                level
+            ],
+        )
+        return InferenceSession(graph, options)
+
+
+def levels() -> list[str]:
+    """The instruction set levels below the machine's own that it can run."""
+    found = []
+    for name in ("avx2", "generic"):
+        with knobs.override(cpu=name):
+            try:
+                target.host()
+            except SardonyxError:
+                continue
+        found.append(name)
+    return found
+
+
+def ways(seed: int) -> list[Way]:
+    """The ways for a seed: optimised on two threads, plain, and one lower level in turn."""
+    lower = [*levels(), "auto"]
+    cpu = lower[seed % len(lower)]
+    return [
+        Way(),
+        Way(threads=2),
+        Way(False),
+        Way(seed % 2 == 0, 1, cpu),
+    ]
+
+
+class _Shared:
+    """Shares even the smallest step among threads while it is entered."""
+
+    def __enter__(self) -> None:
+        self.kept = bound._WAKE
+        bound._WAKE = 0
+
+    def __exit__(self, *_: object) -> None:
+        bound._WAKE = self.kept
+
+
+def complaints(
+    graph: Graph, fed: Sequence[Feeds], how: Sequence[Way]
+) -> Iterator[str]:
+    """What is wrong, one line each; feeds that the reference cannot run are left out."""
+    expected = [
+        (feeds, found)
+        for feeds in fed
+        if (found := _wanted(graph, feeds))
+    ]
+    for way in how:
+        with knobs.override(cpu=way.cpu), _Shared():
+            try:
+                yield from _wrong(graph, expected, way)
+            except SardonyxError as error:
+                yield f"{way}: {type(error).__name__}: {error.message}"
+            except Exception as problem:  # noqa: BLE001 - whatever it is, it is a failure
+                yield f"{way}: {type(problem).__name__}: {problem}"
+
+
+def _wanted(graph: Graph, feeds: Feeds) -> list[Wanted] | None:
+    try:
+        return wanted(graph, feeds)
+    except (
+        SardonyxError,
+        ValueError,
+        IndexError,
+        ZeroDivisionError,
+    ):
+        return None
+
+
+def _wrong(
+    graph: Graph,
+    expected: Sequence[tuple[Feeds, list[Wanted]]],
+    way: Way,
+) -> Iterator[str]:
+    session = way.session(graph)
+    for feeds, outputs in expected:
+        shapes = {name: x.shape for name, x in feeds.items()}
+        first, again = (
+            session.run(None, feeds),
+            session.run(None, feeds),
+        )
+        for v, a, b, want in zip(
+            graph.outputs,
+            first,
+            again,
+            outputs,
+            strict=True,
+        ):
+            said = want.complaint(np.asarray(a))
+            if said:
+                yield f"{way}: {v.name} with {shapes}: {said}"
+            elif (
+                np.asarray(a).tobytes()
+                != np.asarray(b).tobytes()
+            ):
+                yield f"{way}: {v.name} with {shapes}: two runs differ"
