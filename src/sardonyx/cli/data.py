@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.cli.report import Output
+from sardonyx.cli.report import Output, note_model
 from sardonyx.core.errors import InvalidArgument, NoSuchFile, UsageError
 from sardonyx.formats import load, save, to_bytes
 from sardonyx.formats.arrays import SUFFIXES, read_arrays, typed, write_arrays
@@ -22,6 +22,7 @@ STREAM = "-"
 
 def open_model(path: str) -> Graph:
     """The model of a file, or of standard input for `-`; a missing file suggests a near one."""
+    note_model(path)
     if path == STREAM:
         return load(sys.stdin.buffer)
     try:

@@ -6,12 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from sardonyx.core.expr import Expr, evaluate, substitute
+from sardonyx.core.tensor import Tensor
 from sardonyx.engine.fuse import Computed, Host, Step
+from sardonyx.engine.plan import nbytes
 from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.kernels.pick import schedule
 from sardonyx.kernels.scheduled import Scheduled
 from sardonyx.loops.ir import For, Kernel, expressions, statements
 from sardonyx.loops.target import Target
+
+_FLOOR = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,37 @@ def in_model(e: Expr, own: Sequence[Expr], model: Sequence[Expr]) -> Expr:
     return substitute(e, dict(zip(own, model, strict=True)))
 
 
+class Constants:
+    """What load time makes; more than twice the model's own constants, it is made at run time."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._made: set[Value] = set()
+        self._size = 0
+        own = {
+            v: v.const.nbytes
+            for s in steps
+            if isinstance(s, Computed)
+            for v in s.params
+            if isinstance(v.const, Tensor)
+        }
+        self._most = max(_FLOOR, 2 * sum(own.values()))
+
+    def admit(self, made: Sequence[Value], read: Sequence[Value]) -> bool:
+        """Whether a step makes constants from constants, and may."""
+        if any(v.const is None and v not in self._made for v in read):
+            return False
+        size = self._size + sum(evaluate(nbytes(v), {}) for v in made)
+        if size > self._most:
+            return False
+        self._made.update(made)
+        self._size = size
+        return True
+
+
 def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
     """Schedules every kernel; a packed operand becomes a launch of its own before its user."""
     out: list[Launch | Host] = []
-    constant: set[Value] = set()
+    constant = Constants(steps)
     known: dict[Kernel, Scheduled] = {}
     for step in steps:
         if isinstance(step, Host):
@@ -65,7 +96,7 @@ def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
 
 
 def _launches(
-    step: Computed, done: Scheduled, constant: set[Value]
+    step: Computed, done: Scheduled, constant: Constants
 ) -> list[Launch]:
     found: list[Launch] = []
     params = list(step.params)
@@ -128,13 +159,9 @@ def _launch(
     outs: int,
     nodes: tuple[Node, ...],
     strategy: str,
-    constant: set[Value],
+    constant: Constants,
 ) -> Launch:
-    once = not symbols and all(
-        v.const is not None or v in constant for v in params[outs:]
-    )
-    if once:
-        constant.update(params[:outs])
+    once = not symbols and constant.admit(params[:outs], params[outs:])
     sizes = (evaluate(b.size, {}) * b.dtype.bits // 8 for b in kernel.scratch)
     scratch = sum(-(-size // 64) * 64 for size in sizes)
     shared = any(

@@ -18,6 +18,7 @@ from sardonyx.formats.files import replacing
 
 Array = np.ndarray[Any, Any]
 SUFFIXES = (".npy", ".npz", ".json")
+_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _DAMAGED = (
     ValueError,
     OSError,
@@ -67,13 +68,17 @@ def read_arrays(path: Path) -> dict[str, Array]:
 
 
 def _numpy(path: Path) -> dict[str, Array]:
-    found = np.load(path, mmap_mode="r", allow_pickle=False)
-    if isinstance(found, np.ndarray):
-        return {path.stem: np.asarray(found)}
-    with found:
-        size = sum(entry.file_size for entry in found.zip.infolist())
-        Limits.current().check_memory(size)
-        return {name: found[name] for name in found.files}
+    with path.open("rb") as stream:
+        head = stream.read(len(_NPY))
+        stream.seek(0)
+        if head.startswith(_ZIP):
+            with np.load(stream, allow_pickle=False) as found:
+                size = sum(entry.file_size for entry in found.zip.infolist())
+                Limits.current().check_memory(size)
+                return {name: found[name] for name in found.files}
+    if head != _NPY:
+        raise ValueError("neither .npy nor .npz")
+    return {path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))}
 
 
 def _json(path: Path) -> dict[str, Array]:

@@ -158,7 +158,8 @@ class InferenceSession:
                 if name not in feeds and value.const is not None:
                     feeds[name] = value.const.numpy()
         try:
-            return runnable.run(feeds, abort)
+            found = runnable.quick(feeds) if abort is None else None
+            return runnable.run(feeds, abort) if found is None else found
         except SardonyxError as error:
             raise error.locate(file=self.graph.source or None) from error.__cause__
 
