@@ -15,6 +15,7 @@ from sardonyx.core.expr import (
     Expr,
     binary,
     cast,
+    const,
     load,
     symbol,
     unary,
@@ -188,6 +189,46 @@ def test_division_never_traps(level: str) -> None:
             np.testing.assert_array_equal(
                 out, np.array(want * 5, dtype.numpy), err_msg=op
             )
+
+
+def test_division_over_the_whole_range(
+    level: str, rng: np.random.Generator
+) -> None:
+    i, count = var("i", N), 4000
+    for dtype in (I32, DType.UINT32, DType.INT16, DType.UINT16):
+        info, kind = np.iinfo(dtype.numpy), dtype.numpy
+        a = rng.integers(info.min, info.max, count, kind, endpoint=True)
+        b = rng.integers(1, 50, count).astype(kind)
+        b[::2] = rng.integers(1, info.max, count // 2, kind)
+        a[::3] = (a[::3] // b[::3]) * b[::3]
+        a[1::3] = (a[1::3] // b[1::3]) * b[1::3] - kind.type(1)
+        for op in ("floordiv", "mod"):
+            e = binary(op, load(0, [i], dtype), load(1, [i], dtype))
+            out = elementwise(
+                level, [a, b], [dtype, dtype], e, i, "vector"
+            )
+            want = a // b if op == "floordiv" else a % b
+            np.testing.assert_array_equal(out, want)
+
+
+def test_subscripts_divide_exactly(level: str) -> None:
+    i, start = var("i", 64), symbol("start")
+    for divisor in (3, 7, 10, 49, 112, 12544):
+        at = start + i
+        for e in (at // divisor, at % divisor):
+            body = (For(i, (Store(0, i, e),), "vector"),)
+            params = (Buffer(0, I64, const(64), "out"),)
+            native = Native(Kernel(params, (start,), body, N), level)
+            for first in (
+                1,
+                10**6 * divisor - 30,
+                (1 << 50) // divisor * divisor - 31,
+            ):
+                out = np.zeros(64, np.int64)
+                native([out], [first])
+                k = first + np.arange(64)
+                want = k // divisor if e.op != "mod" else k % divisor
+                np.testing.assert_array_equal(out, want)
 
 
 def test_shifts_beyond_the_width_give_nothing(level: str) -> None:

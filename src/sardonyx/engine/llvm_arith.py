@@ -14,6 +14,7 @@ from sardonyx.engine.llvm_types import HALVES, constant, register, splat, vector
 from sardonyx.engine.llvm_writer import Writer
 from sardonyx.engine.vmath import Math
 
+FLOAT32, FLOAT64 = DType.FLOAT32, DType.FLOAT64
 _ARITH = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
 _INT_ARITH = {
     "add": "add",
@@ -88,12 +89,10 @@ def binary(
 ) -> str:
     """The register of `op` on two operands of `dtype`; comparisons give i1."""
     if dtype in HALVES:
-        wide = [cast(w, x, dtype, DType.FLOAT32, lanes) for x in (a, b)]
-        out = binary(w, op, DType.FLOAT32, lanes, wide[0], wide[1])
+        wide = [cast(w, x, dtype, FLOAT32, lanes) for x in (a, b)]
+        out = binary(w, op, FLOAT32, lanes, wide[0], wide[1])
         return (
-            out
-            if op in _FLOAT_COMPARE
-            else cast(w, out, DType.FLOAT32, dtype, lanes)
+            out if op in _FLOAT_COMPARE else cast(w, out, FLOAT32, dtype, lanes)
         )
     x = Arith(w, dtype, lanes)
     if dtype.is_float:
@@ -170,7 +169,7 @@ def _divide(x: Arith, op: str, a: str, b: str) -> str:
         # The lowest number over -1 leaves the range: negate by wrapping instead.
         minus = x.op("icmp eq", b, x.const(-1))
         safe = x.pick(minus, one, safe)
-    quotient = x.op("sdiv" if signed else "udiv", a, safe)
+    quotient = _quotient(x, a, safe)
     rest = x.op("sub", a, x.op("mul", quotient, safe))
     if signed:
         quotient = x.pick(minus, x.op("sub", zero, a), quotient)
@@ -183,19 +182,49 @@ def _divide(x: Arith, op: str, a: str, b: str) -> str:
     return x.pick(none, zero, rest if op in ("mod", "fmod") else quotient)
 
 
+def _quotient(x: Arith, a: str, b: str) -> str:
+    """a / b without its fraction, b not 0 and no overflow.
+
+    Vectors of up to 32 bits divide as floats that hold them, which cannot
+    round up to a whole number.
+    """
+    signed = x.dtype.is_signed
+    if x.lanes is None or x.dtype.bits > 32:
+        return x.op("sdiv" if signed else "udiv", a, b)
+    m = Math(x.w, FLOAT64 if x.dtype.bits == 32 else FLOAT32, x.lanes)
+    from_int, to_int = ("sitofp", "fptosi") if signed else ("uitofp", "fptoui")
+    sides = [x.w.let(f"{from_int} {x.kind} {v} to {m.float}") for v in (a, b)]
+    ratio = m.div(*sides)
+    if x.dtype.bits == 32:
+        return x.w.let(f"{to_int} {m.float} {ratio} to {x.kind}")
+    whole = x.w.let(f"fptosi {m.float} {ratio} to {m.int}")
+    return x.w.let(f"trunc {m.int} {whole} to {x.kind}")
+
+
 def divide_index(
     w: Writer, op: str, a: str, divisor: int, lanes: int | None
 ) -> str:
-    """floordiv or mod of an int64 that is not negative by a positive literal."""
+    """floordiv or mod of an int64 that is not negative by a positive literal.
+
+    Vectors divide as float64: subscripts stay below 2**51.
+    """
     kind = vector("i64", lanes)
-    power = divisor & (divisor - 1) == 0
-    if op == "floordiv":
-        name, by = (
-            ("lshr", divisor.bit_length() - 1) if power else ("udiv", divisor)
-        )
-    else:
-        name, by = ("and", divisor - 1) if power else ("urem", divisor)
-    return w.let(f"{name} {kind} {a}, {splat('i64', str(by), lanes)}")
+    whole = op == "floordiv"
+    if divisor & (divisor - 1) == 0:
+        name = "lshr" if whole else "and"
+        by = divisor.bit_length() - 1 if whole else divisor - 1
+        return w.let(f"{name} {kind} {a}, {splat('i64', str(by), lanes)}")
+    if lanes is None:
+        return w.let(f"{'udiv' if whole else 'urem'} i64 {a}, {divisor}")
+    m = Math(w, FLOAT64, lanes)
+    x, by = m.to_float(a), float(divisor)
+    quotient = m.floor(m.mul(x, 1 / by))
+    rest = m.fma(m.neg(quotient), by, x)
+    below = m.lt(rest, 0.0)
+    above = w.let(f"fcmp oge {m.float} {rest}, {m.k(by)}")
+    out, step = (quotient, 1.0) if whole else (rest, -by)
+    less = m.pick(below, m.sub(out, step), out)
+    return m.to_int(m.pick(above, m.add(out, step), less))
 
 
 def _power(x: Arith, a: str, b: str) -> str:
@@ -241,12 +270,12 @@ def power_by(
 def unary(w: Writer, op: str, dtype: DType, lanes: int | None, a: str) -> str:
     """The register of `op` on an operand of `dtype`; predicates give i1."""
     if dtype in HALVES:
-        wide = cast(w, a, dtype, DType.FLOAT32, lanes)
-        out = unary(w, op, DType.FLOAT32, lanes, wide)
+        wide = cast(w, a, dtype, FLOAT32, lanes)
+        out = unary(w, op, FLOAT32, lanes, wide)
         return (
             out
             if op in ("isnan", "isinf")
-            else cast(w, out, DType.FLOAT32, dtype, lanes)
+            else cast(w, out, FLOAT32, dtype, lanes)
         )
     if dtype.is_float:
         return _unary_float(Math(w, dtype, lanes), op, a)

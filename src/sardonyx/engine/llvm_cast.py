@@ -7,16 +7,27 @@ Integers wrap. To BOOL is `!= 0`. To FLOAT16 and BFLOAT16 rounds to nearest, hal
 from __future__ import annotations
 
 from sardonyx.core.dtype import DType
-from sardonyx.engine.llvm_types import HALVES, constant, register, splat, vector
+from sardonyx.engine.llvm_types import (
+    HALVES,
+    constant,
+    register,
+    splat,
+    vector,
+)
 from sardonyx.engine.llvm_writer import Writer
+from sardonyx.engine.vmath import Math
 
 
-def cast(w: Writer, a: str, source: DType, to: DType, lanes: int | None) -> str:
+def cast(
+    w: Writer, a: str, source: DType, to: DType, lanes: int | None
+) -> str:
     """The register of an operand of dtype `source` converted to `to`."""
     if source is to:
         return a
     if source in HALVES:
-        return cast(w, _widen(w, a, source, lanes), DType.FLOAT32, to, lanes)
+        return cast(
+            w, _widen(w, a, source, lanes), DType.FLOAT32, to, lanes
+        )
     if to.is_bool:
         compare = "fcmp une" if source.is_float else "icmp ne"
         return w.let(
@@ -36,13 +47,34 @@ def _from_float(
     if to.is_float:
         name = "fpext" if to.bits > source.bits else "fptrunc"
         return w.let(f"{name} {before} {a} to {after}")
-    name = "fptosi" if to.is_signed else "fptoui"
-    width = "" if lanes is None else f"v{lanes}"
-    return w.call(
-        f"llvm.{name}.sat.{width}i{to.bits}.{width}f{source.bits}",
-        after,
-        (before, a),
-    )
+    return _to_int(Math(w, source, lanes), a, to)
+
+
+def _to_int(m: Math, a: str, to: DType) -> str:
+    """A float without its fraction: clamped first, or put right after."""
+    signed, ints = to.is_signed, register(to, m.lanes)
+    low = -(1 << (to.bits - 1)) if signed else 0
+    high = low + (1 << to.bits)
+    name = "fptosi" if signed else "fptoui"
+    if to.bits <= m.mantissa:
+        known = m.pick(
+            m.nan(a), 0.0, m.min(high - 1.0, m.max(float(low), a))
+        )
+        if to.bits == 32:
+            return m.w.let(f"{name} {m.float} {known} to {ints}")
+        wide = vector("i32", m.lanes)
+        whole = m.w.let(f"fptosi {m.float} {known} to {wide}")
+        return m.w.let(f"trunc {wide} {whole} to {ints}")
+    over = m.w.let(f"fcmp oge {m.float} {a}, {m.k(float(high))}")
+    under = m.lt(a, float(low))
+    outside = m.either(m.either(over, under), m.nan(a))
+    inside = m.pick(outside, 0.0, a)
+    out = m.w.let(f"{name} {m.float} {inside} to {ints}")
+    for mask, limit in ((over, high - 1), (under, low)):
+        edge = constant(to, limit, m.lanes)
+        choice = f"{m.bool} {mask}, {ints} {edge}, {ints} {out}"
+        out = m.w.let(f"select {choice}")
+    return out
 
 
 def _from_int(
@@ -73,7 +105,9 @@ def _widen(w: Writer, a: str, source: DType, lanes: int | None) -> str:
         half = w.let(
             f"bitcast {vector('i16', lanes)} {a} to {vector('half', lanes)}"
         )
-        return w.let(f"fpext {vector('half', lanes)} {half} to {floats}")
+        return w.let(
+            f"fpext {vector('half', lanes)} {half} to {floats}"
+        )
     return _widen_by_bits(w, a, lanes)
 
 
@@ -81,21 +115,31 @@ def _has_half(w: Writer) -> bool:
     return w.target.has("f16c") or w.target.level == "neon"
 
 
-def _int(w: Writer, op: str, a: str, b: int | str, lanes: int | None) -> str:
+def _int(
+    w: Writer, op: str, a: str, b: int | str, lanes: int | None
+) -> str:
     other = b if isinstance(b, str) else splat("i32", str(b), lanes)
     return w.let(f"{op} {vector('i32', lanes)} {a}, {other}")
 
 
-def _select(w: Writer, mask: str, a: str, b: str, lanes: int | None) -> str:
+def _select(
+    w: Writer, mask: str, a: str, b: str, lanes: int | None
+) -> str:
     kind = vector("i32", lanes)
-    return w.let(f"select {vector('i1', lanes)} {mask}, {kind} {a}, {kind} {b}")
+    return w.let(
+        f"select {vector('i1', lanes)} {mask}, {kind} {a}, {kind} {b}"
+    )
 
 
 def _widen_by_bits(w: Writer, a: str, lanes: int | None) -> str:
     words, floats = vector("i32", lanes), vector("float", lanes)
     long = w.let(f"zext {vector('i16', lanes)} {a} to {words}")
-    size = _int(w, "shl", _int(w, "and", long, 0x7FFF, lanes), 13, lanes)
-    sign = _int(w, "shl", _int(w, "and", long, 0x8000, lanes), 16, lanes)
+    size = _int(
+        w, "shl", _int(w, "and", long, 0x7FFF, lanes), 13, lanes
+    )
+    sign = _int(
+        w, "shl", _int(w, "and", long, 0x8000, lanes), 16, lanes
+    )
     # Multiplying by 2**112 moves the exponent, subnormals included; infinity and NaN are set.
     small = w.let(f"bitcast {words} {size} to {floats}")
     factor = constant(DType.FLOAT32, 2.0**112, lanes)
@@ -103,7 +147,9 @@ def _widen_by_bits(w: Writer, a: str, lanes: int | None) -> str:
     bits = w.let(f"bitcast {floats} {grown} to {words}")
     special = _int(w, "icmp uge", size, 0x0F800000, lanes)
     quiet = _int(w, "or", size, 0x7F800000, lanes)
-    out = _int(w, "or", _select(w, special, quiet, bits, lanes), sign, lanes)
+    out = _int(
+        w, "or", _select(w, special, quiet, bits, lanes), sign, lanes
+    )
     return w.let(f"bitcast {words} {out} to {floats}")
 
 
@@ -152,22 +198,30 @@ def _to_bfloat(w: Writer, a: str, lanes: int | None) -> str:
     floats, words = vector("float", lanes), vector("i32", lanes)
     bits = w.let(f"bitcast {floats} {a} to {words}")
     odd = _int(w, "and", _int(w, "lshr", bits, 16, lanes), 1, lanes)
-    rounded = _int(w, "add", _int(w, "add", bits, 0x7FFF, lanes), odd, lanes)
+    rounded = _int(
+        w, "add", _int(w, "add", bits, 0x7FFF, lanes), odd, lanes
+    )
     nan = w.let(f"fcmp uno {floats} {a}, {a}")
     quiet = _int(w, "or", bits, 0x400000, lanes)
-    high = _int(w, "lshr", _select(w, nan, quiet, rounded, lanes), 16, lanes)
+    high = _int(
+        w, "lshr", _select(w, nan, quiet, rounded, lanes), 16, lanes
+    )
     return w.let(f"trunc {words} {high} to {vector('i16', lanes)}")
 
 
 def _to_half_by_bits(w: Writer, a: str, lanes: int | None) -> str:
     floats, words = vector("float", lanes), vector("i32", lanes)
     bits = w.let(f"bitcast {floats} {a} to {words}")
-    sign = _int(w, "lshr", _int(w, "and", bits, -0x80000000, lanes), 16, lanes)
+    sign = _int(
+        w, "lshr", _int(w, "and", bits, -0x80000000, lanes), 16, lanes
+    )
     size = _int(w, "and", bits, 0x7FFFFFFF, lanes)
     # Normal: move the exponent and round by adding. Subnormal: let an addition of 0.5 round.
     odd = _int(w, "and", _int(w, "lshr", size, 13, lanes), 1, lanes)
     moved = _int(w, "add", size, 0xC8000FFF - (1 << 32), lanes)
-    normal = _int(w, "lshr", _int(w, "add", moved, odd, lanes), 13, lanes)
+    normal = _int(
+        w, "lshr", _int(w, "add", moved, odd, lanes), 13, lanes
+    )
     small = w.let(f"bitcast {words} {size} to {floats}")
     pushed = w.let(
         f"fadd {floats} {small}, {constant(DType.FLOAT32, 0.5, lanes)}"
@@ -183,7 +237,11 @@ def _to_half_by_bits(w: Writer, a: str, lanes: int | None) -> str:
     )
     infinite = splat("i32", str(0x7C00), lanes)
     out = _select(
-        w, _int(w, "icmp uge", size, 0x47800000, lanes), infinite, out, lanes
+        w,
+        _int(w, "icmp uge", size, 0x47800000, lanes),
+        infinite,
+        out,
+        lanes,
     )
     nan = splat("i32", str(0x7E00), lanes)
     out = _select(
