@@ -90,7 +90,9 @@ class _Window:
 def _window(kernel: Kernel) -> _Window | str:
     loops: list[Expr] = []
     body: Sequence[Stmt] = kernel.body
-    while len(body) == 1 and isinstance(body[0], For) and body[0].kind == "serial":
+    while (
+        len(body) == 1 and isinstance(body[0], For) and body[0].kind == "serial"
+    ):
         loops.append(body[0].var)
         body = body[0].body
     folds = tuple(s for s in body if isinstance(s, Fold))
@@ -122,10 +124,14 @@ def _refusal(w: _Window) -> str:
         return "no window slides over the columns"
     for f in w.folds:
         for x in loads(f.value):
-            if _step(x.args[0], w.channel) not in (0, 1) and not _is_weight(w, x):
+            if _step(x.args[0], w.channel) not in (0, 1) and not _is_weight(
+                w, x
+            ):
                 return "channels are not contiguous in an operand"
     bad = next((t for t in _tests(w) if not _is_simple(w, t)), None)
-    return "" if bad is None else f"`{bad}` is no plain bound of rows or columns"
+    return (
+        "" if bad is None else f"`{bad}` is no plain bound of rows or columns"
+    )
 
 
 def _step(index: Expr, v: Expr) -> int | None:
@@ -161,7 +167,9 @@ def _is_simple(w: _Window, test: Expr) -> bool:
 # Weights
 
 
-def _weights(kernel: Kernel, w: _Window) -> tuple[list[Packed], dict[Expr, Expr]]:
+def _weights(
+    kernel: Kernel, w: _Window
+) -> tuple[list[Packed], dict[Expr, Expr]]:
     """Loads of strided weights: kernels laying them out as [tap][channel], and new loads."""
     packed: list[Packed] = []
     replaced: dict[Expr, Expr] = {}
@@ -217,11 +225,19 @@ def _channel_blocks(w: _Window, target: Target) -> tuple[int, Expr]:
     """(blocks, channels of each): several only where rows are too few to share."""
     extent = w.channel.args[0]
     rows, channels = least(product(v.args[0] for v in w.outer)), number(extent)
-    if rows is None or channels is None or rows >= _ROWS_PER_CORE * target.cores:
+    if (
+        rows is None
+        or channels is None
+        or rows >= _ROWS_PER_CORE * target.cores
+    ):
         return 1, extent
     lanes = 4 * target.vector_bits // 32
     blocks = max(
-        (b for b in range(1, target.cores * 2 + 1) if channels % (b * lanes) == 0),
+        (
+            b
+            for b in range(1, target.cores * 2 + 1)
+            if channels % (b * lanes) == 0
+        ),
         default=1,
     )
     return blocks, const(channels // blocks)
@@ -256,7 +272,8 @@ def _columns_inside(w: _Window) -> tuple[Expr, Expr]:
             continue
         spare = t.args[1] - t.args[0] - (1 if t.op == "lt" else 0)
         worst = {
-            v: v.args[0] - 1 if _moves(spare, v) < 0 else const(0) for v in w.taps
+            v: v.args[0] - 1 if _moves(spare, v) < 0 else const(0)
+            for v in w.taps
         }
         step = _moves(spare, w.column)
         spare = substitute(spare, {**worst, w.column: const(0)})

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 import sardonyx
-from sardonyx.cli.report import Output, speaks, table
+from sardonyx.cli.report import Output, show, speaks, table
 from sardonyx.core import knobs
 from sardonyx.core.limits import Limits
 from sardonyx.engine import cache
@@ -63,8 +63,6 @@ def _version(name: str) -> str:
 
 
 def _print() -> None:
-    from sardonyx.cli.report import show
-
     found = examine()
     cpu = found["cpu"]
     caches = " / ".join(f"{size // 1024} KiB" for size in cpu["caches"])
