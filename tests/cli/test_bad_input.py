@@ -1,6 +1,7 @@
 """Whatever is wrong with a model or a call: the right code, the right exit, in bounds."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -53,18 +54,22 @@ def test_commands_on_a_bad_model(name: str, folder: Path) -> None:
             assert any(code in said.out for code in bad.codes)
 
 
+def _make_and_run(path: Path) -> None:
+    session = InferenceSession(path)
+    feeds = {}
+    for given in session.get_inputs():
+        shape = [d if isinstance(d, int) else 2 for d in given.shape]
+        feeds[given.name] = np.ones(shape, np.float32)
+    session.run(None, feeds)
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_sessions_on_a_bad_model(name: str, folder: Path) -> None:
     bad = MODELS[name]()
     if name == "doubled constant":
         pytest.skip("takes its quarter of a GiB; the command's test has it")
     with pytest.raises(SardonyxError) as caught:
-        session = InferenceSession(folder / f"{name}.onnx")
-        feeds = {}
-        for given in session.get_inputs():
-            shape = [d if isinstance(d, int) else 2 for d in given.shape]
-            feeds[given.name] = np.ones(shape, np.float32)
-        session.run(None, feeds)
+        _make_and_run(folder / f"{name}.onnx")
     assert caught.value.code in bad.codes
     assert caught.value.exit_code == bad.run
     assert caught.value.file == str(folder / f"{name}.onnx")
@@ -88,7 +93,7 @@ def test_bad_calls(tmp_path: Path) -> None:
     net, shared = tmp_path / "net.onnx", tmp_path / "shared.onnx"
     save(graph(AFFINE), net)
     save(graph(SHARED), shared)
-    arrays = {
+    arrays: dict[str, np.ndarray[Any, Any]] = {
         "good": np.ones((2, 3), np.float32),
         "double": np.ones((2, 3)),
         "rank": np.ones(3, np.float32),

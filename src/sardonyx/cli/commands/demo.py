@@ -37,7 +37,7 @@ REPORT = "report.html"
 )
 @speaks
 def command(output: str, out: Output) -> None:
-    r"""Train, convert, check, compare, optimize, run, quantize and measure a small model.
+    """Train, convert, check, compare, optimize, run, quantize and measure a small model.
 
     \b
     sardonyx demo

@@ -65,7 +65,8 @@ def _text(rules: list[dict[str, Any]], entries: list[dict[str, Any]]) -> str:
 def _code(code: str, out: Output) -> None:
     found = CODES.get(code)
     if found is None:
-        close = difflib.get_close_matches(code, CODES, 1)
+        near = [known for known in CODES if known[:3] == code[:3]] or list(CODES)
+        close = difflib.get_close_matches(code, near, 1, cutoff=0.0)
         hint = f"did you mean {close[0]}?" if close else None
         raise NotFound("E0904", f"there is no error `{code}`", hint=hint)
     out.data(
