@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from sardonyx.api import check as check
     from sardonyx.api import compare as compare
     from sardonyx.api import convert as convert
+    from sardonyx.api import from_text as from_text
     from sardonyx.api import get_build_info as get_build_info
     from sardonyx.api import get_version_string as get_version_string
     from sardonyx.api import optimize as optimize
+    from sardonyx.api import quantize as quantize
+    from sardonyx.api import to_text as to_text
     from sardonyx.bench import bench as bench
     from sardonyx.core.errors import CalibrationError as CalibrationError
     from sardonyx.core.errors import CompileError as CompileError
@@ -88,9 +91,12 @@ _PLACES = {
         "check",
         "compare",
         "convert",
+        "from_text",
         "get_build_info",
         "get_version_string",
         "optimize",
+        "quantize",
+        "to_text",
     ),
     "bench": ("bench",),
     "core.errors": (

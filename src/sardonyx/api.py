@@ -18,8 +18,11 @@ from sardonyx.graph import check as structure
 from sardonyx.graph.check import Finding
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
+from sardonyx.graph.text import from_text as from_text
+from sardonyx.graph.text import to_text as to_text
 from sardonyx.passes import pipeline
 from sardonyx.passes.infer import infer
+from sardonyx.quantize import quantize as quantize
 
 Source: TypeAlias = "Readable | Graph"
 

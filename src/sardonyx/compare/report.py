@@ -17,6 +17,8 @@ from sardonyx.core.errors import sanitise
 
 COLUMNS = ("at", "runs", "output", "type", "max abs", "max rel", "ulp", "cosine", "arg-max",
            "differing", "same")  # fmt: skip
+SPARED = ("runs", "type", "max rel", "differing")
+WIDE = 110
 
 
 @dataclass(frozen=True)
@@ -160,14 +162,17 @@ class Comparison:
     def __rich_console__(
         self, console: Console, options: ConsoleOptions
     ) -> RenderResult:
-        """The table of `sardonyx compare`."""
-        del console, options
+        """The table of `sardonyx compare`; narrow terminals get fewer columns."""
+        del console
+        wide = options.max_width >= WIDE
+        names = [n for n in COLUMNS if wide or n not in SPARED]
         table = Table(box=SIMPLE_HEAD, pad_edge=False)
-        for name in COLUMNS:
+        for name in names:
             left = name in ("at", "output", "type")
             table.add_column(name, justify="left" if left else "right", overflow="fold")
         for row in self.rows:
-            table.add_row(*(Text(sanitise(cell)) for cell in row.cells()))
+            told = dict(zip(COLUMNS, row.cells(), strict=True))
+            table.add_row(*(Text(sanitise(told[name])) for name in names))
         yield table
         for line in self.lines():
             yield Text(line)
