@@ -49,7 +49,8 @@ def test_another_target_or_origin_is_another_object(tmp_path: Path) -> None:
     other.objects([returning("a", 1)])
     assert other.compiled == 1
     changed = Linker(HOST, store)
-    assert call(changed.load([returning("a", 7)])[0]) == 7
+    (address,) = changed.load([returning("a", 7)])
+    assert call(address) == 7
 
 
 def test_damaged_object_is_compiled_again(tmp_path: Path) -> None:

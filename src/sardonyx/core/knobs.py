@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from sardonyx.core.cores import usable_cores
 from sardonyx.core.errors import UsageError
 
 T = TypeVar("T")
@@ -113,12 +114,6 @@ def _default_cache() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "sardonyx"
 
 
-def _default_threads() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 CPU = Knob(
     "cpu",
     "SARDONYX_CPU",
@@ -130,7 +125,7 @@ CPU = Knob(
 THREADS = Knob(
     "threads",
     "SARDONYX_THREADS",
-    _default_threads,
+    usable_cores,
     _count(1),
     "worker threads of a session that sets none itself",
 )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import os
 import platform
 import sys
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sardonyx.core import knobs
+from sardonyx.core.cores import usable_cores
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import UsageError
 
@@ -159,7 +159,7 @@ def make(level: str, found: Iterable[str] | None = None) -> Target:
         l1=l1,
         l2=l2,
         l3=l3,
-        cores=_cores(),
+        cores=usable_cores(),
         cpu=_arm_cpu() if arm else _x86_cpu(features, have),
         feature_string=_feature_string(level, features),
     )
@@ -233,50 +233,3 @@ def _caches() -> tuple[int, int, int]:
 def _bytes(text: str) -> int:
     units = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
     return int(text[:-1]) * units[text[-1]] if text[-1:] in units else int(text)
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        count = len(os.sched_getaffinity(0))
-    else:
-        count = os.cpu_count() or 1
-    quota = _quota()
-    return max(1, count if quota is None else min(count, int(quota)))
-
-
-def _quota() -> float | None:
-    """The CPUs that the control group of this process grants; None where unlimited."""
-    root, limits = Path("/sys/fs/cgroup"), []
-    for folder in (_own_group(root), *_own_group(root).parents):
-        if folder == root.parent:
-            break
-        limits.append(_ratio(folder / "cpu.max"))
-    limits.append(_legacy_ratio(root / "cpu"))
-    known = [x for x in limits if x is not None]
-    return min(known) if known else None
-
-
-def _own_group(root: Path) -> Path:
-    try:
-        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return root
-    own = [line[3:] for line in lines if line.startswith("0::/")]
-    return root / own[0].lstrip("/") if own and ".." not in own[0] else root
-
-
-def _ratio(path: Path) -> float | None:
-    try:
-        quota, period = path.read_text(encoding="ascii").split()
-        return None if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
-
-
-def _legacy_ratio(folder: Path) -> float | None:
-    try:
-        quota = int((folder / "cpu.cfs_quota_us").read_text(encoding="ascii"))
-        period = int((folder / "cpu.cfs_period_us").read_text(encoding="ascii"))
-        return quota / period if quota > 0 else None
-    except (OSError, ValueError, ZeroDivisionError):
-        return None
