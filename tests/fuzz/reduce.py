@@ -3,75 +3,34 @@
     python -m fuzz.reduce SEED [SEED ...]         writes tests/fuzz/kept/seed<N>.txt
 
 What is tried: fewer outputs, values as inputs instead of the nodes that make them, values in place
-of what is made from them, fixed dims. A kept text reads back by `load`; its large constants are
-made up again, from their types.
+of what is made from them, fixed dims. A kept text reads back by
+`texts.load`, its large constants made up again.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
-
 from fuzz import worker
 from fuzz.graphs import grown
 from fuzz.grow import feeds, symbols
 from fuzz.ways import Way, complaints, ways
 from sardonyx.core import knobs
-from sardonyx.core.dtype import DType
 from sardonyx.core.errors import SardonyxError
-from sardonyx.core.tensor import Tensor
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph, Value
-from sardonyx.graph.text import from_text, to_text
+from sardonyx.graph.text import to_text
 from sardonyx.passes.dead import DEAD
 from sardonyx.passes.infer import infer
 
 KEPT = Path(__file__).with_name("kept")
-_CONST = re.compile(r"const (\S+): (\w+)\[([\d, ]*)\] = #(\w+)")
 
 Fails = Callable[[Graph], bool]
-
-
-def load(text: str) -> Graph:
-    """The graph of a kept text, types inferred; comments begin with `;`."""
-    lines = [
-        line
-        for line in text.splitlines()
-        if not line.startswith(";")
-    ]
-    body = "\n".join(lines)
-    table = {}
-    for name, dtype, dims, digest in _CONST.findall(body):
-        kind, shape = (
-            DType.parse(dtype),
-            [int(n) for n in dims.split(",") if n.strip()],
-        )
-        rng = np.random.default_rng(list(name.encode()))
-        table[digest] = Tensor.of(weights(rng, shape, kind))
-    graph = from_text(body, table)
-    infer(graph)
-    return graph
-
-
-def weights(
-    rng: np.random.Generator, shape: list[int], kind: DType
-) -> np.ndarray:
-    """Made-up constants; integers are valid as indices of anything."""
-    if kind.is_int or kind.is_bool:
-        return np.asarray(
-            rng.integers(0, 2, shape).astype(kind.numpy)
-        )
-    size = max(1.0, float(np.prod(shape[1:]))) ** -0.5
-    return np.asarray(
-        (rng.standard_normal(shape) * size).astype(kind.numpy)
-    )
 
 
 def safely(question: Callable[[], bool]) -> bool:
@@ -84,9 +43,7 @@ def safely(question: Callable[[], bool]) -> bool:
             os._exit(1 if question() else 0)
         except BaseException:  # noqa: BLE001 - the question could not be asked
             os._exit(0)
-    return (
-        os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
-    )
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
 
 
 def fails(
@@ -98,12 +55,8 @@ def fails(
     """Whether a graph has a complaint of a kind for this way and these sizes."""
 
     def ask(graph: Graph) -> bool:
-        said = complaints(
-            graph, [feeds(graph, sizes, seed)], [way]
-        )
-        return any(
-            kind_of(line).startswith(kind) for line in said
-        )
+        said = complaints(graph, [feeds(graph, sizes, seed)], [way])
+        return any(kind_of(line).startswith(kind) for line in said)
 
     return lambda graph: safely(lambda: ask(graph))
 
@@ -112,9 +65,7 @@ def kind_of(complaint: str) -> str:
     """The sort of a complaint: an error's name and first words, or `elements`."""
     said = complaint.partition(": ")[2]
     return (
-        "elements"
-        if " with {" in said
-        else " ".join(said.split()[:4])
+        "elements" if " with {" in said else " ".join(said.split()[:4])
     )
 
 
@@ -123,9 +74,7 @@ def first_failure(
 ) -> tuple[Way, dict[str, int], str] | None:
     """The first way and sizes for which a seed's graph fails, and how."""
     some = (
-        worker.sizes(seed)
-        if symbols(graph)
-        else worker.sizes(seed)[:1]
+        worker.sizes(seed) if symbols(graph) else worker.sizes(seed)[:1]
     )
     for way in ways(seed):
         for one in some:
@@ -149,9 +98,7 @@ def _kind(
     child = os.fork()
     if child == 0:
         said = next(
-            complaints(
-                graph, [feeds(graph, sizes, seed)], [way]
-            ),
+            complaints(graph, [feeds(graph, sizes, seed)], [way]),
             "",
         )
         os.write(writer, kind_of(said).encode())
@@ -179,9 +126,9 @@ def candidates(graph: Graph) -> Iterator[Graph]:
         try:
             change(made)
             DEAD(made)
-            used = {
-                v for n in made.nodes for v in n.inputs
-            } | set(made.outputs)
+            used = {v for n in made.nodes for v in n.inputs} | set(
+                made.outputs
+            )
             made.inputs = [v for v in made.inputs if v in used]
             infer(made)
         except (
@@ -241,11 +188,7 @@ def _bypass(g: Graph, n: int) -> None:
     old = node.outputs[0]
     assert old is not None
     for x in node.inputs:
-        if (
-            x is not None
-            and x.type == old.type
-            and not g.gives(old)
-        ):
+        if x is not None and x.type == old.type and not g.gives(old):
             g.replace(old, x)
             return
     raise IndexError
@@ -266,9 +209,7 @@ def main(seeds: list[int]) -> None:
                 continue
             way, one, kind = found
             small = reduced(graph, fails(seed, way, one, kind))
-            text = (
-                f"; {way}, {one}, seed {seed}\n{to_text(small)}"
-            )
+            text = f"; {way}, {one}, seed {seed}\n{to_text(small)}"
             (KEPT / f"seed{seed}.txt").write_text(
                 text, encoding="utf-8"
             )

@@ -13,10 +13,11 @@ import pytest
 
 from fuzz.grow import feeds
 from fuzz.hunt import failing
-from fuzz.reduce import load, safely
+from fuzz.reduce import safely
 from fuzz.ways import Way, complaints, levels
 from fuzz.worker import SIZES
 from sardonyx.core import knobs
+from texts import load
 
 KEPT = sorted(Path(__file__).with_name("kept").glob("*.txt"))
 CHUNK = 24
