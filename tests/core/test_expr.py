@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -200,6 +201,10 @@ def test_rows_and_columns_come_apart(width: Expr) -> None:
     x = scalar("x", INDEX)
     assert (x // width) * width + x % width is x
     assert 5 * ((x // width) * width) + 5 * (x % width) + i is 5 * x + i
+    rows = x // width
+    parts = [S * width * (rows % 12), S * (x % width), 12 * S * width * (rows // 12)]
+    for a, b, c in itertools.permutations(parts):
+        assert a + b + c is S * x
 
 
 def test_shape_arithmetic_comes_out_even() -> None:

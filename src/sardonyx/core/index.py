@@ -20,19 +20,22 @@ def _add(a: Expr, b: Expr) -> Expr:
 
 
 def _join_division(p: Polynomial) -> Polynomial | None:
-    """(x // c) * c + x % c is x."""
+    """r * (x // c) * c + r * (x % c) is r * x; None where there is no such pair."""
     atoms = {x for m in p for x in m}
     if not any(x.op == "floordiv" for x in atoms):
         return None
     for m, c in p.items():
-        if len(m) != 1 or m[0].op != "mod":
-            continue
-        x, divisor = m[0].args
-        quotient = _floordiv(x, divisor)
-        whole = times(polynomial(quotient), polynomial(divisor))
-        if whole and all(p.get(t) == k * c for t, k in whole.items()):
-            rest = combine(combine(p, {m: c}, -1), whole, -c)
-            return combine(rest, polynomial(x), c)
+        for at, atom in enumerate(m):
+            if atom.op != "mod":
+                continue
+            x, divisor = atom.args
+            factor = {m[:at] + m[at + 1 :]: c}
+            whole = times(polynomial(_floordiv(x, divisor)), polynomial(divisor))
+            whole = times(whole, factor)
+            if whole and all(p.get(t) == k for t, k in whole.items()):
+                rest = combine(combine(p, {m: c}, -1), whole, -1)
+                joined = combine(rest, times(polynomial(x), factor))
+                return _join_division(joined) or joined
     return None
 
 
