@@ -147,11 +147,9 @@ def _fits(array: Array, wanted: Argument) -> bool:
 
 def _function(method: _Method, plan: int) -> Callable[..., Any]:
     api = ctypes.pythonapi
-    capsule = api.PyCapsule_New
-    capsule.restype, capsule.argtypes = ctypes.py_object, [ctypes.c_void_p] * 3
-    make = api.PyCFunction_NewEx
-    make.restype = ctypes.py_object
-    make.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p]
+    pointer, thing = ctypes.c_void_p, ctypes.py_object
+    capsule = ctypes.PYFUNCTYPE(thing, pointer, pointer, pointer)(("PyCapsule_New", api))
+    make = ctypes.PYFUNCTYPE(thing, pointer, thing, pointer)(("PyCFunction_NewEx", api))
     made: Callable[..., Any] = make(ctypes.addressof(method), capsule(plan, None, None), None)
     return made
 
