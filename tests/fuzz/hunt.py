@@ -5,6 +5,7 @@ python -m fuzz.hunt FIRST LAST [SECONDS]
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -65,6 +66,7 @@ def _batch(
             text=True,
             timeout=seconds,
             check=False,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )
     except subprocess.TimeoutExpired as late:
         return (late.stdout or b"").decode(), -1

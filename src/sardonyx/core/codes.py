@@ -520,6 +520,11 @@ COMMAND = {
         "The target exists and holds something else than an earlier demo, or cannot be written.",
         "Name another folder with -o.",
     ),
+    "E0999": Explanation(
+        "our own fault",
+        "Something failed that no check foresaw; the lines after the message show where.",
+        "Please report it with those lines and, if you may, the model.",
+    ),
 }
 
 CODES: dict[str, Explanation] = {

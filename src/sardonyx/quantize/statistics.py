@@ -76,7 +76,7 @@ class Statistics:
         return np.minimum(places + BINS // 2, BINS - 1)
 
     def _widen(self, needed: float) -> None:
-        wanted = 2.0 ** math.ceil(math.log2(max(needed, SMALLEST)))
+        wanted = 2.0 ** (math.floor(math.log2(max(needed, SMALLEST))) + 1)
         if self.reach == 0.0:
             self.reach = wanted
         while self.reach < wanted:
