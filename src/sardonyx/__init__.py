@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from sardonyx.core.errors import NoModel as NoModel
     from sardonyx.core.errors import NoSuchFile as NoSuchFile
     from sardonyx.core.errors import NotFound as NotFound
-    from sardonyx.core.errors import NotImplemented as NotImplemented
+    from sardonyx.core.errors import NotImplemented as NotImplemented  # noqa: A004
     from sardonyx.core.errors import ProviderUnavailable as ProviderUnavailable
     from sardonyx.core.errors import RuntimeException as RuntimeException
     from sardonyx.core.errors import SardonyxError as SardonyxError

@@ -212,8 +212,8 @@ def divide_index(
     whole = op == "floordiv"
     if divisor & (divisor - 1) == 0:
         name = "lshr" if whole else "and"
-        by = divisor.bit_length() - 1 if whole else divisor - 1
-        return w.let(f"{name} {kind} {a}, {splat('i64', str(by), lanes)}")
+        bits = divisor.bit_length() - 1 if whole else divisor - 1
+        return w.let(f"{name} {kind} {a}, {splat('i64', str(bits), lanes)}")
     if lanes is None:
         return w.let(f"{'udiv' if whole else 'urem'} i64 {a}, {divisor}")
     m = Math(w, FLOAT64, lanes)
