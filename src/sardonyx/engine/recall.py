@@ -86,13 +86,15 @@ def keep(
     store, key = cache.default("programs"), _key(graph, jit)
     if store is None or key is None:
         return
-    numbers = {v: n for n, v in enumerate(graph.values())}
+    # An input with a default is among the values twice.
+    values = list(graph.values())
+    numbers = {v: n for n, v in enumerate(values)}
     packed: list[Any] = []
     for step in steps:
         for v in step.params if isinstance(step, Launch) else ():
             if v not in numbers:
                 assert v.type.dtype is not None
-                numbers[v] = len(numbers)
+                numbers[v] = len(values) + len(packed)
                 packed.append([v.name, v.type.dtype.value, _listed(v.type.dims[0])])
     places = {node: n for n, node in enumerate(graph.nodes)}
     names = iter(units)
