@@ -219,6 +219,8 @@ graph counting {
 def test_ctrl_c_ends_a_run(tmp_path: Path) -> None:
     save(graph(LONG), tmp_path / "long.onnx")
     target = tmp_path / "out.npz"
+    # Where this process ignores SIGINT, as jobs in the background do, the child would as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     child = subprocess.Popen(
         [*COMMAND, "run", str(tmp_path / "long.onnx"), "-o", str(target)],
         stderr=subprocess.PIPE,
@@ -380,6 +382,29 @@ def test_main_leaves_with_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(SystemExit) as left:
             main.main(args)
         assert left.value.code == code
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_verbs_and_options(shell: str) -> None:
+    env = {**ENV, "COMP_WORDS": "sardonyx sho", "COMP_CWORD": "1"}
+    script = subprocess.run(
+        COMMAND,
+        env={**ENV, "_SARDONYX_COMPLETE": f"{shell}_source"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "_SARDONYX_COMPLETE" in script.stdout
+    if shell != "bash":
+        return
+    done = subprocess.run(
+        COMMAND,
+        env={**env, "_SARDONYX_COMPLETE": "bash_complete"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["plain,show"]
 
 
 def test_bench_with_a_provider_of_ours(net: Path) -> None:

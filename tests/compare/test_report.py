@@ -16,18 +16,14 @@ from sardonyx.compare.report import COLUMNS, SPARED
 
 X = np.arange(6.0).reshape(2, 3)
 ROW = Row("batch 450", 450, difference("logits", X, X), "")
-FOUND = Comparison(
-    "a.onnx", "b.onnx", tolerance("float64"), (ROW,)
-)
+FOUND = Comparison("a.onnx", "b.onnx", tolerance("float64"), (ROW,))
 
 
 @pytest.mark.parametrize(
     ("width", "names"),
     [(80, set(COLUMNS) - set(SPARED)), (120, set(COLUMNS))],
 )
-def test_columns_fit_the_width(
-    width: int, names: set[str]
-) -> None:
+def test_columns_fit_the_width(width: int, names: set[str]) -> None:
     text = io.StringIO()
     Console(file=text, width=width).print(FOUND)
     lines = text.getvalue().splitlines()

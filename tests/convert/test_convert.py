@@ -83,6 +83,13 @@ def test_names_of_inputs_and_outputs() -> None:
         assert outputs == ["total", "parts_0", "parts_1"]
 
 
+def test_masks_made_up_let_something_through() -> None:
+    torch.manual_seed(0)
+    made = convert(nets.Masked(), ["ids=NxS:int64", "mask=NxS:int64"])
+    assert made.agree
+    assert [str(v.type) for v in made.graph.inputs] == ["int64[N,S]"] * 2
+
+
 def test_data_to_compare_on() -> None:
     rows = np.random.default_rng(0).standard_normal((9, 2, 4, 4))
     made = convert(nets.build(), ["x=Nx2x4x4"], data={"x": rows.astype(np.float32)})

@@ -169,6 +169,8 @@ def script(body: str, interrupt_after: float | None = None) -> subprocess.Comple
         "from engine.test_threads import counting, napping, run\n"
         "from sardonyx.engine.threads import Pool, crew\n"
     )
+    # Where this process ignores SIGINT, as jobs in the background do, the child would as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(
         [
             sys.executable,

@@ -369,6 +369,16 @@ def test_errors_of_a_run_name_the_file(tmp_path: Path) -> None:
     assert caught.value.file == str(tmp_path / "net.onnx")
 
 
+def test_errors_of_a_run_name_the_users_own_line() -> None:
+    given = graph(UNKNOWN)
+    stack = 'File "/home/me/net.py", line 7, in forward\n    y = odd(x)'
+    given.nodes[0].meta["pkg.torch.onnx.stack_trace"] = stack
+    session = sx.InferenceSession(given)
+    with pytest.raises(UnsupportedOperator) as caught:
+        session.run(None, {"x": np.ones(2, np.float32)})
+    assert caught.value.source == "/home/me/net.py:7 in forward: y = odd(x)"
+
+
 def test_settings_are_kept() -> None:
     options = sx.SessionOptions()
     options.add_session_config_entry("session.set_denormal_as_zero", "1")

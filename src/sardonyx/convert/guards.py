@@ -59,16 +59,19 @@ class Guards(logging.Handler):
 
 
 def _caller() -> str | None:
-    """The innermost frame of the running stack that is the user's own."""
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
+    """The innermost frame that is the user's own, of those that the export has called."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and not _is_ours(frame):
         path = frame.f_code.co_filename
-        ours = frame.f_globals.get("__name__", "").startswith(("sardonyx.", "logging"))
-        if not (ours or is_framework(path) or is_installed(path)):
+        if not (is_framework(path) or is_installed(path)):
             code = getline(path, frame.f_lineno).strip()
             return f"{path}:{frame.f_lineno} in {frame.f_code.co_name}: {code}"
         frame = frame.f_back
     return None
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).startswith("sardonyx.")
 
 
 @contextmanager

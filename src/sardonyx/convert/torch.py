@@ -92,7 +92,7 @@ class TorchSource:
                 )
 
     def sample(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
-        """Made-up inputs of these sizes; integers are 0 or 1, so that they are valid indices."""
+        """Made-up inputs of these sizes; integers are 0 or 1: valid as indices and as masks."""
         rng = np.random.default_rng(seed)
         return {s.name: _random(s, s.shape(sizes), rng) for s in self.specs}
 
@@ -261,7 +261,10 @@ def _random(spec: Spec, shape: tuple[int, ...], rng: np.random.Generator) -> Arr
             "E0913", f"no inputs of type {dtype} can be made up", tensor=spec.name
         )
     if dtype.is_bool or dtype.is_int:
-        return rng.integers(0, 2, shape).astype(dtype.numpy)
+        found = np.asarray(rng.integers(0, 2, shape))
+        if shape:
+            found[..., :1] = 1  # a mask of a row must let something through
+        return found.astype(dtype.numpy)
     return rng.standard_normal(shape).astype(dtype.numpy)
 
 

@@ -100,7 +100,7 @@ class _Fold:
             return "it has no reference"
         except SardonyxError as error:
             return error.message
-        except (ArithmeticError, ValueError, TypeError, IndexError) as problem:
+        except values.MISTAKES as problem:
             return f"it fails: {problem}"
         if not all(isinstance(r, np.ndarray) for r in results):
             return "the result is no tensor"
@@ -193,7 +193,7 @@ def work(node: Node) -> int:
     operands = [None if v is None else values.Known(v.type) for v in node.inputs]
     try:
         e = op.at(loop_index(out.type.dims), *operands)
-    except (NotImplementedError, TypeError, ValueError, IndexError):
+    except (SardonyxError, NotImplementedError, *values.MISTAKES):
         return 0
     return prod(out.type.static_shape) * _trips(e)
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from sardonyx.core.errors import SardonyxError
 from sardonyx.core.expr import Expr, const, number, scalar
 from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs
 from sardonyx.graph.op import Opaque, Operand, loop_index
 from sardonyx.graph.rewrite import Log, Pass
+from sardonyx.passes.values import MISTAKES
 
 ANCHORS = frozenset({
     "AveragePool", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "LpPool", "MaxPool",
@@ -105,7 +107,7 @@ def is_elementwise(node: Node) -> bool:
     operands: list[Any] = [t and _Watched(t, index) for t in types]
     try:
         op.at(index, *operands)
-    except (NotImplementedError, TypeError, ValueError, IndexError):
+    except (SardonyxError, NotImplementedError, *MISTAKES):
         return False
     return all(x is None or x.aligned for x in operands)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from sardonyx.core.errors import SardonyxError
 from sardonyx.graph.ir import Graph, Node
 from sardonyx.graph.op import Opaque, domain_of
 from sardonyx.graph.rewrite import Log, Pass, Replacement, Rule, apply
 from sardonyx.passes.infer import infer_node
+from sardonyx.passes.values import MISTAKES
 
 
 def _expand(node: Node, graph: Graph) -> Replacement | str | None:
@@ -13,7 +15,12 @@ def _expand(node: Node, graph: Graph) -> Replacement | str | None:
     if isinstance(op, Opaque) or not op.has("expand"):
         return None
     before = len(graph)
-    made = op.expand(graph, *node.inputs)
+    try:
+        made = op.expand(graph, *node.inputs)
+    except SardonyxError as error:
+        return f"it cannot be written out: {error.message}"
+    except MISTAKES as problem:
+        return f"it cannot be written out: {problem}"
     if made is None:
         return "it keeps its own code for these operands"
     for new in graph.since(before):

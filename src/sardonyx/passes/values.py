@@ -36,6 +36,7 @@ from sardonyx.graph.run import evaluate
 from sardonyx.graph.type import KNOWN_INTEGERS, Type, array_type, countable
 from sardonyx.ops.shapes import as_index
 
+MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 WEIGHT = 256
 UNROLL = 256
 
@@ -136,7 +137,7 @@ def _by_reference(
         return made
     try:
         results = evaluate(op, [None if t is None else array(t) for t in inputs])
-    except (SardonyxError, NotImplementedError, ArithmeticError, ValueError, LookupError):
+    except (SardonyxError, NotImplementedError, *MISTAKES):
         return made
     return [
         t if t is None or not isinstance(r, np.ndarray) else constant_type(r, t)
@@ -169,7 +170,7 @@ def _by_element(op: Op, which: int, inputs: Sequence[Type | None], out: Type) ->
         index = Index([int(i) for i in subscripts], shape)
         try:
             e = op.at_output(which, index, *operands)
-        except (NotImplementedError, IndexError, TypeError, ValueError):
+        except (SardonyxError, NotImplementedError, *MISTAKES):
             return out
         e = cast(_settled(e), out.dtype) if out.dtype is DType.INT32 else _settled(e)
         if not _is_known(e) or not is_light(e):

@@ -23,6 +23,7 @@ from sardonyx.formats import load, to_bytes
 from sardonyx.graph.check import verify
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
+from sardonyx.graph.origin import source_line
 from sardonyx.passes.infer import infer
 from sardonyx.providers.base import Gap, Options, Provider, Runnable
 from sardonyx.session.binding import IOBinding
@@ -85,7 +86,7 @@ class InferenceSession:
             settle(graph, self._options)
             infer(graph, limits=self._limits)
         except SardonyxError as error:
-            raise error.locate(file=graph.source or None) from error.__cause__
+            raise located(error, graph) from error.__cause__
         return graph
 
     def _use(self, provider: Provider, extra: Mapping[str, Any]) -> None:
@@ -106,7 +107,7 @@ class InferenceSession:
         try:
             return self._provider.prepare(graph, options)
         except SardonyxError as error:
-            raise error.locate(file=self.graph.source or None) from error.__cause__
+            raise located(error, self.graph) from error.__cause__
 
     def _encoded(self) -> str | bytes:
         changed = self._options.free_dimensions or self._options.initializers
@@ -161,7 +162,7 @@ class InferenceSession:
             found = runnable.quick(feeds) if abort is None else None
             return runnable.run(feeds, abort) if found is None else found
         except SardonyxError as error:
-            raise error.locate(file=self.graph.source or None) from error.__cause__
+            raise located(error, self.graph) from error.__cause__
 
     def _with_defaults(self) -> Runnable:
         """The model with its defaults as inputs, prepared when the first of them is replaced."""
@@ -330,6 +331,12 @@ class InferenceSession:
             [state["provider"]],
             limits=state["limits"],
         )
+
+
+def located(error: SardonyxError, graph: Graph) -> SardonyxError:
+    """The error with the model's file, and the user's own source line of the node that it names."""
+    lines = (source_line(n) for n in graph.nodes if n.name and n.name == error.node)
+    return error.locate(file=graph.source or None, source=next(lines, None))
 
 
 def _without_defaults(graph: Graph) -> Graph:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 
 import click
@@ -11,6 +12,7 @@ from sardonyx.cli.data import open_model
 from sardonyx.cli.report import Output, speaks
 from sardonyx.core.errors import sanitise
 from sardonyx.graph.check import Finding
+from sardonyx.graph.origin import source_line
 
 
 @click.command()
@@ -24,33 +26,43 @@ def command(model: str, strict: bool, out: Output) -> int:
     sardonyx check net.onnx
     sardonyx check net.onnx --strict --json
     """
-    found = check(open_model(model))
+    graph = open_model(model)
+    found = check(graph)
+    lines = {n.name: source_line(n) for n in graph.nodes if n.name}
     bad = any(f.is_error or strict for f in found)
-    rows = [asdict(f) for f in found]
+    rows = [{**asdict(f), "source": lines.get(f.node or "")} for f in found]
     out.data(
         "check",
         {"model": model, "valid": not bad, "findings": rows},
-        lambda: _text(model, found, bad, out),
+        lambda: _text(model, found, lines, bad, out),
     )
     return 1 if bad else 0
 
 
-def _text(model: str, found: list[Finding], bad: bool, out: Output) -> str:
+def _text(
+    model: str,
+    found: list[Finding],
+    sources: Mapping[str, str | None],
+    bad: bool,
+    out: Output,
+) -> str:
     lines = []
     for f in found if not out.quiet else [f for f in found if f.is_error]:
-        lines += _finding(f)
+        lines += _finding(f, sources.get(f.node or ""))
     lines.append(
         f"{sanitise(model)}: {'not valid' if bad else 'valid'}{_counts(found)}"
     )
     return "\n".join(lines)
 
 
-def _finding(f: Finding) -> list[str]:
+def _finding(f: Finding, source: str | None) -> list[str]:
     lines = [f"{f.severity}[{f.code}]: {sanitise(f.message)}"]
     places = (("node", f.node), ("op", f.op), ("tensor", f.tensor))
     where = ", ".join(f"{kind} `{sanitise(name)}`" for kind, name in places if name)
     if where:
         lines.append(f"  --> {where}")
+    if source:
+        lines.append(f"   at {sanitise(source)}")
     lines += [f"  {sanitise(line)}" for line in f.around.splitlines()]
     if f.hint:
         lines.append(f"  help: {sanitise(f.hint)}")

@@ -35,7 +35,9 @@ def command(model: str, dims: tuple[str, ...], out: Output) -> None:
     sardonyx show net.onnx
     sardonyx show net.onnx --dim N=8
     """
-    shown = examine(open_model(model), parse_bindings(dims))
+    sizes = parse_bindings(dims)
+    with out.progress("examining"):
+        shown = examine(open_model(model), sizes)
     out.data("show", shown.to_dict(), shown.text)
 
 
