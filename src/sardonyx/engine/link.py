@@ -9,7 +9,6 @@ import itertools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any
 
 from llvmlite import binding
@@ -17,7 +16,7 @@ from llvmlite import binding
 from sardonyx.core import knobs
 from sardonyx.core.errors import CompileError
 from sardonyx.core.limits import Limits
-from sardonyx.engine import cache, codegen, worker
+from sardonyx.engine import cache, codegen, source, worker
 from sardonyx.loops.target import Target
 
 _MATH = (
@@ -30,7 +29,7 @@ _PYTHON = (
     "PyEval_SaveThread PyEval_RestoreThread PyErr_CheckSignals PyErr_Occurred "
     "PyObject_CallNoArgs Py_DecRef Py_IncRef PyCapsule_GetPointer"
 )
-_SOURCES = ("core", "loops", "engine", "kernels", "kernels/micro")
+_WRITERS = tuple(f"sardonyx.engine.{name}" for name in ("llvm", "codegen", "entry", "executor"))
 _serial = itertools.count()
 
 
@@ -62,7 +61,7 @@ class Linker:
         self.seconds = 0.0
         self._addresses: dict[str, int] = {}
         self._trackers: list[Any] = []
-        self.prefix = "\n".join((target.key, codegen.LLVM, version(), *_knobs()))
+        self.prefix = "\n".join((target.key, codegen.LLVM, source.digest(*_WRITERS), *_knobs()))
 
     @functools.cached_property
     def _jit(self) -> Any:
@@ -144,18 +143,6 @@ class Linker:
 
 def _knobs() -> list[str]:
     return [f"{name}={value}" for name, value in sorted(knobs.codegen_values().items())]
-
-
-@functools.lru_cache
-def version(rooms: tuple[str, ...] = _SOURCES) -> str:
-    """The digest of the source that decides what code looks like."""
-    digest = hashlib.sha256()
-    for room in rooms:
-        folder = resources.files("sardonyx").joinpath(room)
-        for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-            if file.name.endswith(".py"):
-                digest.update(f"{room}/{file.name}\n".encode() + file.read_bytes())
-    return digest.hexdigest()
 
 
 @functools.lru_cache

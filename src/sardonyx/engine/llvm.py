@@ -8,16 +8,13 @@ that a model names reaches the text: registers, blocks and symbols come from cou
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Iterable, Sequence
 
 from sardonyx.core.errors import CompileError
 from sardonyx.core.expr import number
 from sardonyx.engine.llvm_fold import fold
 from sardonyx.engine.llvm_strips import CHAINS, Strips
-from sardonyx.kernels import micro
-from sardonyx.kernels.micro.protocol import EMITTERS
+from sardonyx.kernels.micro import EMITTERS
 from sardonyx.loops.ir import (
     Fold,
     For,
@@ -190,7 +187,3 @@ def _stores(body: Sequence[Stmt]) -> frozenset[int]:
     return frozenset(
         s.buffer for s in statements(tuple(body)) if isinstance(s, Store)
     )
-
-
-for _module in pkgutil.iter_modules(micro.__path__):
-    importlib.import_module(f"{micro.__name__}.{_module.name}")

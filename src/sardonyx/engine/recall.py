@@ -7,7 +7,6 @@ target, the knobs and our own source. Graphs with subgraphs or foreign operators
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
@@ -20,21 +19,12 @@ from sardonyx.core.term import make
 from sardonyx.engine import cache
 from sardonyx.engine.fuse import Host
 from sardonyx.engine.jit import Jit
-from sardonyx.engine.link import Unit, version
+from sardonyx.engine.link import Unit
 from sardonyx.engine.schedule import Launch
+from sardonyx.engine.source import digest as source_digest
 from sardonyx.graph.ir import Graph, Type, Value, subgraphs
 from sardonyx.graph.op import Op, Opaque
 
-_ROOMS = (
-    "core",
-    "graph",
-    "loops",
-    "ops",
-    "passes",
-    "kernels",
-    "kernels/micro",
-    "engine",
-)
 _FORM = 1
 
 Made = tuple[list[Launch | Host], dict[int, int]]
@@ -150,15 +140,12 @@ def _expr(rows: list[Any]) -> Expr:
     return made[-1]
 
 
-@functools.cache
-def _source() -> str:
-    return version(_ROOMS)
-
-
 def _key(graph: Graph, jit: Jit) -> str | None:
     if not all(_keepable(n.op) for n in graph.nodes):
         return None
-    digest = hashlib.sha256(f"{_FORM} {jit.prefix} {_source()}".encode())
+    rules = sorted({type(n.op).__module__ for n in graph.nodes})
+    source = source_digest("sardonyx.engine.program", *rules)
+    digest = hashlib.sha256(f"{_FORM} {jit.prefix} {source}".encode())
     numbers: dict[Value | None, int] = {None: -1}
     for n, v in enumerate(graph.values()):
         numbers[v] = n
