@@ -11,7 +11,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint pytest bench docs clean
+.PHONY: demo test lint format pytest bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/sardonyx demo
@@ -19,10 +19,15 @@ demo: $(VENV)/.demo
 test: lint pytest
 
 lint: $(VENV)/.dev
+	$(BIN)/ruff format --check --quiet .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python tools/check_sizes.py
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix --quiet --select I .
+	$(BIN)/ruff format --quiet .
 
 pytest: $(VENV)/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -24,10 +24,10 @@ import numpy as np
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, evaluate, symbol
 from sardonyx.core.tensor import Tensor
-from sardonyx.engine.fuse import Computed, fuse
-from sardonyx.engine.jit import Jit
-from sardonyx.engine.link import Unit
-from sardonyx.engine.memory import aligned
+from sardonyx.engine.code.jit import Jit
+from sardonyx.engine.code.link import Unit
+from sardonyx.engine.fuse.fuse import Computed, fuse
+from sardonyx.engine.native.memory import aligned
 from sardonyx.formats.onnx import to_bytes
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Op, find
@@ -203,20 +203,13 @@ def roof(jit: Jit, target: Target, seconds: float) -> float:
     lines += [f"  %c{n} = phi {kind} [ %a, %start ], [ %d{n}, %loop ]" for n in range(chains)]
     operands = f"{kind} %a, {kind} %a, {kind}"
     lines += [
-        f"  %d{n} = call {kind} @llvm.fmuladd.v{lanes}f32({operands} %c{n})"
-        for n in range(chains)
+        f"  %d{n} = call {kind} @llvm.fmuladd.v{lanes}f32({operands} %c{n})" for n in range(chains)
     ]
     lines += ["  %next = add i64 %i, 1", f"  %more = icmp ult i64 %next, {trips}"]
-    lines += [
-        "  br i1 %more, label %loop, label %done",
-        "done:",
-        f"  %s0 = fadd {kind} %a, %d0",
-    ]
+    lines += ["  br i1 %more, label %loop, label %done", "done:", f"  %s0 = fadd {kind} %a, %d0"]
     lines += [f"  %s{n} = fadd {kind} %s{n - 1}, %d{n}" for n in range(1, chains)]
     lines += [f"  store {kind} %s{chains - 1}, ptr %scratch, align 4", "  ret void", "}"]
-    head = (
-        "define void @roof(ptr %a0, ptr %b, ptr %c, ptr %scratch, i64 %t, i64 %n) {\nstart:\n"
-    )
+    head = "define void @roof(ptr %a0, ptr %b, ptr %c, ptr %scratch, i64 %t, i64 %n) {\nstart:\n"
     tail = f"\ndeclare {kind} @llvm.fmuladd.v{lanes}f32({kind}, {kind}, {kind})\n"
     text = head + "\n".join(lines) + tail
     (at,) = jit.load([Unit("roof", text, lambda: text)])

@@ -4,7 +4,7 @@ import numpy as np
 
 import sardonyx as sx
 from sardonyx.core.expr import show
-from sardonyx.engine.analysis import analyse
+from sardonyx.engine.program.analysis import analyse
 from sardonyx.passes.pipeline import prepare
 
 ATTENTION = """graph attention {

@@ -8,12 +8,7 @@ from torch import nn
 import sardonyx as sx
 
 torch.manual_seed(0)
-net = nn.Sequential(
-    nn.Conv2d(3, 16, 3, padding=1),
-    nn.ReLU(),
-    nn.Flatten(),
-    nn.Linear(1024, 4),
-)
+net = nn.Sequential(nn.Conv2d(3, 16, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(1024, 4))
 sx.convert(net, ["input=Nx3x8x8"], "net.onnx")
 
 rng = np.random.default_rng(0)

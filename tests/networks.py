@@ -43,14 +43,10 @@ class Net:
         for name, dims in self.inputs.items():
             shape = [{"N": n, "S": s}.get(str(d), d) for d in dims]
             if name == "attention_mask":
-                lengths = torch.randint(
-                    1, s + 1, (n, 1), generator=generator
-                )
+                lengths = torch.randint(1, s + 1, (n, 1), generator=generator)
                 made[name] = (torch.arange(s)[None] < lengths).long()
             elif name in self.whole:
-                made[name] = torch.randint(
-                    0, 2, shape, generator=generator
-                )
+                made[name] = torch.randint(0, 2, shape, generator=generator)
             else:
                 made[name] = torch.randn(shape, generator=generator)
         return made
@@ -58,16 +54,9 @@ class Net:
     @property
     def symbols(self) -> dict[str, dict[int, Any]]:
         """The symbolic axes of each input, as the exporter wants them."""
-        known = {
-            name: torch.export.Dim(name, min=1, max=4096)
-            for name in ("N", "S")
-        }
+        known = {name: torch.export.Dim(name, min=1, max=4096) for name in ("N", "S")}
         return {
-            name: {
-                n: known[d]
-                for n, d in enumerate(dims)
-                if isinstance(d, str)
-            }
+            name: {n: known[d] for n, d in enumerate(dims) if isinstance(d, str)}
             for name, dims in self.inputs.items()
         }
 
@@ -79,17 +68,13 @@ class Block(nn.Module):
         super().__init__()
         self.first = nn.Conv2d(wide, out, 3, stride, 1, bias=False)
         self.second = nn.Conv2d(out, out, 3, 1, 1, bias=False)
-        self.norms = nn.ModuleList(
-            [nn.BatchNorm2d(out), nn.BatchNorm2d(out)]
-        )
+        self.norms = nn.ModuleList([nn.BatchNorm2d(out), nn.BatchNorm2d(out)])
         self.beside = nn.Conv2d(wide, out, 1, stride)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, wide, H, W] to [N, out, H / stride, W / stride]."""
         y = torch.relu(self.norms[0](self.first(x)))
-        return torch.relu(
-            self.norms[1](self.second(y)) + self.beside(x)
-        )
+        return torch.relu(self.norms[1](self.second(y)) + self.beside(x))
 
 
 class Recurrent(nn.Module):
@@ -97,13 +82,7 @@ class Recurrent(nn.Module):
 
     def __init__(self, kind: type[nn.RNNBase], both_ways: bool) -> None:
         super().__init__()
-        self.cells = kind(
-            12,
-            20,
-            num_layers=2,
-            batch_first=True,
-            bidirectional=both_ways,
-        )
+        self.cells = kind(12, 20, num_layers=2, batch_first=True, bidirectional=both_ways)
         self.head = nn.Linear(40 if both_ways else 20, 5)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,45 +110,27 @@ class Masked(nn.Module):
 
 
 def _mlp() -> nn.Module:
-    parts = [
-        nn.Linear(20, 33),
-        nn.LayerNorm(33),
-        nn.GELU(),
-        nn.Linear(33, 10),
-        nn.Softmax(-1),
-    ]
+    parts = [nn.Linear(20, 33), nn.LayerNorm(33), nn.GELU(), nn.Linear(33, 10), nn.Softmax(-1)]
     return nn.Sequential(*parts)
 
 
 def _residual() -> nn.Module:
     head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)]
     stem = [nn.Conv2d(3, 16, 7, 2, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1)]
-    return nn.Sequential(
-        *stem, Block(16, 16, 1), Block(16, 32, 2), *head
-    )
+    return nn.Sequential(*stem, Block(16, 16, 1), Block(16, 32, 2), *head)
 
 
 def _resnet() -> nn.Module:
     from transformers import ResNetConfig, ResNetForImageClassification
 
-    config = ResNetConfig(
-        embedding_size=16,
-        hidden_sizes=[32, 64],
-        depths=[1, 2],
-        num_labels=10,
-    )
+    config = ResNetConfig(embedding_size=16, hidden_sizes=[32, 64], depths=[1, 2], num_labels=10)
     return Logits(ResNetForImageClassification(config))
 
 
 def _mobilenet() -> nn.Module:
-    from transformers import (
-        MobileNetV2Config,
-        MobileNetV2ForImageClassification,
-    )
+    from transformers import MobileNetV2Config, MobileNetV2ForImageClassification
 
-    config = MobileNetV2Config(
-        image_size=64, depth_multiplier=0.35, num_labels=10
-    )
+    config = MobileNetV2Config(image_size=64, depth_multiplier=0.35, num_labels=10)
     return Logits(MobileNetV2ForImageClassification(config))
 
 
@@ -203,27 +164,11 @@ NETS = {
     "resnet": Net(_resnet, _IMAGE),
     "mobilenet": Net(_mobilenet, {"pixel_values": ("N", 3, 64, 64)}),
     "vit": Net(_vit, _IMAGE),
-    "bert": Net(
-        _bert,
-        dict.fromkeys(_TOKENS, ("N", "S")),
-        _TOKENS,
-        (1, 7, 16, 64),
-    ),
-    "masked": Net(
-        Masked,
-        {"x": ("N", "S", 24), "attention_mask": ("N", "S")},
-        (),
-        (1, 6, 33),
-    ),
-    "lstm": Net(
-        lambda: Recurrent(nn.LSTM, False), _SEQUENCE, (), (1, 5, 40)
-    ),
-    "lstm-both": Net(
-        lambda: Recurrent(nn.LSTM, True), {"x": ("N", 9, 12)}, (), (9,)
-    ),
-    "gru": Net(
-        lambda: Recurrent(nn.GRU, False), _SEQUENCE, (), (1, 5, 40)
-    ),
+    "bert": Net(_bert, dict.fromkeys(_TOKENS, ("N", "S")), _TOKENS, (1, 7, 16, 64)),
+    "masked": Net(Masked, {"x": ("N", "S", 24), "attention_mask": ("N", "S")}, (), (1, 6, 33)),
+    "lstm": Net(lambda: Recurrent(nn.LSTM, False), _SEQUENCE, (), (1, 5, 40)),
+    "lstm-both": Net(lambda: Recurrent(nn.LSTM, True), {"x": ("N", 9, 12)}, (), (9,)),
+    "gru": Net(lambda: Recurrent(nn.GRU, False), _SEQUENCE, (), (1, 5, 40)),
 }
 
 
@@ -235,9 +180,7 @@ def settled(net: Net) -> nn.Module:
     for part in module.modules():
         bias = getattr(part, "bias", None)
         if isinstance(bias, nn.Parameter):
-            bias.data.add_(
-                torch.randn(bias.shape, generator=generator), alpha=0.1
-            )
+            bias.data.add_(torch.randn(bias.shape, generator=generator), alpha=0.1)
         if isinstance(part, nn.BatchNorm2d):
             part.momentum = None
     with torch.no_grad():
@@ -266,10 +209,7 @@ def exported(net: Net, module: nn.Module) -> bytes:
 
 def exact(module: nn.Module, feeds: dict[str, Tensor]) -> list[Array]:
     """The outputs of a network in float64; `module` is of that type."""
-    double = [
-        x.double() if x.is_floating_point() else x
-        for x in feeds.values()
-    ]
+    double = [x.double() if x.is_floating_point() else x for x in feeds.values()]
     with torch.no_grad():
         found = module(*double)
     outputs = found if isinstance(found, tuple) else (found,)

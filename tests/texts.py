@@ -23,9 +23,7 @@ def load(text: str) -> Graph:
     A constant that the text gives by digest is random: floats of the size of weights, integers
     and booleans 0 or 1.
     """
-    kept = (
-        line for line in text.splitlines() if not line.startswith(";")
-    )
+    kept = (line for line in text.splitlines() if not line.startswith(";"))
     body = "\n".join(kept)
     table = {}
     for name, dtype, dims, digest in _CONST.findall(body):
@@ -37,9 +35,7 @@ def load(text: str) -> Graph:
     return graph
 
 
-def _weights(
-    name: str, shape: list[int], kind: DType
-) -> np.ndarray[Any, Any]:
+def _weights(name: str, shape: list[int], kind: DType) -> np.ndarray[Any, Any]:
     rng = np.random.default_rng(list(name.encode()))
     if kind.is_int or kind.is_bool:
         return np.asarray(rng.integers(0, 2, shape).astype(kind.numpy))

@@ -44,10 +44,7 @@ def check(model: Source, *, limits: Limits | None = None) -> list[Finding]:
     if any(f.is_error for f in found):
         return found
     errors = infer(clone(graph), strict=False, limits=budget)
-    typed = [
-        Finding(_weight(e), e.code, e.message, e.node, e.tensor, e.op, e.hint)
-        for e in errors
-    ]
+    typed = [Finding(_weight(e), e.code, e.message, e.node, e.tensor, e.op, e.hint) for e in errors]
     return sorted(typed + found, key=lambda f: not f.is_error)
 
 
@@ -56,9 +53,7 @@ def _weight(error: SardonyxError) -> str:
     return "warning" if error.code == "E0333" else "error"
 
 
-def optimize(
-    model: Source, level: str = "all", *, limits: Limits | None = None
-) -> Graph:
+def optimize(model: Source, level: str = "all", *, limits: Limits | None = None) -> Graph:
     """An equal model that runs faster, in standard ONNX; `model` stays as it is.
 
     `level` is basic (exact changes), extended or all (changes within rounding too).

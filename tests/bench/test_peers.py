@@ -72,14 +72,7 @@ def test_versions_of_everyone_are_told(report: BenchReport) -> None:
 def test_wrong_outputs_are_called_wrong(model: Path) -> None:
     feeds = {"x": np.ones((1, 16), np.float32)}
     wanted = [{"y": np.full((1, 8), 99.0)}]
-    found = bench(
-        model,
-        (),
-        subject="onnxruntime",
-        feeds=feeds,
-        wanted=wanted,
-        plan=QUICK,
-    )
+    found = bench(model, (), subject="onnxruntime", feeds=feeds, wanted=wanted, plan=QUICK)
     row = found.rows[0]
     assert row.subject.precision == "wrong"
 

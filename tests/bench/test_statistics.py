@@ -49,9 +49,7 @@ def test_restarts_are_judged_each_by_its_own_median() -> None:
     assert len(kept) == 10
 
 
-def test_interval_covers_the_truth_about_nineteen_times_in_twenty(
-    rng: np.random.Generator,
-) -> None:
+def test_interval_covers_the_truth_about_nineteen_times_in_twenty(rng: np.random.Generator) -> None:
     hits = 0
     for seed in range(60):
         noise = rng.normal(0.0, 0.1, 30)

@@ -13,14 +13,7 @@ from sardonyx.session import InferenceSession
 from session.hostile import MIB, MODELS
 from session.models import AFFINE, SHARED, graph
 
-BOMBS = {
-    "inlining bomb",
-    "doubling",
-    "doubled constant",
-    "endless loop",
-    "large",
-    "larger",
-}
+BOMBS = {"inlining bomb", "doubling", "doubled constant", "endless loop", "large", "larger"}
 EXITS = {"InvalidProtobuf": 3, "InvalidGraph": 3, "LimitExceeded": 4}
 
 
@@ -147,8 +140,7 @@ def test_damaged_arrays(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
-    ["{}", "[1, [2]]", '{"x": {}}', "[" * 100000, "1e999", '{"x": [[1, 2, null]]}'],
+    "text", ["{}", "[1, [2]]", '{"x": {}}', "[" * 100000, "1e999", '{"x": [[1, 2, null]]}']
 )
 def test_json_that_holds_no_arrays(text: str, tmp_path: Path) -> None:
     save(graph(AFFINE), tmp_path / "net.onnx")

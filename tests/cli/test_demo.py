@@ -137,10 +137,7 @@ def test_models_are_valid_onnx(done: Done) -> None:
 
 
 def test_calibration_and_test_rows_are_different_images(done: Done) -> None:
-    rows = {
-        name: np.load(done.folder / f"{name}.npz")["image"]
-        for name in ("calib", "test")
-    }
+    rows = {name: np.load(done.folder / f"{name}.npz")["image"] for name in ("calib", "test")}
     seen = {x.tobytes() for x in rows["calib"]}
     assert not any(x.tobytes() in seen for x in rows["test"])
     assert len(np.load(done.folder / "labels.npy")) == len(rows["test"]) == 450
@@ -148,13 +145,7 @@ def test_calibration_and_test_rows_are_different_images(done: Done) -> None:
 
 def test_report_is_whole(done: Done) -> None:
     text = (done.folder / "report.html").read_text(encoding="utf-8")
-    for words in (
-        "Trained",
-        "Compared with PyTorch",
-        "Measured",
-        INT8,
-        "A quick measurement",
-    ):
+    for words in ("Trained", "Compared with PyTorch", "Measured", INT8, "A quick measurement"):
         assert words in text
     assert text.count("<svg") == 3
     assert text.endswith("</html>\n")
@@ -165,13 +156,7 @@ def test_report_is_whole(done: Done) -> None:
 def test_suggested_commands_work_as_they_stand(done: Done, n: int) -> None:
     line = done.told["try"][n]
     ended = subprocess.run(
-        line,
-        shell=True,
-        cwd=done.home,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+        line, shell=True, cwd=done.home, capture_output=True, text=True, timeout=300, check=False
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout
@@ -182,15 +167,7 @@ def test_summary_names_everybody_and_everything(
 ) -> None:
     command._print(done.demo, Path("my demo"), done.told["try"])
     said = capsys.readouterr().out
-    for words in (
-        OURS,
-        INT8,
-        PYTORCH,
-        ORT,
-        ORT_INT8,
-        "my demo/report.html",
-        "A quick measurement",
-    ):
+    for words in (OURS, INT8, PYTORCH, ORT, ORT_INT8, "my demo/report.html", "A quick measurement"):
         assert words in said
     assert all(line in said for line in done.told["try"])
 
@@ -208,15 +185,10 @@ def test_a_missing_peer_is_left_out_and_said_so(
 
 @pytest.mark.parametrize("module", ["torch", "sklearn", "onnxscript"])
 def test_missing_packages_are_named_with_the_way_to_get_them(
-    module: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     found = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda n: None if n == module else found(n)
-    )
+    monkeypatch.setattr(importlib.util, "find_spec", lambda n: None if n == module else found(n))
     assert run(["demo", "-o", str(tmp_path / "d")]) == 2
     said = capsys.readouterr().err
     assert f"the demo needs {stages.NEEDED[module]}" in said
@@ -244,10 +216,7 @@ def test_an_interrupt_at_any_stage_leaves_things_as_they_were(
     at: int, before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = [name for name, _ in stages.STAGES]
-    faked = [
-        (name, _interrupted if n == at else _writing(name))
-        for n, name in enumerate(names)
-    ]
+    faked = [(name, _interrupted if n == at else _writing(name)) for n, name in enumerate(names)]
     monkeypatch.setattr(stages, "STAGES", tuple(faked))
     target = tmp_path / "d"
     if before:
@@ -303,10 +272,7 @@ def test_other_peoples_things_are_not_touched(tmp_path: Path, kind: str) -> None
         target.write_text("x")
     else:
         target.symlink_to(other)
-    with (
-        pytest.raises(UsageError, match="is there already") as caught,
-        command.fresh(target),
-    ):
+    with pytest.raises(UsageError, match="is there already") as caught, command.fresh(target):
         pytest.fail("the folder was made")
     assert caught.value.code == "E0931"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "other"]
@@ -314,16 +280,11 @@ def test_other_peoples_things_are_not_touched(tmp_path: Path, kind: str) -> None
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with (
-        pytest.raises(UsageError, match="cannot make"),
-        command.fresh(tmp_path / "file" / "d"),
-    ):
+    with pytest.raises(UsageError, match="cannot make"), command.fresh(tmp_path / "file" / "d"):
         pytest.fail("the folder was made")
 
 
-def test_the_program_is_called_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_program_is_called_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / "sardonyx"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)

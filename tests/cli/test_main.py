@@ -92,11 +92,7 @@ def test_version_is_quick_and_needs_no_numpy() -> None:
     spent = []
     for _ in range(3):
         done = subprocess.run(
-            [sys.executable, "-c", code],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=ENV,
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=ENV
         )
         version, _, line = done.stdout.partition("\n")
         assert version.endswith(__version__)
@@ -137,11 +133,7 @@ def test_carets_stand_under_the_wrong_character(net: Path) -> None:
     for args, word, at in (
         (["run", net, "--dim", "N"], "N", 0),
         (["run", net, "--input", "x=3x4"], "x=3x4", 2),
-        (
-            ["convert", "a.py:b", "--input", "x=Nx3x?", "-o", net.parent / "b.onnx"],
-            "x=Nx3x?",
-            6,
-        ),
+        (["convert", "a.py:b", "--input", "x=Nx3x?", "-o", net.parent / "b.onnx"], "x=Nx3x?", 6),
     ):
         said = sardonyx(*args)
         assert said.code == 2
@@ -171,9 +163,7 @@ def test_exit_codes_of_answers(net: Path, tmp_path: Path) -> None:
     assert said.data["findings"][0]["code"] == "E0401"
 
 
-def test_our_own_faults_exit_with_70(
-    monkeypatch: pytest.MonkeyPatch, net: Path
-) -> None:
+def test_our_own_faults_exit_with_70(monkeypatch: pytest.MonkeyPatch, net: Path) -> None:
     def fail(*_: object) -> None:
         raise ZeroDivisionError("a fault")
 
@@ -300,8 +290,7 @@ def test_inputs_of_every_kind_of_file(suffix: str, net: Path, tmp_path: Path) ->
 
 def test_made_up_inputs_follow_the_seed(net: Path) -> None:
     one, same, other = (
-        sardonyx("run", net, "--seed", seed, "--json").data["outputs"]
-        for seed in (1, 1, 2)
+        sardonyx("run", net, "--seed", seed, "--json").data["outputs"] for seed in (1, 1, 2)
     )
     assert one == same
     assert one != other

@@ -12,9 +12,7 @@ from sardonyx.formats import load, save
 
 
 @pytest.fixture
-def folder(
-    tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
-) -> Path:
+def folder(tmp_path: Path, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A model and its data, in the present folder."""
     save(models.residual(rng), tmp_path / "net.onnx")
     data = models.images(rng, 24)
@@ -41,17 +39,12 @@ def test_writes_a_model_and_says_how_close_it_is(
 
 
 def test_a_lone_array_will_do(folder: Path) -> None:
-    assert (
-        run(["quantize", "net.onnx", "--data", "calib.npy", "-o", "lone.onnx", "-q"])
-        == 0
-    )
+    assert run(["quantize", "net.onnx", "--data", "calib.npy", "-o", "lone.onnx", "-q"]) == 0
     assert run([*GIVEN, "-q"]) == 0
     assert (folder / "lone.onnx").read_bytes() == (folder / "out.onnx").read_bytes()
 
 
-def test_verbose_tells_ranges_and_reasons(
-    folder: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_verbose_tells_ranges_and_reasons(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert run([*GIVEN, "-v", "--exclude", "n5_Conv"]) == 0
     said = capfd.readouterr().out
     assert "n5_Conv" in said
@@ -60,9 +53,7 @@ def test_verbose_tells_ranges_and_reasons(
 
 
 def test_json(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    assert (
-        run([*GIVEN, "--json", "--method", "percentile", "--percentile", "99.9"]) == 0
-    )
+    assert run([*GIVEN, "--json", "--method", "percentile", "--percentile", "99.9"]) == 0
     found = json.loads(capfd.readouterr().out)
     assert found["command"] == "quantize"
     assert len(found["quantized"]) == 5
@@ -92,11 +83,7 @@ def test_choices_reach_the_model(folder: Path) -> None:
     ],
 )
 def test_refusals(
-    folder: Path,
-    capfd: pytest.CaptureFixture[str],
-    words: list[str],
-    status: int,
-    says: str,
+    folder: Path, capfd: pytest.CaptureFixture[str], words: list[str], status: int, says: str
 ) -> None:
     assert run([*GIVEN, *words]) == status
     assert says in capfd.readouterr().err
@@ -106,7 +93,5 @@ def test_refusals(
 def test_a_missing_folder_is_told_before_work_begins(
     folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert (
-        run(["quantize", "net.onnx", "--data", "calib.npz", "-o", "no/out.onnx"]) == 2
-    )
+    assert run(["quantize", "net.onnx", "--data", "calib.npz", "-o", "no/out.onnx"]) == 2
     assert "there is no folder `no`" in capfd.readouterr().err

@@ -35,11 +35,7 @@ def test_equal_models_agree_at_every_size() -> None:
 
 def test_rows_are_cut_into_batches() -> None:
     found = compare(graph(AFFINE), graph(AFFINE), data={"x": ROWS})
-    assert _groups(found) == [
-        ("batch 1", 30),
-        ("batch 7", 5),
-        ("batch 30", 1),
-    ]
+    assert _groups(found) == [("batch 1", 30), ("batch 7", 5), ("batch 30", 1)]
     assert {row.difference.elements for row in found.rows} == {60}
     chosen = compare(graph(AFFINE), graph(AFFINE), data=ROWS, batches=[4])
     assert _groups(chosen) == [("batch 4", 8)]
@@ -92,10 +88,7 @@ def test_source_line_of_the_first_difference() -> None:
 
 def test_a_difference_at_one_size_only() -> None:
     def run(feeds: Mapping[str, Any]) -> list[Any]:
-        y = feeds["x"] @ np.array([[1, 2], [3, 4], [5, 6]], np.float32) + [
-            0.5,
-            -0.5,
-        ]
+        y = feeds["x"] @ np.array([[1, 2], [3, 4], [5, 6]], np.float32) + [0.5, -0.5]
         return [(y + (len(y) == 7)).astype(np.float32)]
 
     found = compare(graph(AFFINE), Side("mine", run), data=ROWS)
@@ -108,10 +101,7 @@ def test_scale_decides_in_float32() -> None:
     def side(error: float) -> Side:
         def run(feeds: Mapping[str, Any]) -> list[Any]:
             x = feeds["x"]
-            y = x @ np.array([[1, 2], [3, 4], [5, 6]], np.float32) + [
-                0.5,
-                -0.5,
-            ]
+            y = x @ np.array([[1, 2], [3, 4], [5, 6]], np.float32) + [0.5, -0.5]
             return [(y + error * np.abs(y).max()).astype(np.float32)]
 
         return Side("mine", run)
@@ -170,9 +160,7 @@ def test_providers_as_sides(other: str) -> None:
 
 def test_other_names_are_paired_by_position() -> None:
     renamed = graph(
-        AFFINE.replace("y", "out")
-        .replace("input x", "input img")
-        .replace("(x,", "(img,")
+        AFFINE.replace("y", "out").replace("input x", "input img").replace("(x,", "(img,")
     )
     assert compare(graph(AFFINE), renamed).agree
 
@@ -236,14 +224,7 @@ def test_report_as_data(tmp_path: Path) -> None:
     assert found["a"] == str(tmp_path / "a.onnx")
     assert found["tolerance"]["name"] == "float32"
     assert found["divergence"]["node"] == "product"
-    assert set(found["rows"][0]) >= {
-        "at",
-        "runs",
-        "name",
-        "max_abs",
-        "same",
-        "refusal",
-    }
+    assert set(found["rows"][0]) >= {"at", "runs", "name", "max_abs", "same", "refusal"}
 
 
 def test_classes_by_name_and_number() -> None:

@@ -12,56 +12,20 @@ from sardonyx.core.dtype import DType
 
 
 def test_equal_arrays_differ_in_nothing() -> None:
-    x = np.array(
-        [
-            [1.0, -2.0, np.nan],
-            [np.inf, 0.0, -np.inf],
-        ],
-        np.float32,
-    )
+    x = np.array([[1.0, -2.0, np.nan], [np.inf, 0.0, -np.inf]], np.float32)
     found = difference("y", x, x.copy())
-    assert (
-        found.max_abs,
-        found.max_rel,
-        found.max_ulp,
-    ) == (
-        0.0,
-        0.0,
-        0,
-    )
-    assert (found.argmax, found.differing) == (
-        1.0,
-        0,
-    )
+    assert (found.max_abs, found.max_rel, found.max_ulp) == (0.0, 0.0, 0)
+    assert (found.argmax, found.differing) == (1.0, 0)
     assert found.cosine == pytest.approx(1.0, abs=1e-12)
-    assert (
-        found.elements,
-        found.rows,
-        found.reason,
-    ) == (
-        6,
-        2,
-        "",
-    )
+    assert (found.elements, found.rows, found.reason) == (6, 2, "")
 
 
 def test_figures_of_a_known_difference() -> None:
     a = np.array([[4.0, 1.0], [1.0, 2.0]], np.float32)
     b = np.array([[4.0, 1.5], [2.5, 2.0]], np.float32)
     found = difference("y", a, b)
-    assert (found.max_abs, found.max_rel) == (
-        1.5,
-        0.375,
-    )
-    assert (
-        found.differing,
-        found.elements,
-        found.argmax,
-    ) == (
-        2,
-        4,
-        0.5,
-    )
+    assert (found.max_abs, found.max_rel) == (1.5, 0.375)
+    assert (found.differing, found.elements, found.argmax) == (2, 4, 0.5)
     assert found.max_ulp == round(1.5 / np.spacing(np.float32(1.0)))
     flat = a.ravel() @ b.ravel()
     wanted = flat / np.linalg.norm(a) / np.linalg.norm(b)
@@ -69,12 +33,7 @@ def test_figures_of_a_known_difference() -> None:
 
 
 def test_one_unit_in_the_last_place() -> None:
-    for dtype in (
-        np.float16,
-        np.float32,
-        np.float64,
-        ml_dtypes.bfloat16,
-    ):
+    for dtype in (np.float16, np.float32, np.float64, ml_dtypes.bfloat16):
         a = np.array([1.0, 3.0, 100.0], dtype)
         bits = a.view(f"u{a.dtype.itemsize}")
         b = (bits + 1).view(dtype)
@@ -96,9 +55,7 @@ def test_ulps_follow_the_narrower_type() -> None:
 
 
 @given(st.floats(1e-300, 1e300))
-def test_spacing_is_that_of_numpy(
-    x: float,
-) -> None:
+def test_spacing_is_that_of_numpy(x: float) -> None:
     array = np.array([x])
     assert spacing(array, DType.FLOAT64)[0] == np.spacing(x)
 
@@ -106,26 +63,10 @@ def test_spacing_is_that_of_numpy(
 @pytest.mark.parametrize(
     ("a", "b", "reason"),
     [
-        (
-            np.zeros(2),
-            np.zeros(3),
-            "shape [2] against [3]",
-        ),
-        (
-            np.zeros(2),
-            np.array([0.0, np.nan]),
-            "NaN in different places",
-        ),
-        (
-            np.zeros(2),
-            np.zeros(2, np.int64),
-            "float64 against int64",
-        ),
-        (
-            np.array(["a", "b"], object),
-            np.array(["a", "c"], object),
-            "1 strings differ",
-        ),
+        (np.zeros(2), np.zeros(3), "shape [2] against [3]"),
+        (np.zeros(2), np.array([0.0, np.nan]), "NaN in different places"),
+        (np.zeros(2), np.zeros(2, np.int64), "float64 against int64"),
+        (np.array(["a", "b"], object), np.array(["a", "c"], object), "1 strings differ"),
     ],
 )
 def test_what_cannot_be_compared(a: object, b: object, reason: str) -> None:
@@ -157,15 +98,7 @@ def test_strings_bools_complex_and_empty_arrays() -> None:
     assert difference("y", x, x * 1j).max_abs == pytest.approx(8**0.5)
     empty = np.zeros((0, 3), np.float32)
     found = difference("y", empty, empty)
-    assert (
-        found.max_abs,
-        found.cosine,
-        found.argmax,
-    ) == (
-        0.0,
-        1.0,
-        None,
-    )
+    assert (found.max_abs, found.cosine, found.argmax) == (0.0, 1.0, None)
 
 
 def test_angles_of_nothing() -> None:
@@ -175,27 +108,13 @@ def test_angles_of_nothing() -> None:
     assert difference("y", one, -one).cosine == pytest.approx(-1.0)
 
 
-def test_a_tally_is_the_difference_of_all_runs(
-    rng: np.random.Generator,
-) -> None:
+def test_a_tally_is_the_difference_of_all_runs(rng: np.random.Generator) -> None:
     a = rng.standard_normal((20, 5)).astype(np.float32)
     b = a + rng.standard_normal((20, 5)).astype(np.float32) * np.float32(0.1)
     tally = Tally("y")
     for start in range(0, 20, 6):
-        tally.add(
-            a[start : start + 6],
-            b[start : start + 6],
-        )
-    whole, found = (
-        difference("y", a, b),
-        tally.difference(),
-    )
-    assert (found.max_abs, found.max_rel) == (
-        whole.max_abs,
-        whole.max_rel,
-    )
-    assert (found.argmax, found.differing) == (
-        whole.argmax,
-        whole.differing,
-    )
+        tally.add(a[start : start + 6], b[start : start + 6])
+    whole, found = (difference("y", a, b), tally.difference())
+    assert (found.max_abs, found.max_rel) == (whole.max_abs, whole.max_rel)
+    assert (found.argmax, found.differing) == (whole.argmax, whole.differing)
     assert found.cosine == pytest.approx(whole.cosine, rel=1e-12)

@@ -6,12 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sardonyx.compare import (
-    Comparison,
-    Row,
-    difference,
-    tolerance,
-)
+from sardonyx.compare import Comparison, Row, difference, tolerance
 from sardonyx.compare.report import COLUMNS, SPARED
 
 X = np.arange(6.0).reshape(2, 3)
@@ -20,8 +15,7 @@ FOUND = Comparison("a.onnx", "b.onnx", tolerance("float64"), (ROW,))
 
 
 @pytest.mark.parametrize(
-    ("width", "names"),
-    [(80, set(COLUMNS) - set(SPARED)), (120, set(COLUMNS))],
+    ("width", "names"), [(80, set(COLUMNS) - set(SPARED)), (120, set(COLUMNS))]
 )
 def test_columns_fit_the_width(width: int, names: set[str]) -> None:
     text = io.StringIO()

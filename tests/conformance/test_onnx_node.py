@@ -36,9 +36,7 @@ def load(name: str) -> tuple[Graph, list[tuple[dict[str, Any], list[Any]]]]:
     graph = formats.load(model_bytes(name))
     rows = []
     for inputs, outputs in case.data_sets:
-        feeds = {
-            v.name: node_cases.plain(x) for v, x in zip(graph.inputs, inputs, strict=False)
-        }
+        feeds = {v.name: node_cases.plain(x) for v, x in zip(graph.inputs, inputs, strict=False)}
         rows.append((feeds, [node_cases.plain(x) for x in outputs]))
     return graph, rows
 

@@ -55,9 +55,7 @@ class Masked(torch.nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.table = torch.nn.Embedding(10, 8)
-        self.block = torch.nn.TransformerEncoderLayer(
-            8, 2, 16, dropout=0.0, batch_first=True
-        )
+        self.block = torch.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
 
     def forward(self, ids: Any, mask: Any = None) -> Any:
         hidden = mask == 0

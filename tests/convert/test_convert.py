@@ -45,9 +45,7 @@ def test_a_module_becomes_a_model_with_symbolic_dims(tmp_path: Path) -> None:
     made = convert(nets.build(), ["x=Nx2xHxW"], path, progress=shares.append)
     assert made.agree
     assert [str(v.type) for v in made.graph.inputs] == ["float32[N,2,H,W]"]
-    assert [(v.name, str(v.type)) for v in made.graph.outputs] == [
-        ("output", "float32[N,5]")
-    ]
+    assert [(v.name, str(v.type)) for v in made.graph.outputs] == [("output", "float32[N,5]")]
     sizes = [row.at for row in made.comparison.rows]
     assert sizes[0] == "N=3, H=5, W=7"
     assert {"N=1, H=5, W=7", "N=1, H=1, W=1"} <= set(sizes)
@@ -93,11 +91,7 @@ def test_masks_made_up_let_something_through() -> None:
 def test_data_to_compare_on() -> None:
     rows = np.random.default_rng(0).standard_normal((9, 2, 4, 4))
     made = convert(nets.build(), ["x=Nx2x4x4"], data={"x": rows.astype(np.float32)})
-    assert [row.at for row in made.comparison.rows] == [
-        "batch 1",
-        "batch 7",
-        "batch 9",
-    ]
+    assert [row.at for row in made.comparison.rows] == ["batch 1", "batch 7", "batch 9"]
 
 
 def test_a_dim_that_the_code_fixes_names_the_line(tmp_path: Path) -> None:

@@ -21,11 +21,7 @@ def test_the_types_are_those_of_the_standard() -> None:
     assert {d.value for d in DType} == set(theirs)
     spelled = {"FLOAT": "float32", "DOUBLE": "float64"}
     assert {d.value: str(d) for d in DType} == {
-        n: spelled.get(
-            name,
-            name.lower(),
-        )
-        for n, name in theirs.items()
+        n: spelled.get(name, name.lower()) for n, name in theirs.items()
     }
 
 
@@ -39,12 +35,7 @@ def test_numpy_forms_are_those_of_onnx(dtype: DType) -> None:
 
 @pytest.mark.parametrize("dtype", NUMERIC, ids=str)
 def test_properties(dtype: DType) -> None:
-    assert [
-        dtype.is_float,
-        dtype.is_int,
-        dtype.is_bool,
-        dtype.is_complex,
-    ].count(True) == 1
+    assert [dtype.is_float, dtype.is_int, dtype.is_bool, dtype.is_complex].count(True) == 1
     assert dtype.bits <= 8 * dtype.numpy.itemsize
     assert dtype.is_packed == (dtype.bits < 8)
     if dtype.is_int:
@@ -58,17 +49,10 @@ def test_properties(dtype: DType) -> None:
 
 
 @pytest.mark.parametrize("dtype", NUMERIC, ids=str)
-@pytest.mark.parametrize(
-    "count",
-    [0, 1, 2, 3, 4, 5, 7, 8, 9, 1000],
-)
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 7, 8, 9, 1000])
 def test_packing_is_undone_by_unpacking(dtype: DType, count: int) -> None:
     width = 8 * dtype.numpy.itemsize
-    codes = np.random.default_rng(count).integers(
-        0,
-        1 << min(dtype.bits, 8),
-        count * width // 8,
-    )
+    codes = np.random.default_rng(count).integers(0, 1 << min(dtype.bits, 8), count * width // 8)
     if dtype.is_bool:
         codes &= 1
     array = codes.astype(np.uint8).view(dtype.numpy)
@@ -82,39 +66,18 @@ def test_signed_sub_byte_values(dtype: DType) -> None:
     info = ml_dtypes.iinfo(dtype.numpy)  # type: ignore[no-untyped-call]
     values = np.arange(info.min, info.max + 1)
     array = values.astype(dtype.numpy)
-    assert (
-        unpack(
-            pack(array, dtype),
-            dtype,
-            len(values),
-        )
-        .astype(int)
-        .tolist()
-        == values.tolist()
-    )
+    assert unpack(pack(array, dtype), dtype, len(values)).astype(int).tolist() == values.tolist()
 
 
 def test_bit_order() -> None:
-    assert pack(
-        np.array([1, 2, 3], ml_dtypes.uint4),
-        DType.UINT4,
-    ).tolist() == [0x21, 0x03]
-    assert pack(
-        np.array([1, 2, 3, 0, 1], ml_dtypes.uint2),
-        DType.UINT2,
-    ).tolist() == [0x39, 0x01]
-    six = np.array(
-        [1, 2, 3, 4],
-        np.uint8,
-    ).view(ml_dtypes.float6_e2m3fn)
+    assert pack(np.array([1, 2, 3], ml_dtypes.uint4), DType.UINT4).tolist() == [0x21, 0x03]
+    assert pack(np.array([1, 2, 3, 0, 1], ml_dtypes.uint2), DType.UINT2).tolist() == [0x39, 0x01]
+    six = np.array([1, 2, 3, 4], np.uint8).view(ml_dtypes.float6_e2m3fn)
     assert pack(six, DType.FLOAT6E2M3).tolist() == [0x81, 0x30, 0x10]
 
 
 def test_a_shape_is_flattened_row_major() -> None:
-    array = np.array(
-        [[1, 2], [3, 4]],
-        ml_dtypes.int4,
-    )
+    array = np.array([[1, 2], [3, 4]], ml_dtypes.int4)
     assert pack(array.T, DType.INT4).tolist() == [0x31, 0x42]
 
 
@@ -126,10 +89,7 @@ def test_unpacking_wants_the_exact_size(dtype: DType) -> None:
         assert caught.value.code == "E0111"
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [np.float128, "M8[s]", np.dtype([("a", np.int8)])],
-)
+@pytest.mark.parametrize("wrong", [np.float128, "M8[s]", np.dtype([("a", np.int8)])])
 def test_foreign_numpy_types_are_refused(wrong: Any) -> None:
     with pytest.raises(InvalidArgument):
         DType.from_numpy(wrong)

@@ -79,15 +79,11 @@ def literal(value: int) -> Made:
 
 
 LEAVES = st.one_of(
-    st.sampled_from((*SYMBOLS, *LOOPS, X)).map(leaf),
-    st.integers(-9, 16).map(literal),
+    st.sampled_from((*SYMBOLS, *LOOPS, X)).map(leaf), st.integers(-9, 16).map(literal)
 )
 DIVIDE = st.sampled_from(["//", "%"])
 NEGATIVE = st.integers(-5, -1).map(literal)
-POSITIVE = st.one_of(
-    st.integers(1, 9).map(literal),
-    st.sampled_from((N, M)).map(leaf),
-)
+POSITIVE = st.one_of(st.integers(1, 9).map(literal), st.sampled_from((N, M)).map(leaf))
 
 
 BINARY: dict[str, tuple[Callable[..., Expr], Callable[..., int]]] = {
@@ -131,10 +127,7 @@ def grow(parts: st.SearchStrategy[Made]) -> st.SearchStrategy[Made]:
 
 EXPRESSIONS = st.recursive(LEAVES, grow, max_leaves=10)
 COMMON = settings(
-    max_examples=250,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow],
+    max_examples=250, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

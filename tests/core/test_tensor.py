@@ -29,10 +29,7 @@ def test_bytes_are_viewed_not_copied() -> None:
     assert not tensor.is_loaded
     array = tensor.numpy()
     assert np.shares_memory(array, np.frombuffer(data, np.uint8))
-    assert array.tolist() == [
-        [0, 1, 2],
-        [3, 4, 5],
-    ]
+    assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
     assert tensor.numpy() is array
     assert bytes(tensor.packed()) == data
     assert repr(tensor) == "Tensor('w', float32[2,3])"
@@ -42,10 +39,7 @@ def test_a_source_is_read_once_and_when_wanted() -> None:
     source = Later(np.arange(4, dtype=np.int64))
     tensor = Tensor(DType.INT64, (2, 2), source)
     assert (tensor.nbytes, source.reads) == (32, 0)
-    assert tensor.numpy().tolist() == [
-        [0, 1],
-        [2, 3],
-    ]
+    assert tensor.numpy().tolist() == [[0, 1], [2, 3]]
     tensor.numpy()
     assert source.reads == 1
 
@@ -82,20 +76,11 @@ def test_arrays_must_fit() -> None:
         Tensor(DType.FLOAT32, (2,), np.zeros(3, np.float32))
     with pytest.raises(InvalidProtobuf):
         Tensor(DType.FLOAT32, (3,), np.zeros(3, np.float64))
-    assert Tensor(
-        DType.FLOAT32,
-        (3, 1),
-        np.zeros(3, np.float32),
-    ).numpy().shape == (3, 1)
+    assert Tensor(DType.FLOAT32, (3, 1), np.zeros(3, np.float32)).numpy().shape == (3, 1)
 
 
 def test_dims_must_be_sound() -> None:
-    for shape in (
-        (-1,),
-        (-1, -1),
-        (1 << 62, 4),
-        (0, 1 << 62),
-    ):
+    for shape in ((-1,), (-1, -1), (1 << 62, 4), (0, 1 << 62)):
         with pytest.raises(InvalidProtobuf) as caught:
             Tensor(DType.FLOAT32, shape, b"")
         assert caught.value.code == "E0110"
@@ -127,27 +112,14 @@ def test_renaming_shares_the_data() -> None:
 
 
 def test_sparse_tensors_of_text_are_empty_elsewhere() -> None:
-    sparse = SparseTensor(
-        Tensor.of(["x"]).renamed("s"),
-        Tensor.of([2]),
-        (3,),
-    )
+    sparse = SparseTensor(Tensor.of(["x"]).renamed("s"), Tensor.of([2]), (3,))
     assert sparse.numpy().tolist() == ["", "", "x"]
     assert (sparse.name, sparse.dtype) == ("s", DType.STRING)
 
 
 def test_a_sparse_tensor_of_three_axes() -> None:
-    at = np.array(
-        [
-            [0, 1, 2],
-            [1, 0, 0],
-        ]
-    )
-    sparse = SparseTensor(
-        Tensor.of([5, 6]),
-        Tensor.of(at),
-        (2, 2, 3),
-    )
+    at = np.array([[0, 1, 2], [1, 0, 0]])
+    sparse = SparseTensor(Tensor.of([5, 6]), Tensor.of(at), (2, 2, 3))
     wanted = np.zeros((2, 2, 3), np.int64)
     wanted[0, 1, 2], wanted[1, 0, 0] = 5, 6
     assert sparse.numpy().tolist() == wanted.tolist()

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 PAGES = ROOT / "docs" / "commands"
 FENCE = re.compile(r"^```console\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
+
 def _commands() -> dict[str, click.Command]:
     assert isinstance(app, click.Group)
     context = click.Context(app)

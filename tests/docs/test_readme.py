@@ -57,6 +57,4 @@ def test_the_readme_from_top_to_bottom(
         said = sardonyx(*words, *quick)
         assert said.code == 0, (words, said)
         assert said.out.strip()
-    assert {"net.onnx", "net.opt.onnx", "net.int8.onnx"} <= {
-        p.name for p in tmp_path.iterdir()
-    }
+    assert {"net.onnx", "net.opt.onnx", "net.int8.onnx"} <= {p.name for p in tmp_path.iterdir()}

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.engine.link import Linker, Unit
-from sardonyx.engine.memory import address
+from sardonyx.engine.code.link import Linker, Unit
+from sardonyx.engine.native.memory import address
 from sardonyx.loops import target
 
 Array = np.ndarray[Any, Any]

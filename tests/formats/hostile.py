@@ -37,13 +37,7 @@ def external(location: str | None, **keys: str) -> Message:
     entries = [Message("StringStringEntryProto", {"key": k, "value": v}) for k, v in pairs.items()]
     return Message(
         "TensorProto",
-        {
-            "dims": [32],
-            "data_type": 2,
-            "name": "w",
-            "external_data": entries,
-            "data_location": 1,
-        },
+        {"dims": [32], "data_type": 2, "name": "w", "external_data": entries, "data_location": 1},
     )
 
 

@@ -15,15 +15,7 @@ FLOAT = TensorProto.FLOAT
 def small(**fields: Any) -> onnx.ModelProto:
     """y = Add(x, w) with a symbolic batch."""
     graph = helper.make_graph(
-        [
-            helper.make_node(
-                "Add",
-                ["x", "w"],
-                ["y"],
-                name="sum",
-                doc_string="adds",
-            )
-        ],
+        [helper.make_node("Add", ["x", "w"], ["y"], name="sum", doc_string="adds")],
         "small",
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, None])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3, None])],
@@ -61,13 +53,7 @@ def branches() -> tuple[onnx.GraphProto, onnx.GraphProto]:
     then = helper.make_graph([multiply], "then", [], [declare("then_y", ["N"])])
     call = helper.make_node("twice", ["x"], ["else_y"], domain="my", overload="fast")
     inner = helper.make_tensor("inner", TensorProto.INT32, [], [4])
-    other = helper.make_graph(
-        [call],
-        "else",
-        [],
-        [declare("else_y", ["N"])],
-        [inner],
-    )
+    other = helper.make_graph([call], "else", [], [declare("else_y", ["N"])], [inner])
     return then, other
 
 
@@ -108,21 +94,12 @@ def branching() -> onnx.NodeProto:
 
 def main_graph() -> onnx.GraphProto:
     """The graph of `everything`."""
-    strange = helper.make_node(
-        "Strange",
-        ["y", ""],
-        ["z", ""],
-        domain="else.where",
-        k=[1, 2],
-    )
+    strange = helper.make_node("Strange", ["y", ""], ["z", ""], domain="else.where", k=[1, 2])
     graph = helper.make_graph(
         [branching(), strange],
         "main",
         [declare("x", ["N"]), helper.make_tensor_value_info("flag", TensorProto.BOOL, [])],
-        [
-            declare("y", ["N"]),
-            helper.make_tensor_sequence_value_info("z", TensorProto.INT4, None),
-        ],
+        [declare("y", ["N"]), helper.make_tensor_sequence_value_info("z", TensorProto.INT4, None)],
         [helper.make_tensor("scale", FLOAT, [1], [0.5])],
         value_info=[declare("absent", [1])],
         sparse_initializer=[sparse_weight()],

@@ -84,14 +84,7 @@ def test_sources_of_every_kind(tmp_path: Path) -> None:
     data = model.SerializeToString()
     path = tmp_path / "m.onnx"
     path.write_bytes(data)
-    for source in (
-        path,
-        str(path),
-        data,
-        bytearray(data),
-        memoryview(data),
-        io.BytesIO(data),
-    ):
+    for source in (path, str(path), data, bytearray(data), memoryview(data), io.BytesIO(data)):
         assert formats.to_bytes(formats.load(source)) == data
     assert formats.to_proto(formats.load(model)) == model
     with pytest.raises(InvalidArgument) as caught:
@@ -226,11 +219,7 @@ def test_counts_are_limited() -> None:
 def test_rec_subgraph_depth_is_bounded() -> None:
     data = nested_ifs(32)
     assert formats.to_bytes(formats.load(data)) == data
-    for levels, limits in (
-        (34, None),
-        (40, None),
-        (3000, Limits(depth=100_000)),
-    ):
+    for levels, limits in ((34, None), (40, None), (3000, Limits(depth=100_000))):
         with pytest.raises(LimitExceeded) as caught:
             formats.load(nested_ifs(levels), limits)
         assert caught.value.code == "E0502"
@@ -255,12 +244,7 @@ class TestChanges:
             "type": tensor_type(DType.INT8, [2]), "ref": AttributeRef("alpha", "FLOAT"),
         }  # fmt: skip
         out = Value("z", tensor_type(DType.FLOAT32, [symbol("N"), 3]))
-        graph.append(
-            make_op("my", "Odd", None, settings),
-            [graph.outputs[0], None],
-            [out],
-            "odd",
-        )
+        graph.append(make_op("my", "Odd", None, settings), [graph.outputs[0], None], [out], "odd")
         graph.outputs.append(out)
         model = formats.to_proto(graph)
         node = model.graph.node[1]
@@ -278,11 +262,7 @@ class TestChanges:
 
     def test_an_attribute_that_onnx_cannot_hold_is_refused(self) -> None:
         graph = formats.load(small())
-        graph.append(
-            make_op("my", "Odd", None, {"x": object()}),
-            [],
-            [Value("z")],
-        )
+        graph.append(make_op("my", "Odd", None, {"x": object()}), [], [Value("z")])
         with pytest.raises(InvalidArgument) as caught:
             formats.to_bytes(graph)
         assert caught.value.code == "E0132"
@@ -290,10 +270,7 @@ class TestChanges:
     def test_renamed_and_retyped_values(self) -> None:
         graph = formats.load(small())
         graph.inputs[0].name = "pixels"
-        graph.outputs[0].type = tensor_type(
-            DType.FLOAT32,
-            [symbol("N") * 2, 3, symbol("?m")],
-        )
+        graph.outputs[0].type = tensor_type(DType.FLOAT32, [symbol("N") * 2, 3, symbol("?m")])
         model = formats.to_proto(graph)
         assert model.graph.input[0].name == "pixels"
         assert model.graph.node[0].input[0] == "pixels"
@@ -359,10 +336,7 @@ class TestChanges:
             tensor_type(DType.STRING, [0, symbol("S")]),
             Type(DType.FLOAT32, tensor_type(DType.FLOAT32, [3]).shape, kind="sparse"),
             Type(kind="sequence", elem=tensor_type(DType.BOOL, [])),
-            Type(
-                kind="optional",
-                elem=Type(kind="sequence", elem=tensor_type(DType.BOOL, [1])),
-            ),
+            Type(kind="optional", elem=Type(kind="sequence", elem=tensor_type(DType.BOOL, [1]))),
             Type(DType.STRING, kind="map", elem=tensor_type(DType.FLOAT32, [])),
         ]
         graph = Graph("types", opsets={"": 20})

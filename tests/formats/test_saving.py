@@ -25,12 +25,7 @@ TINY = np.ones(3, np.float32)
 def model() -> onnx.ModelProto:
     """Three weights: 200 kB, 16 kB and 12 bytes; one more in a Constant."""
     arrays = {"big": BIG, "odd": ODD, "tiny": TINY}
-    constant = helper.make_node(
-        "Constant",
-        [],
-        ["c"],
-        value=numpy_helper.from_array(BIG, "v"),
-    )
+    constant = helper.make_node("Constant", [], ["c"], value=numpy_helper.from_array(BIG, "v"))
     graph = helper.make_graph(
         [constant],
         "g",
@@ -87,10 +82,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(NoSuchFile, match="No space left") as caught:
         formats.save(formats.load(model()), tmp_path / "m.onnx")
-    assert (
-        caught.value.code,
-        caught.value.file,
-    ) == ("E0103", str(tmp_path / "m.onnx"))
+    assert (caught.value.code, caught.value.file) == ("E0103", str(tmp_path / "m.onnx"))
     assert contents(tmp_path) == []
 
 

@@ -28,19 +28,10 @@ def load(tensor: onnx.TensorProto, limits: Limits | None = None) -> Tensor:
 
 def some(dtype: DType, count: int) -> np.ndarray[Any, Any]:
     """`count` elements from all over the type's codes."""
-    codes = np.random.default_rng(count).integers(
-        0,
-        256,
-        dtype.nbytes(count) or 1,
-        np.uint8,
-    )
+    codes = np.random.default_rng(count).integers(0, 256, dtype.nbytes(count) or 1, np.uint8)
     if dtype.is_bool:
         codes &= 1
-    return unpack(
-        pack(unpack(codes[: dtype.nbytes(count)], dtype, count), dtype),
-        dtype,
-        count,
-    )
+    return unpack(pack(unpack(codes[: dtype.nbytes(count)], dtype, count), dtype), dtype, count)
 
 
 def same(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
@@ -49,10 +40,7 @@ def same(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> bool:
 
 
 @pytest.mark.parametrize("dtype", NUMERIC, ids=str)
-@pytest.mark.parametrize(
-    "count",
-    [0, 1, 2, 3, 5, 8, 33],
-)
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 8, 33])
 def test_raw_data_of_every_type(dtype: DType, count: int) -> None:
     array = some(dtype, count)
     proto = numpy_helper.from_array(array)
@@ -75,11 +63,7 @@ def typed(array: np.ndarray[Any, Any], dtype: DType) -> onnx.TensorProto:
     return helper.make_tensor("w", dtype.value, array.shape, values.reshape(-1))
 
 
-@pytest.mark.parametrize(
-    "dtype",
-    [d for d in NUMERIC if d is not DType.FLOAT8E8M0],
-    ids=str,
-)
+@pytest.mark.parametrize("dtype", [d for d in NUMERIC if d is not DType.FLOAT8E8M0], ids=str)
 @pytest.mark.parametrize("count", [0, 1, 3, 8, 33])
 def test_typed_fields_of_every_type(dtype: DType, count: int) -> None:
     numbers = some(dtype, count)
@@ -87,20 +71,12 @@ def test_typed_fields_of_every_type(dtype: DType, count: int) -> None:
         finite = numbers if dtype.is_int else numbers[np.isfinite(numbers)]
     proto = typed(finite, dtype)
     assert not proto.raw_data
-    assert same(
-        load(proto).numpy(),
-        numpy_helper.to_array(proto).reshape(finite.shape),
-    )
+    assert same(load(proto).numpy(), numpy_helper.to_array(proto).reshape(finite.shape))
     assert same(load(proto).numpy(), finite)
 
 
 def test_strings() -> None:
-    proto = helper.make_tensor(
-        "w",
-        TensorProto.STRING,
-        [2, 1],
-        [b"naive", "∂".encode()],
-    )
+    proto = helper.make_tensor("w", TensorProto.STRING, [2, 1], [b"naive", "∂".encode()])
     held = load(proto)
     assert held.numpy().tolist() == [["naive"], ["∂"]]
     assert held.nbytes == 8
@@ -143,12 +119,7 @@ def test_two_sources_or_the_wrong_one() -> None:
         TensorProto(data_type=1, dims=[1], float_data=[1], raw_data=b"1234"),
         TensorProto(data_type=1, dims=[1], int32_data=[1]),
         TensorProto(data_type=8, dims=[4], raw_data=b"text"),
-        TensorProto(
-            data_type=1,
-            dims=[1],
-            raw_data=b"1234",
-            segment=TensorProto.Segment(end=1),
-        ),
+        TensorProto(data_type=1, dims=[1], raw_data=b"1234", segment=TensorProto.Segment(end=1)),
     ):
         with pytest.raises(InvalidProtobuf) as caught:
             load(proto)
@@ -183,23 +154,11 @@ def test_dim_ovf(dims: list[int], code: str) -> None:
 
 def test_dim_ovf_zero_times_much_is_zero() -> None:
     held = load(TensorProto(data_type=1, dims=[0, 1 << 40]))
-    assert (
-        held.count,
-        held.numpy().shape,
-    ) == (0, (0, 1 << 40))
+    assert (held.count, held.numpy().shape) == (0, (0, 1 << 40))
     with pytest.raises(InvalidProtobuf) as caught:
         load(TensorProto(data_type=1, dims=[0, (1 << 63) - 1]))
     assert caught.value.code == "E0110"
-    assert (
-        load(
-            TensorProto(
-                data_type=1,
-                dims=[1] * 64,
-                raw_data=b"1234",
-            )
-        ).count
-        == 1
-    )
+    assert load(TensorProto(data_type=1, dims=[1] * 64, raw_data=b"1234")).count == 1
 
 
 def test_limits_of_size_can_be_raised() -> None:
@@ -214,12 +173,7 @@ def sparse(values: list[float], at: Any, dims: list[int]) -> SparseTensor:
     """A sparse initializer that is loaded."""
     held = helper.make_sparse_tensor(
         numpy_helper.from_array(np.array(values, np.float32), "s"),
-        numpy_helper.from_array(
-            np.array(
-                at,
-                np.int64,
-            ).reshape(np.shape(at))
-        ),
+        numpy_helper.from_array(np.array(at, np.int64).reshape(np.shape(at))),
         dims,
     )
     graph = helper.make_graph([], "g", [], [], sparse_initializer=[held])
@@ -230,33 +184,13 @@ def sparse(values: list[float], at: Any, dims: list[int]) -> SparseTensor:
 
 
 def test_sparse_tensors() -> None:
-    assert sparse(
-        [1, 2],
-        [1, 3],
-        [2, 2],
-    ).numpy().tolist() == [[0, 1], [0, 2]]
-    assert sparse(
-        [1, 2],
-        [[0, 1], [1, 1]],
-        [2, 2],
-    ).numpy().tolist() == [[0, 1], [0, 2]]
-    assert sparse(
-        [],
-        np.zeros((0, 2)),
-        [2, 2],
-    ).numpy().tolist() == [[0, 0], [0, 0]]
+    assert sparse([1, 2], [1, 3], [2, 2]).numpy().tolist() == [[0, 1], [0, 2]]
+    assert sparse([1, 2], [[0, 1], [1, 1]], [2, 2]).numpy().tolist() == [[0, 1], [0, 2]]
+    assert sparse([], np.zeros((0, 2)), [2, 2]).numpy().tolist() == [[0, 0], [0, 0]]
 
 
 def test_idx_oob_sparse_indices() -> None:
-    for at in (
-        [4],
-        [-1],
-        [[0, 2]],
-        [[-1, 0]],
-        [[0, 0, 0]],
-        [[[0]]],
-        [0, 1],
-    ):
+    for at in ([4], [-1], [[0, 2]], [[-1, 0]], [[0, 0, 0]], [[[0]]], [0, 1]):
         with pytest.raises(InvalidProtobuf) as caught:
             sparse([1], at, [2, 2]).numpy()
         assert caught.value.code == "E0111"
@@ -264,9 +198,5 @@ def test_idx_oob_sparse_indices() -> None:
 
 def test_a_sparse_tensor_too_large_to_make_dense() -> None:
     with pytest.raises(LimitExceeded) as caught:
-        sparse(
-            [1],
-            [5],
-            [1 << 25, 1 << 25],
-        ).numpy()
+        sparse([1], [5], [1 << 25, 1 << 25]).numpy()
     assert caught.value.code == "E0506"

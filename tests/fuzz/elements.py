@@ -4,16 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fuzz.grow import (
-    FLOATS,
-    INTS,
-    Grower,
-    Skip,
-    is_float,
-    is_int,
-    like,
-    rank,
-)
+from fuzz.grow import FLOATS, INTS, Grower, Skip, is_float, is_int, like, rank
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import number
 from sardonyx.graph.ir import Value
@@ -36,9 +27,7 @@ def partner(g: Grower, x: Value) -> Value:
     def fits(v: Value) -> bool:
         tail = v.type.dims[::-1]
         pairs = zip(tail, dims[::-1], strict=False)
-        return v.dtype is x.dtype and all(
-            a is b or number(a) == 1 for a, b in pairs
-        )
+        return v.dtype is x.dtype and all(a is b or number(a) == 1 for a, b in pairs)
 
     assert x.dtype is not None
     if g.maybe(0.65):
@@ -50,9 +39,7 @@ def partner(g: Grower, x: Value) -> Value:
     return g.normal(shape, x.dtype)
 
 
-def ordered(
-    g: Grower, x: Value, y: Value
-) -> tuple[Value, Value]:
+def ordered(g: Grower, x: Value, y: Value) -> tuple[Value, Value]:
     """The two in either order."""
     return (x, y) if g.maybe(0.6) else (y, x)
 
@@ -78,34 +65,15 @@ def clip(g: Grower) -> None:
     x = g.pick(lambda v: is_float(v) or is_int(v))
     assert x.dtype is not None
     kind = x.dtype.numpy
-    low = (
-        g.const(np.array(g.below(0, 2), kind))
-        if g.maybe(0.7)
-        else None
-    )
-    high = (
-        g.const(np.array(g.below(2, 5), kind))
-        if low is None or g.maybe(0.7)
-        else None
-    )
+    low = g.const(np.array(g.below(0, 2), kind)) if g.maybe(0.7) else None
+    high = g.const(np.array(g.below(2, 5), kind)) if low is None or g.maybe(0.7) else None
     g.emit("Clip", x, low, high)
 
 
 def arithmetic(g: Grower) -> None:
     """Two values of any shapes that broadcast."""
     x = g.number()
-    kind = g.one(
-        "Add",
-        "Add",
-        "Sub",
-        "Mul",
-        "Mul",
-        "Div",
-        "Min",
-        "Max",
-        "PRelu",
-        "Mod",
-    )
+    kind = g.one("Add", "Add", "Sub", "Mul", "Mul", "Div", "Min", "Max", "PRelu", "Mod")
     y = partner(g, x)
     if kind == "PRelu":
         g.emit(kind, x, y)
@@ -123,19 +91,14 @@ def power(g: Grower) -> None:
         base = g.emit("Sigmoid", x)
         g.emit("Pow", base, partner(g, base))
         return
-    exponent = np.array(g.one(2, 3, 0.5, -1, 0, 1, 2.5)).astype(
-        x.dtype.numpy
-    )
+    exponent = np.array(g.one(2, 3, 0.5, -1, 0, 1, 2.5)).astype(x.dtype.numpy)
     g.emit("Pow", x, g.const(exponent))
 
 
 def many(g: Grower) -> None:
     """Sum, Mean, Min or Max of one to four values."""
     x = g.number()
-    parts = [
-        x,
-        *(partner(g, x) for _ in range(g.below(0, 4))),
-    ]
+    parts = [x, *(partner(g, x) for _ in range(g.below(0, 4)))]
     g.emit(g.one("Sum", "Mean", "Min", "Max"), *parts)
 
 
@@ -144,25 +107,8 @@ def whole(g: Grower) -> None:
     x = g.pick(is_int)
     assert x.dtype is not None
     y = partner(g, x)
-    kinds = [
-        "Add",
-        "Sub",
-        "Mul",
-        "Min",
-        "Max",
-        "BitwiseAnd",
-        "BitwiseOr",
-        "BitwiseXor",
-    ]
-    kind = g.one(
-        *kinds,
-        "Abs",
-        "Neg",
-        "BitwiseNot",
-        "Sign",
-        "Mod",
-        "Div",
-    )
+    kinds = ["Add", "Sub", "Mul", "Min", "Max", "BitwiseAnd", "BitwiseOr", "BitwiseXor"]
+    kind = g.one(*kinds, "Abs", "Neg", "BitwiseNot", "Sign", "Mod", "Div")
     if kind in ("Abs", "Neg", "BitwiseNot", "Sign"):
         if kind == "Neg" and x.dtype.numpy.kind == "u":
             raise Skip
@@ -171,11 +117,7 @@ def whole(g: Grower) -> None:
     if kind in ("Mod", "Div"):
         divisor = g.one(1, 2, 3, 5)
         if x.dtype.numpy.kind == "u" or kind == "Mod":
-            g.emit(
-                kind,
-                x,
-                g.const(np.array(divisor, x.dtype.numpy)),
-            )
+            g.emit(kind, x, g.const(np.array(divisor, x.dtype.numpy)))
         return
     g.emit(kind, x, y)
 
@@ -183,13 +125,7 @@ def whole(g: Grower) -> None:
 def compare(g: Grower) -> None:
     """A comparison."""
     x = g.pick(lambda v: is_float(v) or is_int(v))
-    kind = g.one(
-        "Less",
-        "LessOrEqual",
-        "Greater",
-        "GreaterOrEqual",
-        "Equal",
-    )
+    kind = g.one("Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal")
     g.emit(kind, *ordered(g, x, partner(g, x)))
 
 
@@ -222,11 +158,7 @@ def cast(g: Grower) -> None:
     if x.dtype.is_float and to.is_int:
         x = g.emit("Sigmoid", x)
         assert x.dtype is not None
-        x = g.emit(
-            "Mul",
-            x,
-            g.const(np.array(9.5).astype(x.dtype.numpy)),
-        )
+        x = g.emit("Mul", x, g.const(np.array(9.5).astype(x.dtype.numpy)))
     made = g.emit("Cast", x, to=to.value)
     if g.maybe(0.6) and made.dtype is not g.real:
         g.emit("Cast", made, to=g.real.value)
@@ -245,11 +177,7 @@ def quantize(g: Grower) -> None:
 def activation_pair(g: Grower) -> None:
     """x * f(x): a value read twice."""
     x = g.number()
-    g.emit(
-        "Mul",
-        x,
-        g.emit(g.one("Sigmoid", "Tanh", "HardSigmoid"), x),
-    )
+    g.emit("Mul", x, g.emit(g.one("Sigmoid", "Tanh", "HardSigmoid"), x))
 
 
 STEPS = (

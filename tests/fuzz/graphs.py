@@ -6,12 +6,7 @@ from fuzz import elements, moves, products, sums
 from fuzz.grow import Grower, Skip
 from sardonyx.graph.ir import Graph
 
-STEPS = (
-    *elements.STEPS,
-    *moves.STEPS,
-    *products.STEPS,
-    *sums.STEPS,
-)
+STEPS = (*elements.STEPS, *moves.STEPS, *products.STEPS, *sums.STEPS)
 
 
 def grown(seed: int) -> Graph:

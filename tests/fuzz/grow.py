@@ -14,19 +14,9 @@ import numpy as np
 import sardonyx.ops  # noqa: F401
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import SardonyxError
-from sardonyx.core.expr import (
-    Expr,
-    evaluate,
-    name_of,
-    number,
-)
+from sardonyx.core.expr import Expr, evaluate, name_of, number
 from sardonyx.core.tensor import Tensor
-from sardonyx.graph.ir import (
-    Graph,
-    Value,
-    dims_of,
-    tensor_type,
-)
+from sardonyx.graph.ir import Graph, Value, dims_of, tensor_type
 from sardonyx.graph.op import find
 from sardonyx.passes.infer import infer_node
 
@@ -34,20 +24,8 @@ T = TypeVar("T")
 Array = np.ndarray[Any, Any]
 OPSET = 23
 
-FLOATS = (
-    DType.FLOAT32,
-    DType.FLOAT64,
-    DType.FLOAT16,
-    DType.BFLOAT16,
-)
-INTS = (
-    DType.INT64,
-    DType.INT32,
-    DType.UINT8,
-    DType.INT8,
-    DType.INT16,
-    DType.UINT32,
-)
+FLOATS = (DType.FLOAT32, DType.FLOAT64, DType.FLOAT16, DType.BFLOAT16)
+INTS = (DType.INT64, DType.INT32, DType.UINT8, DType.INT8, DType.INT16, DType.UINT32)
 SMALL = (1, 2, 3, 4, 5, 7, 8)
 LARGE = (12, 16, 17, 24, 33, 64)
 
@@ -78,21 +56,13 @@ class Grower:
     def dims(self) -> tuple[int | str, ...]:
         """The dims of an input: rows, sequences, images, or anything."""
         c, e = self.channels, self.one(*SMALL, *LARGE)
-        h, w = (
-            self.one(*SMALL, 9, 12),
-            self.one(*SMALL, 9, 12),
-        )
+        h, w = (self.one(*SMALL, 9, 12), self.one(*SMALL, 9, 12))
         return self.one(
             ("N", c), ("N", "S", c), ("N", "S", e), ("N", c, h, w), ("N", c, w), (c,), ("S", c),
             (1, c), ("N", 1, c), ("N", c, "S"), ("N", c, h, "S"), (e, c), (), ("N", e, c, 2),
         )  # fmt: skip
 
-    def add_input(
-        self,
-        name: str,
-        dtype: DType,
-        dims: Sequence[int | str],
-    ) -> None:
+    def add_input(self, name: str, dtype: DType, dims: Sequence[int | str]) -> None:
         """One more input."""
         value = Value(name, tensor_type(dtype, dims_of(dims)))
         self.graph.inputs.append(value)
@@ -117,23 +87,17 @@ class Grower:
         kept = [x for x in items if self.maybe(0.5)]
         return kept or [self.one(*items)]
 
-    def pick(
-        self, fits: Callable[[Value], bool] = lambda v: True
-    ) -> Value:
+    def pick(self, fits: Callable[[Value], bool] = lambda v: True) -> Value:
         """A value, recent ones more often, Skip where none fits."""
         found = [v for v in self.values if fits(v)]
         if not found:
             raise Skip
-        recent = (
-            max(0, len(found) - 4) if self.maybe(0.6) else 0
-        )
+        recent = max(0, len(found) - 4) if self.maybe(0.6) else 0
         return found[self.below(recent, len(found))]
 
     def number(self, low: int = 0, high: int = 6) -> Value:
         """A float value of a rank in [low, high)."""
-        return self.pick(
-            lambda v: is_float(v) and low <= rank(v) < high
-        )
+        return self.pick(lambda v: is_float(v) and low <= rank(v) < high)
 
     def axis(self, x: Value) -> int:
         """An axis of a value, counted from the front or the end."""
@@ -145,49 +109,27 @@ class Grower:
 
     def const(self, array: Any) -> Value:
         """An initializer, or a Constant-free scalar."""
-        return self.graph.constant(
-            Tensor.of(np.asarray(array)), "c"
-        )
+        return self.graph.constant(Tensor.of(np.asarray(array)), "c")
 
     def ints(self, *numbers: int) -> Value:
         """An int64 vector."""
         return self.const(np.array(numbers, np.int64))
 
-    def normal(
-        self,
-        shape: Sequence[int],
-        dtype: DType,
-        scale: float = 1.0,
-    ) -> Value:
+    def normal(self, shape: Sequence[int], dtype: DType, scale: float = 1.0) -> Value:
         """Random numbers of a float or integer type."""
         array = self.rng.standard_normal(tuple(shape)) * scale
         if dtype.is_int:
-            array = np.clip(
-                np.rint(array * 3),
-                0 if dtype.numpy.kind == "u" else -9,
-                9,
-            )
+            array = np.clip(np.rint(array * 3), 0 if dtype.numpy.kind == "u" else -9, 9)
         return self.const(array.astype(dtype.numpy))
 
     # Nodes.
 
-    def emit(
-        self,
-        kind: str,
-        *inputs: Value | None,
-        outputs: int = 1,
-        **settings: Any,
-    ) -> Value:
+    def emit(self, kind: str, *inputs: Value | None, outputs: int = 1, **settings: Any) -> Value:
         """The first output of a new node; all of them become values to read."""
         found = find("", kind, OPSET)
         assert found is not None, kind
-        outs = [
-            Value(self.graph.fresh_name("v"))
-            for _ in range(outputs)
-        ]
-        node = self.graph.append(
-            found(outputs=outputs, **settings), inputs, outs
-        )
+        outs = [Value(self.graph.fresh_name("v")) for _ in range(outputs)]
+        node = self.graph.append(found(outputs=outputs, **settings), inputs, outs)
         try:
             infer_node(node)
         except SardonyxError:
@@ -201,9 +143,7 @@ class Grower:
 
     def finish(self) -> Graph:
         """The graph, with the last values and some others as outputs."""
-        made = [
-            v for v in self.values if v.producer is not None
-        ]
+        made = [v for v in self.values if v.producer is not None]
         outputs = dict.fromkeys(v for v in made if not v.uses)
         for _ in range(self.below(0, 3)):
             outputs[self.one(*made)] = None
@@ -257,53 +197,27 @@ def too_large(v: Value) -> bool:
 
 def symbols(graph: Graph) -> set[str]:
     """The names of the symbols of the inputs."""
-    return {
-        str(d)
-        for v in graph.inputs
-        for d in v.type.dims
-        if number(d) is None
-    }
+    return {str(d) for v in graph.inputs for d in v.type.dims if number(d) is None}
 
 
-def feeds(
-    graph: Graph, sizes: dict[str, int], seed: int
-) -> dict[str, Array]:
+def feeds(graph: Graph, sizes: dict[str, int], seed: int) -> dict[str, Array]:
     """Inputs of a graph for sizes of its symbols; an input's elements depend on its name only."""
     out: dict[str, Array] = {}
-    env = {
-        s: sizes[name_of(s)]
-        for v in graph.inputs
-        for d in v.type.dims
-        for s in d.free
-    }
+    env = {s: sizes[name_of(s)] for v in graph.inputs for d in v.type.dims for s in d.free}
     for v in graph.inputs:
         assert v.dtype is not None
-        rng = np.random.default_rng(
-            [seed, *v.name.encode(), *sizes.values()]
-        )
-        out[v.name] = elements(
-            rng,
-            [evaluate(d, env) for d in v.type.dims],
-            v.dtype,
-        )
+        rng = np.random.default_rng([seed, *v.name.encode(), *sizes.values()])
+        out[v.name] = elements(rng, [evaluate(d, env) for d in v.type.dims], v.dtype)
     return out
 
 
-def elements(
-    rng: np.random.Generator,
-    shape: Sequence[int],
-    dtype: DType,
-) -> Array:
+def elements(rng: np.random.Generator, shape: Sequence[int], dtype: DType) -> Array:
     """Random elements of a type."""
     if dtype.is_bool:
-        return np.asarray(
-            rng.integers(0, 2, shape).astype(bool)
-        )
+        return np.asarray(rng.integers(0, 2, shape).astype(bool))
     if dtype.is_int:
         low = 0 if dtype.numpy.kind == "u" else -9
-        return np.asarray(
-            rng.integers(low, 10, shape).astype(dtype.numpy)
-        )
+        return np.asarray(rng.integers(low, 10, shape).astype(dtype.numpy))
     array = np.asarray(rng.standard_normal(shape))
     if rng.random() < 0.3:
         array = np.rint(array * 2) / 2

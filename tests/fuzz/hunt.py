@@ -15,21 +15,12 @@ BATCH = 50
 PER_SEED = 60.0
 
 
-def failing(
-    first: int, last: int, seconds: float = 1e9
-) -> Iterator[tuple[int, list[str]]]:
+def failing(first: int, last: int, seconds: float = 1e9) -> Iterator[tuple[int, list[str]]]:
     """The seeds in [first, last) that fail with what is wrong; stops after that many seconds."""
     ends = time.monotonic() + seconds
     while first < last and time.monotonic() < ends:
         stop = min(first + BATCH, last)
-        said, code = _batch(
-            first,
-            stop,
-            min(
-                PER_SEED * BATCH,
-                max(ends - time.monotonic(), 60),
-            ),
-        )
+        said, code = _batch(first, stop, min(PER_SEED * BATCH, max(ends - time.monotonic(), 60)))
         seed, lines = first - 1, list[str]()
         for line in said.splitlines():
             word, _, rest = line.partition(" ")
@@ -42,23 +33,12 @@ def failing(
             else:
                 lines.append(line.strip())
         if code != 0 and first < stop:
-            yield (
-                first,
-                [*lines, f"the process ended with {code}"],
-            )
+            yield (first, [*lines, f"the process ended with {code}"])
             first += 1
 
 
-def _batch(
-    first: int, stop: int, seconds: float
-) -> tuple[str, int]:
-    command = [
-        sys.executable,
-        "-m",
-        "fuzz.worker",
-        str(first),
-        str(stop),
-    ]
+def _batch(first: int, stop: int, seconds: float) -> tuple[str, int]:
+    command = [sys.executable, "-m", "fuzz.worker", str(first), str(stop)]
     try:
         done = subprocess.run(
             command,
@@ -70,25 +50,14 @@ def _batch(
         )
     except subprocess.TimeoutExpired as late:
         return (late.stdout or b"").decode(), -1
-    return done.stdout, done.returncode or (
-        0 if f"ok {stop - 1}" in done.stdout else 1
-    )
+    return done.stdout, done.returncode or (0 if f"ok {stop - 1}" in done.stdout else 1)
 
 
 def main(first: int, last: int, seconds: float = 1e9) -> None:
     """Prints every failing seed."""
     for seed, lines in failing(first, last, seconds):
-        print(
-            seed,
-            *(line[:300] for line in lines[:4]),
-            sep="\n  ",
-            flush=True,
-        )
+        print(seed, *(line[:300] for line in lines[:4]), sep="\n  ", flush=True)
 
 
 if __name__ == "__main__":
-    main(
-        int(sys.argv[1]),
-        int(sys.argv[2]),
-        *map(float, sys.argv[3:]),
-    )
+    main(int(sys.argv[1]), int(sys.argv[2]), *map(float, sys.argv[3:]))

@@ -6,14 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fuzz.grow import (
-    Grower,
-    Skip,
-    dim,
-    is_float,
-    known,
-    rank,
-)
+from fuzz.grow import Grower, Skip, dim, is_float, known, rank
 from sardonyx.core.dtype import DType
 from sardonyx.graph.ir import Value
 
@@ -21,11 +14,7 @@ from sardonyx.graph.ir import Value
 def transpose(g: Grower) -> None:
     """A permutation."""
     x = g.pick(lambda v: rank(v) >= 2)
-    g.emit(
-        "Transpose",
-        x,
-        perm=tuple(g.rng.permutation(rank(x)).tolist()),
-    )
+    g.emit("Transpose", x, perm=tuple(g.rng.permutation(rank(x)).tolist()))
 
 
 def reshape(g: Grower) -> None:
@@ -35,16 +24,9 @@ def reshape(g: Grower) -> None:
     axis = g.below(0, rank(x))
     size = dim(x, axis)
     if size is not None and size > 1 and g.maybe(0.5):
-        part = g.one(
-            *[n for n in range(1, size + 1) if size % n == 0]
-        )
+        part = g.one(*[n for n in range(1, size + 1) if size % n == 0])
         rest = -1 if g.maybe(0.5) else size // part
-        target = [
-            *kept[:axis],
-            part,
-            rest,
-            *[0] * (rank(x) - axis - 1),
-        ]
+        target = [*kept[:axis], part, rest, *[0] * (rank(x) - axis - 1)]
         if any(n == 0 for n in target[axis + 2 :]):
             raise Skip
         g.emit("Reshape", x, g.ints(*target))
@@ -77,11 +59,7 @@ def squeeze(g: Grower) -> None:
     if ones and g.maybe(0.5):
         g.emit("Squeeze", x, g.ints(*g.some(ones)))
     else:
-        g.emit(
-            "Unsqueeze",
-            x,
-            g.ints(g.below(-rank(x) - 1, rank(x) + 1)),
-        )
+        g.emit("Unsqueeze", x, g.ints(g.below(-rank(x) - 1, rank(x) + 1)))
 
 
 def cut(g: Grower) -> None:
@@ -93,18 +71,9 @@ def cut(g: Grower) -> None:
         step = g.one(1, 1, 2, -1, 3, -2)
         low, high = g.one(0, 1, -4), g.one(2, 5, -1, 2**40)
         starts.append(low if step > 0 else g.one(-1, 3, 2**40))
-        ends.append(
-            high if step > 0 else g.one(0, -(2**40), -5)
-        )
+        ends.append(high if step > 0 else g.one(0, -(2**40), -5))
         steps.append(step)
-    g.emit(
-        "Slice",
-        x,
-        g.ints(*starts),
-        g.ints(*ends),
-        g.ints(*axes),
-        g.ints(*steps),
-    )
+    g.emit("Slice", x, g.ints(*starts), g.ints(*ends), g.ints(*axes), g.ints(*steps))
 
 
 def split(g: Grower) -> None:
@@ -116,22 +85,10 @@ def split(g: Grower) -> None:
         raise Skip
     if g.maybe(0.5):
         first = g.below(1, size)
-        g.emit(
-            "Split",
-            x,
-            g.ints(first, size - first),
-            outputs=2,
-            axis=axis,
-        )
+        g.emit("Split", x, g.ints(first, size - first), outputs=2, axis=axis)
     else:
         count = g.one(2, 3) if size >= 3 else 2
-        g.emit(
-            "Split",
-            x,
-            outputs=count,
-            axis=axis,
-            num_outputs=count,
-        )
+        g.emit("Split", x, outputs=count, axis=axis, num_outputs=count)
 
 
 def concat(g: Grower) -> None:
@@ -140,28 +97,21 @@ def concat(g: Grower) -> None:
     axis = g.axis(x) % rank(x)
 
     def fits(v: Value) -> bool:
-        pairs = enumerate(
-            zip(v.type.dims, x.type.dims, strict=False)
-        )
+        pairs = enumerate(zip(v.type.dims, x.type.dims, strict=False))
         return (
             v.dtype is x.dtype
             and rank(v) == rank(x)
             and all(a is b for n, (a, b) in pairs if n != axis)
         )
 
-    parts = [
-        x,
-        *(g.pick(fits) for _ in range(g.below(1, 4))),
-    ]
+    parts = [x, *(g.pick(fits) for _ in range(g.below(1, 4)))]
     g.emit("Concat", *parts, axis=axis)
 
 
 def pad(g: Grower) -> None:
     """A Pad of any mode."""
     x = g.pick(lambda v: is_float(v) and 1 <= rank(v) <= 4)
-    mode = g.one(
-        "constant", "constant", "edge", "reflect", "wrap"
-    )
+    mode = g.one("constant", "constant", "edge", "reflect", "wrap")
     amounts = [0] * (2 * rank(x))
     for axis in g.some(range(rank(x))):
         size = dim(x, axis)
@@ -188,27 +138,14 @@ def embed(g: Grower) -> None:
     x = g.number(1, 4)
     squashed = g.emit("Sigmoid", x)
     assert squashed.dtype is not None
-    scaled = g.emit(
-        "Mul",
-        squashed,
-        g.const(np.array(6.9).astype(squashed.dtype.numpy)),
-    )
+    scaled = g.emit("Mul", squashed, g.const(np.array(6.9).astype(squashed.dtype.numpy)))
     ids = g.emit("Cast", scaled, to=DType.INT64.value)
-    g.emit(
-        "Gather",
-        g.normal((7, g.one(1, 4, 8, 17)), g.real),
-        ids,
-    )
+    g.emit("Gather", g.normal((7, g.one(1, 4, 8, 17)), g.real), ids)
 
 
 def pick_elements(g: Grower) -> None:
     """GatherElements by constant indices."""
-    x = g.pick(
-        lambda v: (
-            rank(v) >= 1
-            and all(dim(v, n) for n in range(rank(v)))
-        )
-    )
+    x = g.pick(lambda v: rank(v) >= 1 and all(dim(v, n) for n in range(rank(v))))
     axis = g.below(0, rank(x))
     shape = [known(x, n) for n in range(rank(x))]
     places = g.rng.integers(0, shape[axis], shape)
@@ -228,60 +165,31 @@ def expand(g: Grower) -> None:
 def tile(g: Grower) -> None:
     """A Tile."""
     x = g.pick(lambda v: 1 <= rank(v) <= 3)
-    g.emit(
-        "Tile",
-        x,
-        g.ints(*(g.one(1, 1, 2, 3) for _ in range(rank(x)))),
-    )
+    g.emit("Tile", x, g.ints(*(g.one(1, 1, 2, 3) for _ in range(rank(x)))))
 
 
 def triangle(g: Grower) -> None:
     """A Trilu with some diagonal."""
-    x = g.pick(
-        lambda v: rank(v) >= 2 and v.dtype is not DType.BOOL
-    )
-    g.emit(
-        "Trilu",
-        x,
-        g.const(np.array(g.below(-2, 3))),
-        upper=g.below(0, 2),
-    )
+    x = g.pick(lambda v: rank(v) >= 2 and v.dtype is not DType.BOOL)
+    g.emit("Trilu", x, g.const(np.array(g.below(-2, 3))), upper=g.below(0, 2))
 
 
 def regroup(g: Grower) -> None:
     """DepthToSpace or SpaceToDepth."""
     x = g.number(4, 5)
     if g.maybe(0.5) and known(x, 1) % 4 == 0:
-        g.emit(
-            "DepthToSpace",
-            x,
-            blocksize=2,
-            mode=g.one("DCR", "CRD"),
-        )
+        g.emit("DepthToSpace", x, blocksize=2, mode=g.one("DCR", "CRD"))
     elif known(x, 2) % 2 == 0 and known(x, 3) % 2 == 0:
         g.emit("SpaceToDepth", x, blocksize=2)
 
 
 def resize(g: Grower) -> None:
     """A Resize by factors."""
-    x = g.pick(
-        lambda v: v.dtype is DType.FLOAT32 and rank(v) == 4
-    )
-    factors = np.array(
-        [1, 1, g.one(1, 2, 0.5), g.one(2, 1.5, 3)],
-        np.float32,
-    )
+    x = g.pick(lambda v: v.dtype is DType.FLOAT32 and rank(v) == 4)
+    factors = np.array([1, 1, g.one(1, 2, 0.5), g.one(2, 1.5, 3)], np.float32)
     mode = g.one("nearest", "linear", "cubic")
-    way = g.one(
-        "half_pixel",
-        "asymmetric",
-        "align_corners",
-        "pytorch_half_pixel",
-    )
-    settings: dict[str, Any] = {
-        "mode": mode,
-        "coordinate_transformation_mode": way,
-    }
+    way = g.one("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel")
+    settings: dict[str, Any] = {"mode": mode, "coordinate_transformation_mode": way}
     g.emit("Resize", x, None, g.const(factors), **settings)
 
 
@@ -290,16 +198,8 @@ def one_hot(g: Grower) -> None:
     x = g.number(1, 4)
     axis = g.axis(x)
     known(x, axis)
-    places = g.emit(
-        g.one("ArgMax", "ArgMin"),
-        x,
-        axis=axis,
-        keepdims=g.below(0, 2),
-    )
-    depth, values = (
-        g.const(np.array(5)),
-        g.const(np.array([0, 1], np.float32)),
-    )
+    places = g.emit(g.one("ArgMax", "ArgMin"), x, axis=axis, keepdims=g.below(0, 2))
+    depth, values = (g.const(np.array(5)), g.const(np.array([0, 1], np.float32)))
     g.emit("OneHot", places, depth, values, axis=-1)
 
 

@@ -46,12 +46,7 @@ def safely(question: Callable[[], bool]) -> bool:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0
 
 
-def fails(
-    seed: int,
-    way: Way,
-    sizes: dict[str, int],
-    kind: str = "",
-) -> Fails:
+def fails(seed: int, way: Way, sizes: dict[str, int], kind: str = "") -> Fails:
     """Whether a graph has a complaint of a kind for this way and these sizes."""
 
     def ask(graph: Graph) -> bool:
@@ -64,32 +59,20 @@ def fails(
 def kind_of(complaint: str) -> str:
     """The sort of a complaint: an error's name and first words, or `elements`."""
     said = complaint.partition(": ")[2]
-    return (
-        "elements" if " with {" in said else " ".join(said.split()[:4])
-    )
+    return "elements" if " with {" in said else " ".join(said.split()[:4])
 
 
-def first_failure(
-    seed: int, graph: Graph
-) -> tuple[Way, dict[str, int], str] | None:
+def first_failure(seed: int, graph: Graph) -> tuple[Way, dict[str, int], str] | None:
     """The first way and sizes for which a seed's graph fails, and how."""
-    some = (
-        worker.sizes(seed) if symbols(graph) else worker.sizes(seed)[:1]
-    )
+    some = worker.sizes(seed) if symbols(graph) else worker.sizes(seed)[:1]
     for way in ways(seed):
         for one in some:
             if fails(seed, way, one)(graph):
-                return (
-                    way,
-                    one,
-                    _kind(graph, seed, way, one),
-                )
+                return (way, one, _kind(graph, seed, way, one))
     return None
 
 
-def _kind(
-    graph: Graph, seed: int, way: Way, sizes: dict[str, int]
-) -> str:
+def _kind(graph: Graph, seed: int, way: Way, sizes: dict[str, int]) -> str:
     """The kind of the complaint, empty where the process dies."""
     wrong = fails(seed, way, sizes, "elements")
     if wrong(graph):
@@ -97,10 +80,7 @@ def _kind(
     reader, writer = os.pipe()
     child = os.fork()
     if child == 0:
-        said = next(
-            complaints(graph, [feeds(graph, sizes, seed)], [way]),
-            "",
-        )
+        said = next(complaints(graph, [feeds(graph, sizes, seed)], [way]), "")
         os.write(writer, kind_of(said).encode())
         os._exit(0)
     os.close(writer)
@@ -126,28 +106,16 @@ def candidates(graph: Graph) -> Iterator[Graph]:
         try:
             change(made)
             DEAD(made)
-            used = {v for n in made.nodes for v in n.inputs} | set(
-                made.outputs
-            )
+            used = {v for n in made.nodes for v in n.inputs} | set(made.outputs)
             made.inputs = [v for v in made.inputs if v in used]
             infer(made)
-        except (
-            SardonyxError,
-            IndexError,
-            KeyError,
-            AssertionError,
-        ):
+        except (SardonyxError, IndexError, KeyError, AssertionError):
             continue
-        if len(made) and (len(made), to_text(made)) != (
-            len(graph),
-            to_text(graph),
-        ):
+        if len(made) and (len(made), to_text(made)) != (len(graph), to_text(graph)):
             yield made
 
 
-def _changes(
-    graph: Graph,
-) -> Iterator[Callable[[Graph], None]]:
+def _changes(graph: Graph) -> Iterator[Callable[[Graph], None]]:
     if len(graph.outputs) > 1:
         for n in range(len(graph.outputs)):
             yield lambda g, n=n: _keep_output(g, n)  # type: ignore[misc]
@@ -198,10 +166,7 @@ def main(seeds: list[int]) -> None:
     """Reduces the graphs of seeds and keeps what remains."""
     warnings.simplefilter("ignore")
     for seed in seeds:
-        with (
-            tempfile.TemporaryDirectory() as folder,
-            knobs.override(cache_dir=folder),
-        ):
+        with tempfile.TemporaryDirectory() as folder, knobs.override(cache_dir=folder):
             graph = grown(seed)
             found = first_failure(seed, graph)
             if found is None:
@@ -210,13 +175,9 @@ def main(seeds: list[int]) -> None:
             way, one, kind = found
             small = reduced(graph, fails(seed, way, one, kind))
             text = f"; {way}, {one}, seed {seed}\n{to_text(small)}"
-            (KEPT / f"seed{seed}.txt").write_text(
-                text, encoding="utf-8"
-            )
+            (KEPT / f"seed{seed}.txt").write_text(text, encoding="utf-8")
             print(text, flush=True)
-            for line in complaints(
-                small, [feeds(small, one, seed)], [way]
-            ):
+            for line in complaints(small, [feeds(small, one, seed)], [way]):
                 print(line)
 
 

@@ -18,10 +18,7 @@ def reduction(g: Grower) -> None:
     if rank(x) == 0 or g.maybe(0.1):
         g.emit(kind, x, keepdims=g.below(0, 2))
         return
-    axes = [
-        n - rank(x) * g.below(0, 2)
-        for n in g.some(range(rank(x)))
-    ]
+    axes = [n - rank(x) * g.below(0, 2) for n in g.some(range(rank(x)))]
     if kind == "ReduceProd":
         x = g.emit("Sigmoid", x)
     g.emit(kind, x, g.ints(*axes), keepdims=g.below(0, 2))
@@ -29,47 +26,21 @@ def reduction(g: Grower) -> None:
 
 def whole_reduction(g: Grower) -> None:
     """A reduction of integers."""
-    x = g.pick(
-        lambda v: (
-            v.dtype in (DType.INT32, DType.INT64)
-            and rank(v) >= 1
-        )
-    )
+    x = g.pick(lambda v: v.dtype in (DType.INT32, DType.INT64) and rank(v) >= 1)
     axes = g.some(range(rank(x)))
-    g.emit(
-        g.one("ReduceSum", "ReduceMax", "ReduceMin"),
-        x,
-        g.ints(*axes),
-        keepdims=g.below(0, 2),
-    )
+    g.emit(g.one("ReduceSum", "ReduceMax", "ReduceMin"), x, g.ints(*axes), keepdims=g.below(0, 2))
 
 
 def softmax(g: Grower) -> None:
     """A Softmax, LogSoftmax or Hardmax on any axis."""
     x = g.number(1)
-    g.emit(
-        g.one(
-            "Softmax",
-            "Softmax",
-            "Softmax",
-            "LogSoftmax",
-            "Hardmax",
-        ),
-        x,
-        axis=g.axis(x),
-    )
+    g.emit(g.one("Softmax", "Softmax", "Softmax", "LogSoftmax", "Hardmax"), x, axis=g.axis(x))
 
 
 def arg(g: Grower) -> None:
     """ArgMax or ArgMin, ties included."""
-    x = g.pick(
-        lambda v: v.dtype is not DType.BOOL and rank(v) >= 1
-    )
-    settings = {
-        "axis": g.axis(x),
-        "keepdims": g.below(0, 2),
-        "select_last_index": g.below(0, 2),
-    }
+    x = g.pick(lambda v: v.dtype is not DType.BOOL and rank(v) >= 1)
+    settings = {"axis": g.axis(x), "keepdims": g.below(0, 2), "select_last_index": g.below(0, 2)}
     g.emit(g.one("ArgMax", "ArgMin"), x, **settings)
 
 
@@ -81,12 +52,7 @@ def layer_norm(g: Grower) -> None:
     shape = [known(x, n) for n in range(axis, rank(x))]
     scale = g.normal(shape, x.dtype)
     if g.maybe(0.3):
-        g.emit(
-            "RMSNormalization",
-            x,
-            scale,
-            axis=axis - rank(x),
-        )
+        g.emit("RMSNormalization", x, scale, axis=axis - rank(x))
         return
     bias = g.normal(shape, x.dtype) if g.maybe(0.7) else None
     g.emit("LayerNormalization", x, scale, bias, axis=axis)
@@ -97,51 +63,22 @@ def channel_norm(g: Grower) -> None:
     x = g.number(3, 5)
     assert x.dtype is not None
     c = known(x, 1)
-    scale, bias = (
-        g.normal((c,), x.dtype),
-        g.normal((c,), x.dtype),
-    )
-    kind = g.one(
-        "BatchNormalization",
-        "BatchNormalization",
-        "InstanceNormalization",
-        "Group",
-    )
+    scale, bias = (g.normal((c,), x.dtype), g.normal((c,), x.dtype))
+    kind = g.one("BatchNormalization", "BatchNormalization", "InstanceNormalization", "Group")
     if kind == "BatchNormalization":
-        spread = g.const(
-            (g.rng.random(c) + 0.5).astype(x.dtype.numpy)
-        )
-        g.emit(
-            kind,
-            x,
-            scale,
-            bias,
-            g.normal((c,), x.dtype),
-            spread,
-        )
+        spread = g.const((g.rng.random(c) + 0.5).astype(x.dtype.numpy))
+        g.emit(kind, x, scale, bias, g.normal((c,), x.dtype), spread)
     elif kind == "InstanceNormalization":
         g.emit(kind, x, scale, bias)
     else:
-        groups = g.one(
-            *[n for n in range(1, c + 1) if c % n == 0]
-        )
-        g.emit(
-            "GroupNormalization",
-            x,
-            scale,
-            bias,
-            num_groups=groups,
-        )
+        groups = g.one(*[n for n in range(1, c + 1) if c % n == 0])
+        g.emit("GroupNormalization", x, scale, bias, num_groups=groups)
 
 
 def other_norm(g: Grower) -> None:
     """LpNormalization, MeanVarianceNormalization or LRN."""
     x = g.number(1)
-    kind = g.one(
-        "LpNormalization",
-        "MeanVarianceNormalization",
-        "LRN",
-    )
+    kind = g.one("LpNormalization", "MeanVarianceNormalization", "LRN")
     if kind == "LpNormalization":
         g.emit(kind, x, axis=g.axis(x), p=g.one(1, 2))
     elif kind == "LRN" and rank(x) == 4 and dim(x, 1):

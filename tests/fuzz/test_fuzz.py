@@ -47,18 +47,9 @@ def test_many_seeds(first: int) -> None:
 @pytest.mark.parametrize("path", KEPT, ids=lambda p: p.stem)
 def test_what_failed_once(path: Path) -> None:
     graph = load(path.read_text(encoding="utf-8"))
-    how = [
-        Way(),
-        Way(threads=2),
-        Way(False),
-        *(Way(cpu=name) for name in levels()),
-    ]
+    how = [Way(), Way(threads=2), Way(False), *(Way(cpu=name) for name in levels())]
     fed = [feeds(graph, {"N": n, "S": s}, 0) for n, s in SIZES]
-    found = (
-        list(complaints(graph, fed, how))
-        if not safely(lambda: _runs(path))
-        else ["it dies"]
-    )
+    found = list(complaints(graph, fed, how)) if not safely(lambda: _runs(path)) else ["it dies"]
     assert found == []
 
 
@@ -66,11 +57,5 @@ def _runs(path: Path) -> bool:
     """False once the graph has run, so that a yes means that the process died."""
     graph = load(path.read_text(encoding="utf-8"))
     for way in (Way(), Way(False)):
-        list(
-            complaints(
-                graph,
-                [feeds(graph, {"N": 3, "S": 5}, 0)],
-                [way],
-            )
-        )
+        list(complaints(graph, [feeds(graph, {"N": 3, "S": 5}, 0)], [way]))
     return False

@@ -11,14 +11,10 @@ import numpy as np
 from fuzz.oracle import Wanted, wanted
 from sardonyx.core import knobs
 from sardonyx.core.errors import SardonyxError
-from sardonyx.engine import bound
+from sardonyx.engine.program import bound
 from sardonyx.graph.ir import Graph
 from sardonyx.loops import target
-from sardonyx.session import (
-    GraphOptimizationLevel,
-    InferenceSession,
-    SessionOptions,
-)
+from sardonyx.session import GraphOptimizationLevel, InferenceSession, SessionOptions
 
 Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
@@ -37,16 +33,10 @@ class Way:
 
     def session(self, graph: Graph) -> InferenceSession:
         """A session of this kind."""
-        level = (
-            "ORT_ENABLE_ALL"
-            if self.optimized
-            else "ORT_DISABLE_ALL"
-        )
+        level = "ORT_ENABLE_ALL" if self.optimized else "ORT_DISABLE_ALL"
         options = SessionOptions(
             intra_op_num_threads=self.threads,
-            graph_optimization_level=GraphOptimizationLevel[
-                level
-            ],
+            graph_optimization_level=GraphOptimizationLevel[level],
         )
         return InferenceSession(graph, options)
 
@@ -68,12 +58,7 @@ def ways(seed: int) -> list[Way]:
     """The ways for a seed: optimised on two threads, plain, and one lower level in turn."""
     lower = [*levels(), "auto"]
     cpu = lower[seed % len(lower)]
-    return [
-        Way(),
-        Way(threads=2),
-        Way(False),
-        Way(seed % 2 == 0, 1, cpu),
-    ]
+    return [Way(), Way(threads=2), Way(False), Way(seed % 2 == 0, 1, cpu)]
 
 
 class _Shared:
@@ -87,15 +72,9 @@ class _Shared:
         bound._WAKE = self.kept
 
 
-def complaints(
-    graph: Graph, fed: Sequence[Feeds], how: Sequence[Way]
-) -> Iterator[str]:
+def complaints(graph: Graph, fed: Sequence[Feeds], how: Sequence[Way]) -> Iterator[str]:
     """What is wrong, one line each; feeds that the reference cannot run are left out."""
-    expected = [
-        (feeds, found)
-        for feeds in fed
-        if (found := _wanted(graph, feeds))
-    ]
+    expected = [(feeds, found) for feeds in fed if (found := _wanted(graph, feeds))]
     for way in how:
         with knobs.override(cpu=way.cpu), _Shared():
             try:
@@ -109,39 +88,18 @@ def complaints(
 def _wanted(graph: Graph, feeds: Feeds) -> list[Wanted] | None:
     try:
         return wanted(graph, feeds)
-    except (
-        SardonyxError,
-        ValueError,
-        IndexError,
-        ZeroDivisionError,
-    ):
+    except (SardonyxError, ValueError, IndexError, ZeroDivisionError):
         return None
 
 
-def _wrong(
-    graph: Graph,
-    expected: Sequence[tuple[Feeds, list[Wanted]]],
-    way: Way,
-) -> Iterator[str]:
+def _wrong(graph: Graph, expected: Sequence[tuple[Feeds, list[Wanted]]], way: Way) -> Iterator[str]:
     session = way.session(graph)
     for feeds, outputs in expected:
         shapes = {name: x.shape for name, x in feeds.items()}
-        first, again = (
-            session.run(None, feeds),
-            session.run(None, feeds),
-        )
-        for v, a, b, want in zip(
-            graph.outputs,
-            first,
-            again,
-            outputs,
-            strict=True,
-        ):
+        first, again = (session.run(None, feeds), session.run(None, feeds))
+        for v, a, b, want in zip(graph.outputs, first, again, outputs, strict=True):
             said = want.complaint(np.asarray(a))
             if said:
                 yield f"{way}: {v.name} with {shapes}: {said}"
-            elif (
-                np.asarray(a).tobytes()
-                != np.asarray(b).tobytes()
-            ):
+            elif np.asarray(a).tobytes() != np.asarray(b).tobytes():
                 yield f"{way}: {v.name} with {shapes}: two runs differ"

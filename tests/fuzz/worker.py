@@ -20,24 +20,13 @@ from fuzz.ways import complaints, ways
 from sardonyx.core import knobs
 from sardonyx.graph.ir import Graph
 
-SIZES = (
-    (3, 5),
-    (1, 1),
-    (2, 1),
-    (1, 7),
-    (4, 9),
-    (0, 2),
-    (2, 0),
-    (17, 3),
-)
+SIZES = ((3, 5), (1, 1), (2, 1), (1, 7), (4, 9), (0, 2), (2, 0), (17, 3))
 
 
 def sizes(seed: int) -> list[dict[str, int]]:
     """Three sets of sizes of the symbols for a seed; the first is never empty."""
     others = SIZES[1 + seed % (len(SIZES) - 1) :] + SIZES[1:]
-    return [
-        {"N": n, "S": s} for n, s in (SIZES[0], *others[:2])
-    ]
+    return [{"N": n, "S": s} for n, s in (SIZES[0], *others[:2])]
 
 
 def fed(graph: Graph, seed: int) -> list[dict[str, np.ndarray]]:
@@ -55,10 +44,7 @@ def problems(seed: int) -> list[str]:
 def main(first: int, last: int) -> None:
     """Runs the seeds in [first, last)."""
     warnings.simplefilter("ignore")
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        knobs.override(cache_dir=folder),
-    ):
+    with tempfile.TemporaryDirectory() as folder, knobs.override(cache_dir=folder):
         for seed in range(first, last):
             print("seed", seed, flush=True)
             for line in problems(seed):

@@ -67,14 +67,7 @@ def test_unknown_symbol_names_the_known_ones() -> None:
     assert caught.value.wanted == "N"
 
 
-@pytest.mark.parametrize(
-    "kind",
-    [
-        Type(kind="sequence"),
-        Type(DType.FLOAT32, None),
-        Type(None, ()),
-    ],
-)
+@pytest.mark.parametrize("kind", [Type(kind="sequence"), Type(DType.FLOAT32, None), Type(None, ())])
 def test_what_cannot_be_made_up_is_refused(kind: Type) -> None:
     with pytest.raises(InvalidArgument, match="cannot be made up"):
         sample_feeds(_graph(kind))

@@ -9,15 +9,7 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import (
-    Expr,
-    cast,
-    const,
-    fresh,
-    load,
-    product,
-    scalar,
-)
+from sardonyx.core.expr import Expr, cast, const, fresh, load, product, scalar
 from sardonyx.loops.build import Closed, Sizes, contraction
 from sardonyx.loops.ir import Contract, Store
 
@@ -49,9 +41,7 @@ class Memory:
 
     def shape(self, dims: Dims) -> tuple[int, ...]:
         """Symbolic dims as numbers."""
-        return tuple(
-            self.env[d] if isinstance(d, Expr) else d for d in dims
-        )
+        return tuple(self.env[d] if isinstance(d, Expr) else d for d in dims)
 
     def add(self, key: str, array: Array, dims: Dims) -> Array:
         """Names an array."""
@@ -71,10 +61,7 @@ class Memory:
     def sizes(self) -> Sizes:
         """Element type and count of every buffer, for `close`."""
         return {
-            key: (
-                DType.from_numpy(a.dtype),
-                product(map(const, self.dims[key])),
-            )
+            key: (DType.from_numpy(a.dtype), product(map(const, self.dims[key])))
             for key, a in self.arrays.items()
         }
 
@@ -97,9 +84,7 @@ def flat(dims: Dims, subscripts: Sequence[Expr]) -> Expr:
     return total
 
 
-def values(
-    rng: np.random.Generator, shape: Sequence[int], dtype: DType
-) -> Array:
+def values(rng: np.random.Generator, shape: Sequence[int], dtype: DType) -> Array:
     """Random elements of a type on which sums of products are exact or well conditioned."""
     if dtype.is_float:
         return rng.standard_normal(tuple(shape)).astype(dtype.numpy)
@@ -140,22 +125,16 @@ def matmul(
     factors, wide = [], []
     exact = np.float64 if dtype.is_float else np.int64
     sides = (("a", (m, k), (m_, k_)), ("w", (k, n), (k_, n_)))
-    for (key, dims, subscripts), turned in zip(
-        sides, transposed, strict=True
-    ):
+    for (key, dims, subscripts), turned in zip(sides, transposed, strict=True):
         order = -1 if turned else 1
         memory.add(
             key,
-            values(
-                rng, memory.shape((*lead, *dims[::order])), stored or dtype
-            ),
+            values(rng, memory.shape((*lead, *dims[::order])), stored or dtype),
             (*lead, *dims[::order]),
         )
         array = memory.arrays[key].astype(exact)
         wide.append(np.swapaxes(array, -1, -2) if turned else array)
-        factors.append(
-            cast(memory.at(key, (*b_, *subscripts[::order])), dtype)
-        )
+        factors.append(cast(memory.at(key, (*b_, *subscripts[::order])), dtype))
     wanted = np.asarray(np.matmul(*wide))
     acc = scalar("acc", dtype)
     value = acc
@@ -167,9 +146,7 @@ def matmul(
     memory.out((*lead, m, n), value.dtype)
     store = Store(0, flat((*lead, m, n), (*b_, m_, n_)), value)
     left, right = factors
-    contract = Contract(
-        b_, (m_,), (n_,), (k_,), acc, left, right, (store,)
-    )
+    contract = Contract(b_, (m_,), (n_,), (k_,), acc, left, right, (store,))
     return memory.contraction(contract, wanted)
 
 
@@ -190,22 +167,13 @@ def matmul_bytes(
     memory, rng = Memory(dict(env or {})), np.random.default_rng(0)
     lead: Dims = () if batch is None else (batch,)
     b_, (m_, n_, k_) = tuple(map(fresh, lead)), tuple(map(fresh, (m, n, k)))
-    along: dict[str, tuple[Dim, Expr]] = {
-        "one": (1, const(0)),
-        "rows": (m, m_),
-        "columns": (n, n_),
-    }
+    along: dict[str, tuple[Dim, Expr]] = {"one": (1, const(0)), "rows": (m, m_), "columns": (n, n_)}
     factors, wide = [], []
     sides = (("a", (m, k), (m_, k_)), ("w", (k, n), (k_, n_)))
     for i, (key, dims, subscripts) in enumerate(sides):
         whole = (*lead, *dims)
-        array = memory.add(
-            key, values(rng, memory.shape(whole), kinds[i]), whole
-        )
-        factor, exact = (
-            cast(memory.at(key, (*b_, *subscripts)), INT32),
-            array.astype(np.int64),
-        )
+        array = memory.add(key, values(rng, memory.shape(whole), kinds[i]), whole)
+        factor, exact = (cast(memory.at(key, (*b_, *subscripts)), INT32), array.astype(np.int64))
         which = zeros[i]
         if which is not None:
             extent, place = along[which]
@@ -220,7 +188,5 @@ def matmul_bytes(
     memory.out((*lead, m, n), INT32)
     store = Store(0, flat((*lead, m, n), (*b_, m_, n_)), acc)
     left, right = factors
-    contract = Contract(
-        b_, (m_,), (n_,), (k_,), acc, left, right, (store,)
-    )
+    contract = Contract(b_, (m_,), (n_,), (k_,), acc, left, right, (store,))
     return memory.contraction(contract, np.asarray(np.matmul(*wide)))

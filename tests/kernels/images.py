@@ -6,28 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.contracts import (
-    INT32,
-    Array,
-    Case,
-    Dim,
-    Env,
-    Memory,
-    flat,
-    values,
-)
+from kernels.contracts import INT32, Array, Case, Dim, Env, Memory, flat, values
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import (
-    Expr,
-    binary,
-    cast,
-    const,
-    fresh,
-    load,
-    reduce,
-    scalar,
-    where,
-)
+from sardonyx.core.expr import Expr, binary, cast, const, fresh, load, reduce, scalar, where
 from sardonyx.loops.build import pointwise
 from sardonyx.loops.ir import Contract, Store
 
@@ -61,17 +42,12 @@ class Images:
         self.rng = np.random.default_rng(0)
         self.window, self.side, self.planar = window, side, planar
         self.images, self.channels = images, channels
-        self.out = tuple(
-            (d + 2 * window.pad - window.taps) // window.step + 1
-            for d in side
-        )
+        self.out = tuple((d + 2 * window.pad - window.taps) // window.step + 1 for d in side)
         dims = (images, *side, channels)
         self.x = values(self.rng, self.memory.shape(dims), dtype)
         stored = self.x.transpose(0, 3, 1, 2).copy() if planar else self.x
         self.memory.add("x", stored, self.order(dims))
-        self.b, self.h, self.v, self.c = map(
-            fresh, (images, *self.out, channels)
-        )
+        self.b, self.h, self.v, self.c = map(fresh, (images, *self.out, channels))
 
     def order(self, last: tuple[Dim | Expr, ...]) -> tuple[Dim | Expr, ...]:
         """Dims or subscripts given channels last, in memory order."""
@@ -83,14 +59,10 @@ class Images:
         p, t, s = self.window.pad, self.window.taps, self.window.step
         sides = ((0, 0), (p, p), (p, p), (0, 0))
         padded = np.pad(x, sides, constant_values=nothing)
-        view = np.lib.stride_tricks.sliding_window_view(
-            padded, (t, t), (1, 2)
-        )
+        view = np.lib.stride_tricks.sliding_window_view(padded, (t, t), (1, 2))
         return np.asarray(view[:, ::s, ::s])
 
-    def element(
-        self, i: Expr, j: Expr, nothing: float, zero: Expr | None = None
-    ) -> Expr:
+    def element(self, i: Expr, j: Expr, nothing: float, zero: Expr | None = None) -> Expr:
         """The element under tap (i, j), less `zero`, or `nothing` outside the image."""
         y = self.h * self.window.step + i - self.window.pad
         x = self.v * self.window.step + j - self.window.pad
@@ -102,13 +74,9 @@ class Images:
         value = self.memory.at("x", subscripts)
         if zero is not None:
             value = cast(value, INT32) - zero
-        return where(
-            inside, value, nothing if value.dtype.is_float else int(nothing)
-        )
+        return where(inside, value, nothing if value.dtype.is_float else int(nothing))
 
-    def place(
-        self, channels: int, channel: Expr
-    ) -> tuple[tuple[Dim, ...], Expr]:
+    def place(self, channels: int, channel: Expr) -> tuple[tuple[Dim, ...], Expr]:
         """The output's dims, channels as in the input, and the position of an output element."""
         dims = self.order((self.images, *self.out, channels))
         at = self.order((self.b, self.h, self.v, channel))
@@ -117,9 +85,7 @@ class Images:
 
     def relu(self, total: Expr, channel: Expr, channels: int) -> Expr:
         """max(total + bias, 0), the bias being made on the way."""
-        self.memory.add(
-            "bias", values(self.rng, (channels,), F32), (channels,)
-        )
+        self.memory.add("bias", values(self.rng, (channels,), F32), (channels,))
         total = total + self.memory.at("bias", (channel,))
         return where(binary("lt", const(0.0, F32), total), total, 0.0)
 
@@ -188,13 +154,9 @@ def conv_bytes(
     shape = (filters, channels, t, t)
     w = on.memory.add("w", values(on.rng, shape, kinds[1]), shape)
     zero_x = on.memory.add("zx", values(on.rng, (1,), kinds[0]), (1,))
-    zero_w = on.memory.add(
-        "zw", values(on.rng, (filters,), kinds[1]), (filters,)
-    )
+    zero_w = on.memory.add("zw", values(on.rng, (filters,), kinds[1]), (filters,))
     taps = on.windows(on.x.astype(np.int64) - int(zero_x[0]))
-    weights = (
-        w.astype(np.int64) - zero_w.astype(np.int64)[:, None, None, None]
-    )
+    weights = w.astype(np.int64) - zero_w.astype(np.int64)[:, None, None, None]
     wanted = np.einsum("nhwcij,fcij->nhwf", taps, weights)
     f, i, j = map(fresh, (filters, t, t))
     left = on.element(i, j, 0, cast(load("zx", [0], kinds[0]), INT32))
@@ -205,33 +167,22 @@ def conv_bytes(
     on.memory.out(dims, INT32)
     store = Store(0, at, acc)
     rows = (on.b, on.h, on.v)
-    contract = Contract(
-        (), rows, (f,), (i, j, on.c), acc, left, right, (store,)
-    )
+    contract = Contract((), rows, (f,), (i, j, on.c), acc, left, right, (store,))
     return on.memory.contraction(contract, wanted)
 
 
 def depthwise(
-    images: Dim,
-    channels: int,
-    side: tuple[int, int],
-    window: Window,
-    *,
-    env: Env | None = None,
+    images: Dim, channels: int, side: tuple[int, int], window: Window, *, env: Env | None = None
 ) -> Case:
     """A convolution of every channel by itself, channels last, with bias and relu."""
     on = Images(images, channels, side, window, env)
     t = window.taps
-    w = on.memory.add(
-        "w", values(on.rng, (channels, t, t), F32), (channels, t, t)
-    )
+    w = on.memory.add("w", values(on.rng, (channels, t, t), F32), (channels, t, t))
 
     def term(i: Expr, j: Expr) -> Expr:
         return on.element(i, j, 0.0) * on.memory.at("w", (on.c, i, j))
 
-    total = reduce(
-        "add", t, lambda i: reduce("add", t, lambda j: term(i, j))
-    )
+    total = reduce("add", t, lambda i: reduce("add", t, lambda j: term(i, j)))
     value = on.relu(total, on.c, channels)
     taps = on.windows(on.x.astype(np.float64))
     wanted = np.einsum("nhwcij,cij->nhwc", taps, w.astype(np.float64))
@@ -250,10 +201,6 @@ def pool(
     """The sum or the maximum over a window of every channel, channels last."""
     on = Images(images, channels, side, window, env)
     t, nothing = window.taps, 0.0 if op == "add" else float("-inf")
-    value = reduce(
-        op, t, lambda i: reduce(op, t, lambda j: on.element(i, j, nothing))
-    )
+    value = reduce(op, t, lambda i: reduce(op, t, lambda j: on.element(i, j, nothing)))
     taps = on.windows(on.x.astype(np.float64), nothing)
-    return on.each(
-        value, taps.sum((-2, -1)) if op == "add" else taps.max((-2, -1))
-    )
+    return on.each(value, taps.sum((-2, -1)) if op == "add" else taps.max((-2, -1)))

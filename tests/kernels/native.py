@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.expr import evaluate, number
-from sardonyx.engine.jit import Jit
+from sardonyx.engine.code.jit import Jit
 from sardonyx.kernels.scheduled import Scheduled
 from sardonyx.loops.ir import Kernel
 from sardonyx.loops.target import Target

@@ -19,11 +19,10 @@ from sardonyx.loops.build import Closed, close
 from sardonyx.loops.check import check
 from sardonyx.loops.interp import interpret
 from sardonyx.loops.ir import Contract, Tile, statements
-from sardonyx.ops.recurrence import Recurrence
-from sardonyx.ops.recurrent import GRU, LSTM, RNN
+from sardonyx.ops.recurrent.layers import GRU, LSTM, RNN
+from sardonyx.ops.recurrent.recurrence import Recurrence
 
 Array = np.ndarray[Any, Any]
-
 
 
 def normal(seed: int, *shape: int) -> Array:
@@ -35,18 +34,10 @@ class Case:
     """A Recurrence of a cell, its operands, and its raw kernel with symbolic steps and batch."""
 
     def __init__(
-        self,
-        cell: Any,
-        direction: str,
-        full: bool,
-        hidden: int,
-        batch: int,
-        **extra: Any,
+        self, cell: Any, direction: str, full: bool, hidden: int, batch: int, **extra: Any
     ) -> None:
         layer = cell(direction=direction, **extra)
-        self.op: Recurrence = layer.recurrence(
-            direction, layer.functions()[0]
-        )
+        self.op: Recurrence = layer.recurrence(direction, layer.functions()[0])
         count, gates, steps = self.op.directions, self.op.gates, 4
         self.arrays: list[Any] = [
             normal(0, steps, batch, count * gates * hidden),
@@ -54,11 +45,7 @@ class Case:
         ]
         if full:
             after = extra.get("linear_before_reset")
-            lengths = (
-                np.random.default_rng(3)
-                .integers(0, steps + 2, batch)
-                .astype(np.int32)
-            )
+            lengths = np.random.default_rng(3).integers(0, steps + 2, batch).astype(np.int32)
             state = (count, batch, hidden)
             self.arrays += [
                 normal(2, count, hidden) if after else None,
@@ -79,19 +66,13 @@ class Case:
                 dims[:2] = [s, b]
             elif a is not None and n in (3, 4, 5):
                 dims[0 if n == 3 else 1] = b
-            types.append(
-                None
-                if a is None
-                else tensor_type(DType.from_numpy(a.dtype), dims)
-            )
+            types.append(None if a is None else tensor_type(DType.from_numpy(a.dtype), dims))
         outs = self.op.infer(*types)
         kernel = self.op.build(outs, *types)
         assert kernel is not None
         params = [*outs, *(t for t in types if t is not None)]
         sizes = {f"p{n}": (t.dtype, t.count) for n, t in enumerate(params)}
-        return close(
-            kernel.body, list(sizes), sizes, len(outs), kernel.scratch
-        )
+        return close(kernel.body, list(sizes), sizes, len(outs), kernel.scratch)
 
     def buffers(self) -> list[Array]:
         """Zeroed outputs, then the operands, flat and aligned."""
@@ -107,9 +88,7 @@ class Case:
         return [self.sizes[x.arg[0]] for x in self.closed.symbols]
 
     def check(self, buffers: list[Array]) -> None:
-        for wanted, found in zip(
-            self.op.reference(*self.arrays), buffers, strict=False
-        ):
+        for wanted, found in zip(self.op.reference(*self.arrays), buffers, strict=False):
             np.testing.assert_allclose(found, wanted.reshape(-1), 1e-4, 1e-5)
 
 
@@ -125,27 +104,19 @@ CELLS: list[tuple[Any, dict[str, Any]]] = [
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
 @pytest.mark.parametrize(("cell", "extra"), CELLS)
-def test_kernel(
-    cell: Any, extra: dict[str, Any], direction: str, full: bool
-) -> None:
+def test_kernel(cell: Any, extra: dict[str, Any], direction: str, full: bool) -> None:
     case = Case(cell, direction, full, hidden=5, batch=5, **extra)
     check(case.closed.kernel)
     buffers = case.buffers()
-    interpret(
-        spelled_out(case.closed.kernel), buffers, case.symbols(), threads=2
-    )
+    interpret(spelled_out(case.closed.kernel), buffers, case.symbols(), threads=2)
     case.check(buffers)
     machine = target.host()
     made, _ = explain(case.closed.kernel, machine)
     assert made.strategy == "recurrent"
     check(made.kernel)
-    assert not any(
-        isinstance(s, Contract) for s in statements(made.kernel.body)
-    )
+    assert not any(isinstance(s, Contract) for s in statements(made.kernel.body))
     buffers = case.buffers()
-    native.run(
-        machine, case.closed.kernel, made, buffers, case.symbols(), threads=2
-    )
+    native.run(machine, case.closed.kernel, made, buffers, case.symbols(), threads=2)
     case.check(buffers)
 
 
@@ -158,12 +129,5 @@ def test_machine_code_of_every_level(level: str, batch: int) -> None:
     assert any(isinstance(s, Tile) for s in statements(made.kernel.body))
     for threads in (1, 2, 3):
         buffers = case.buffers()
-        native.run(
-            machine,
-            case.closed.kernel,
-            made,
-            buffers,
-            case.symbols(),
-            threads,
-        )
+        native.run(machine, case.closed.kernel, made, buffers, case.symbols(), threads)
         case.check(buffers)

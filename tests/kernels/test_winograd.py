@@ -8,13 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from kernels.agree import (
-    LEVELS,
-    agrees_interpreted,
-    machine,
-    needed,
-    taken,
-)
+from kernels.agree import LEVELS, agrees_interpreted, machine, needed, taken
 from kernels.contracts import Case, matmul
 from kernels.images import Window, conv
 from kernels.native import run
@@ -34,15 +28,11 @@ CASES: dict[str, Callable[[], Case]] = {
     "odd": lambda: conv(N, 33, 32, (9, 13), Window(), env={N: 3}),
     "no padding": lambda: conv(1, 32, 32, (13, 11), Window(3, 1, 0)),
     "wide padding": lambda: conv(1, 32, 70, (9, 10), Window(3, 1, 2)),
-    "many columns, few rows": lambda: conv(
-        N, 64, 288, (6, 14), Window(), env={N: 1}
-    ),
+    "many columns, few rows": lambda: conv(N, 64, 288, (6, 14), Window(), env={N: 1}),
 }
 
 
-def _by(
-    filtering: Filtering,
-) -> Callable[[Kernel, Target], Scheduled | str]:
+def _by(filtering: Filtering) -> Callable[[Kernel, Target], Scheduled | str]:
     def strategy(kernel: Kernel, target: Target) -> Scheduled | str:
         c = kernel.body[0]
         assert isinstance(c, Contract)
@@ -51,25 +41,14 @@ def _by(
     return strategy
 
 
-def _error(
-    case: Case, target: Target, made: Scheduled, threads: int
-) -> float:
+def _error(case: Case, target: Target, made: Scheduled, threads: int) -> float:
     arrays = [np.full_like(case.arrays[0], np.nan), *case.arrays[1:]]
-    got = run(
-        target, case.closed.kernel, made, arrays, case.symbols, threads
-    )
-    return float(
-        np.abs(got - case.wanted).max() / np.abs(case.wanted).max()
-    )
+    got = run(target, case.closed.kernel, made, arrays, case.symbols, threads)
+    return float(np.abs(got - case.wanted).max() / np.abs(case.wanted).max())
 
 
-BEST = next(
-    level for level in reversed(LEVELS) if machine(level) is not None
-)
-PLACES = [
-    *((name, BEST) for name in CASES),
-    *(("odd", level) for level in LEVELS[:-1]),
-]
+BEST = next(level for level in reversed(LEVELS) if machine(level) is not None)
+PLACES = [*((name, BEST) for name in CASES), *(("odd", level) for level in LEVELS[:-1])]
 
 
 @pytest.mark.parametrize(("name", "level"), PLACES)
@@ -82,19 +61,12 @@ def test_exactness(name: str, level: str) -> None:
     for threads in (1, 2):
         made = taken(_by(F2), case, target)
         assert _error(case, target, made, threads) <= 2 * base
-    assert (
-        _error(case, target, taken(_by(F4), case, target), 2) <= 40 * base
-    )
+    assert _error(case, target, taken(_by(F4), case, target), 2) <= 40 * base
 
 
 def test_interpreted() -> None:
     """The schedule itself, for a machine that this one need not be."""
-    agrees_interpreted(
-        _by(F2),
-        conv(N, 32, 32, (4, 8), Window(), env={N: 1}),
-        "avx512",
-        2,
-    )
+    agrees_interpreted(_by(F2), conv(N, 32, 32, (4, 8), Window(), env={N: 1}), "avx512", 2)
 
 
 def test_precision_chooses() -> None:
@@ -111,13 +83,7 @@ def test_an_infinity_stays_in_its_patch() -> None:
     case, target = conv(1, 32, 32, (12, 12), Window()), needed(level)
     x = case.arrays[case.closed.params.index("x")].reshape(12, 12, 32)
     x[0, 0] = np.inf
-    got = run(
-        target,
-        case.closed.kernel,
-        taken(winograd, case, target),
-        case.arrays,
-        [],
-    )
+    got = run(target, case.closed.kernel, taken(winograd, case, target), case.arrays, [])
     wanted, found = (a.reshape(12, 12, 32) for a in (case.wanted, got))
     np.testing.assert_allclose(found[2:], wanted[2:], atol=1e-4)
     np.testing.assert_allclose(found[:, 2:], wanted[:, 2:], atol=1e-4)
@@ -142,23 +108,15 @@ def test_refusals_say_why() -> None:
         assert isinstance(made, str)
         return made
 
-    assert (
-        reason(matmul(64, 64, 64))
-        == "the contraction is not a convolution of images"
-    )
+    assert reason(matmul(64, 64, 64)) == "the contraction is not a convolution of images"
     moved = "the window is not 3 by 3, or moves by more than one"
     assert reason(conv(1, 32, 32, (12, 12), Window(3, 2, 1))) == moved
     assert reason(conv(1, 32, 32, (12, 12), Window(5, 1, 2))) == moved
     assert reason(conv(1, 32, 32, (9, 9), Window(), planar=True)) == (
         "the channels are not contiguous"
     )
-    assert reason(conv(1, 16, 32, (12, 12), Window())).startswith(
-        "the channels are too few"
-    )
-    assert (
-        reason(conv(1, 32, 32, (2, 3), Window()))
-        == "the image is too small"
-    )
+    assert reason(conv(1, 16, 32, (12, 12), Window())).startswith("the channels are too few")
+    assert reason(conv(1, 32, 32, (2, 3), Window())) == "the image is too small"
     kernel = conv(1, 32, 32, (9, 9), Window()).closed.kernel
     twice = replace(kernel, body=(*kernel.body, *kernel.body))
     assert winograd(twice, target) == "the kernel is not one contraction"

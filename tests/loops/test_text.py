@@ -36,10 +36,7 @@ def softmax(n: Expr, m: Expr, i: Expr, j: Expr, k: Expr) -> Kernel:
     e = scalar(f"{name}_e", F32)
     again = load(0, [i * m + k], F32)
     here = i * m + j
-    body = (
-        Let(e, exp(load(0, [here], F32) - top)),
-        Store(1, here, e / total),
-    )
+    body = (Let(e, exp(load(0, [here], F32) - top)), Store(1, here, e / total))
     row = (
         Fold(top, "max", (k,), again, "vector"),
         Fold(total, "add", (k,), exp(again - top), "serial"),
@@ -134,12 +131,7 @@ def odd() -> Kernel:
 
 def eight(kind: DType, body: Stmt) -> Kernel:
     out = Buffer(1, F32, const(8), "out")
-    return Kernel(
-        params=(Buffer(0, kind, const(8)), out),
-        symbols=(),
-        body=(body,),
-        work=const(64),
-    )
+    return Kernel(params=(Buffer(0, kind, const(8)), out), symbols=(), body=(body,), work=const(64))
 
 
 def chain(depth: int) -> Kernel:

@@ -32,8 +32,7 @@ class Made:
 
 @pytest.fixture(scope="module", params=NETS)
 def made(
-    request: pytest.FixtureRequest,
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Made]:
     net = NETS[request.param]
     module = settled(net)
@@ -47,59 +46,34 @@ def opened(model: bytes, threads: int) -> InferenceSession:
     return InferenceSession(model, options)
 
 
-def test_it_runs_natively_and_as_exactly_as_onnx_runtime(
-    made: Made,
-) -> None:
+def test_it_runs_natively_and_as_exactly_as_onnx_runtime(made: Made) -> None:
     ours = opened(made.model, 1)
     assert ours.gaps() == []
-    theirs = onnxruntime.InferenceSession(
-        made.model, providers=["CPUExecutionProvider"]
-    )
+    theirs = onnxruntime.InferenceSession(made.model, providers=["CPUExecutionProvider"])
     for n in BATCHES:
         for s in made.net.lengths:
             feeds = made.net.feeds(n, s)
             given = {name: x.numpy() for name, x in feeds.items()}
             wanted = exact(made.double, feeds)
-            pairs = zip(
-                ours.run(None, given),
-                theirs.run(None, given),
-                wanted,
-                strict=True,
-            )
+            pairs = zip(ours.run(None, given), theirs.run(None, given), wanted, strict=True)
             for mine, other, truth in pairs:
-                error, allowed = (
-                    relative_error(mine, truth),
-                    relative_error(other, truth),
-                )
-                assert error <= 2 * allowed + FLOOR, (
-                    n,
-                    s,
-                    error,
-                    allowed,
-                )
+                error, allowed = (relative_error(mine, truth), relative_error(other, truth))
+                assert error <= 2 * allowed + FLOOR, (n, s, error, allowed)
 
 
 def test_two_threads_agree_with_one(made: Made) -> None:
     one, two = opened(made.model, 1), opened(made.model, 2)
     for n, s in ((1, 1), (8, made.net.lengths[-1])):
-        feeds: dict[str, Any] = {
-            name: x.numpy() for name, x in made.net.feeds(n, s).items()
-        }
-        for a, b in zip(
-            one.run(None, feeds), two.run(None, feeds), strict=True
-        ):
+        feeds: dict[str, Any] = {name: x.numpy() for name, x in made.net.feeds(n, s).items()}
+        for a, b in zip(one.run(None, feeds), two.run(None, feeds), strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 def test_a_row_alone_is_as_in_a_batch(made: Made) -> None:
     session, length = opened(made.model, 1), made.net.lengths[-1]
-    feeds = {
-        name: x.numpy() for name, x in made.net.feeds(5, length).items()
-    }
+    feeds = {name: x.numpy() for name, x in made.net.feeds(5, length).items()}
     together = session.run(None, feeds)
     for n in range(5):
-        alone = session.run(
-            None, {name: x[n : n + 1] for name, x in feeds.items()}
-        )
+        alone = session.run(None, {name: x[n : n + 1] for name, x in feeds.items()})
         for a, b in zip(alone, together, strict=True):
             assert relative_error(a[0], b[n].astype(np.float64)) < 1e-6

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from conftest import Golden
-from sardonyx.engine.fuse import Host, fuse
-from sardonyx.engine.schedule import launches
+from sardonyx.engine.fuse.fuse import Host, fuse
+from sardonyx.engine.fuse.launches import launches
 from sardonyx.loops.target import make
 from sardonyx.loops.text import digest
 from sardonyx.passes.pipeline import optimize, prepare
@@ -34,17 +34,13 @@ def kernels(name: str, level: str) -> str:
     caches = {"l1": 48 << 10, "l2": 2 << 20, "l3": 32 << 20, "cores": 2}
     target = replace(make(level), **caches)  # type: ignore[arg-type]
     found: Counter[str] = Counter()
-    for step in launches(
-        fuse(prepare(optimize(load(text)).graph)), target
-    ):
+    for step in launches(fuse(prepare(optimize(load(text)).graph)), target):
         if isinstance(step, Host):
             found[f"host {step.node.op.op_type}"] += 1
             continue
         assert step.kernel is not None
         found[f"{digest(step.kernel)} {step.strategy}"] += 1
-    return "".join(
-        f"{line} {count}\n" for line, count in sorted(found.items())
-    )
+    return "".join(f"{line} {count}\n" for line, count in sorted(found.items()))
 
 
 @pytest.mark.parametrize("level", LEVELS)

@@ -23,19 +23,12 @@ def expanded(
 
     The axes free[i] of input i are symbols while the body is written.
     """
-    graph, feeds, inputs = (
-        Graph(opsets={"": 25}),
-        dict[str, Array](),
-        list[Value | None](),
-    )
+    graph, feeds, inputs = (Graph(opsets={"": 25}), dict[str, Array](), list[Value | None]())
     for n, a in enumerate(arrays):
         if a is None:
             inputs.append(None)
             continue
-        dims = [
-            symbol(f"d{d}") if axis in free.get(n, ()) else d
-            for axis, d in enumerate(a.shape)
-        ]
+        dims = [symbol(f"d{d}") if axis in free.get(n, ()) else d for axis, d in enumerate(a.shape)]
         value = Value(f"x{n}", tensor_type(DType.from_numpy(a.dtype), dims))
         graph.inputs.append(value)
         feeds[value.name] = a

@@ -18,7 +18,7 @@ from sardonyx.core.expr import Expr, const, evaluate, load, symbol
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op, Operand, as_arrays, loop_index
 from sardonyx.graph.type import elements
-from sardonyx.ops.shapes import assumptions
+from sardonyx.ops.base.shapes import assumptions
 
 Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
@@ -194,9 +194,7 @@ def typed(arrays: Sequence[Any], symbols: bool) -> tuple[list[Type | None], Env]
             # The last dim of a list of subscripts says how many there are, so it is a number.
             free = array.shape[:-1] if n and dtype.is_int else array.shape
             for axis, extent in enumerate(free):
-                dims[axis] = (
-                    symbol(f"n{n}a{axis}") if extent > 1 else const(extent)
-                )
+                dims[axis] = symbol(f"n{n}a{axis}") if extent > 1 else const(extent)
             env.update(zip(dims, array.shape, strict=True))
         types.append(Type(dtype, tuple(dims), value))
     return types, {d: extent for d, extent in env.items() if not d.is_const}

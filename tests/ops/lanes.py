@@ -24,12 +24,8 @@ class Given(Operand):
         self.number = number
         self.type = kind
 
-    def __getitem__(
-        self, idx: Expr | int | Sequence[Expr | int]
-    ) -> Expr:
-        subscripts = (
-            tuple(idx) if isinstance(idx, tuple | list) else (idx,)
-        )
+    def __getitem__(self, idx: Expr | int | Sequence[Expr | int]) -> Expr:
+        subscripts = tuple(idx) if isinstance(idx, tuple | list) else (idx,)
         assert len(subscripts) == self.rank, (subscripts, self.shape)
         return load(self.number, subscripts, self.dtype)
 
@@ -38,10 +34,7 @@ def _load(e: Expr, args: list[Any], arrays: Sequence[Array]) -> Any:
     array = arrays[e.arg]
     if not e.args:
         return array[()]
-    clipped = [
-        np.clip(i, 0, d - 1)
-        for i, d in zip(args, array.shape, strict=True)
-    ]
+    clipped = [np.clip(i, 0, d - 1) for i, d in zip(args, array.shape, strict=True)]
     return array[tuple(clipped)] if array.size else array.dtype.type(0)
 
 
@@ -57,9 +50,7 @@ _UNARY: dict[str, Callable[..., Any]] = {
     "tanh": np.tanh,
     "sin": np.sin,
     "cos": np.cos,
-    "sigmoid": lambda a: (
-        np.where(a < 0, np.exp(a), 1) / (1 + np.exp(-np.abs(a)))
-    ),
+    "sigmoid": lambda a: np.where(a < 0, np.exp(a), 1) / (1 + np.exp(-np.abs(a))),
     "tan": np.tan,
     "asin": np.arcsin,
     "acos": np.arccos,
@@ -190,21 +181,15 @@ def element_by_element(
 ) -> Array:
     """Output `which` of an op as its `at` says it."""
     out = _outputs(op, types)[which]
-    operands = [
-        None if t is None else Given(i, t) for i, t in enumerate(types)
-    ]
+    operands = [None if t is None else Given(i, t) for i, t in enumerate(types)]
     idx = Index([fresh(d) for d in out.dims], out.dims)
     e = op.at_output(which, idx, *operands)
     assert out.dtype is e.dtype, (out.dtype, e.dtype)
     dims = [evaluate(d, env) for d in out.dims]
-    held = [
-        np.asarray(a) if a is not None else np.zeros(0) for a in arrays
-    ]
+    held = [np.asarray(a) if a is not None else np.zeros(0) for a in arrays]
     with np.errstate(all="ignore"):
         found = lanes(e, {**env, **grids(dims, list(idx))}, held)
-    return np.broadcast_to(np.asarray(found), dims).astype(
-        out.dtype.numpy
-    )
+    return np.broadcast_to(np.asarray(found), dims).astype(out.dtype.numpy)
 
 
 def _outputs(op: Op, types: Sequence[Type | None]) -> tuple[Type, ...]:
@@ -220,51 +205,28 @@ def contracted(
 ) -> Array:
     """The first output of an op as its `contract` says it."""
     out = _outputs(op, types)[0]
-    operands = [
-        None if t is None else Given(i, t) for i, t in enumerate(types)
-    ]
+    operands = [None if t is None else Given(i, t) for i, t in enumerate(types)]
     c = op.contract(out, *operands)
     assert c is not None
-    b, m, n, k = (
-        tuple(fresh(d) for d in dims)
-        for dims in (c.batch, c.m, c.n, c.k)
-    )
+    b, m, n, k = (tuple(fresh(d) for d in dims) for dims in (c.batch, c.m, c.n, c.k))
     left, right = c.left(b, m, k), c.right(b, k, n)
-    assert left.dtype is right.dtype is c.acc, (
-        left.dtype,
-        right.dtype,
-        c.acc,
-    )
+    assert left.dtype is right.dtype is c.acc, (left.dtype, right.dtype, c.acc)
     assert not left.free & set(n)
     assert not right.free & set(m)
-    held = [
-        np.asarray(a) if a is not None else np.zeros(0) for a in arrays
-    ]
-    sizes = [
-        [evaluate(d, env) for d in dims]
-        for dims in (c.batch, c.m, c.n, c.k)
-    ]
+    held = [np.asarray(a) if a is not None else np.zeros(0) for a in arrays]
+    sizes = [[evaluate(d, env) for d in dims] for dims in (c.batch, c.m, c.n, c.k)]
     every = grids([d for s in sizes for d in s], [*b, *m, *n, *k])
     space: Env = {**env, **every}
     full = tuple(d for s in sizes for d in s)
-    terms = np.broadcast_to(
-        lanes(left, space, held) * lanes(right, space, held), full
-    )
+    terms = np.broadcast_to(lanes(left, space, held) * lanes(right, space, held), full)
     depth = tuple(range(len(full) - len(k), len(full)))
     acc = terms.sum(axis=depth).astype(c.acc.numpy)
-    outer: Env = {
-        **env,
-        **grids(full[: len(full) - len(k)], [*b, *m, *n]),
-    }
+    outer: Env = {**env, **grids(full[: len(full) - len(k)], [*b, *m, *n])}
     dims = [evaluate(d, env) for d in out.dims]
     at = c.place(b, m, n)
-    spots = [
-        np.broadcast_to(lanes(i, outer, held), acc.shape) for i in at
-    ]
+    spots = [np.broadcast_to(lanes(i, outer, held), acc.shape) for i in at]
     hole = load("acc", (), c.acc)
-    value = lanes(
-        c.finish(hole, Index(at, out.dims)), {**outer, hole: acc}, held
-    )
+    value = lanes(c.finish(hole, Index(at, out.dims)), {**outer, hole: acc}, held)
     assert out.dtype is not None
     y = np.zeros(dims, out.dtype.numpy)
     seen = np.zeros(dims, np.int64)

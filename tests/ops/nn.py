@@ -20,9 +20,7 @@ def normal(seed: int, *shape: int, dtype: Any = np.float32) -> Array:
     return rng.standard_normal(shape).astype(dtype)
 
 
-def whole(
-    seed: int, low: int, high: int, *shape: int, dtype: Any = np.int8
-) -> Array:
+def whole(seed: int, low: int, high: int, *shape: int, dtype: Any = np.int8) -> Array:
     """Integers in [low, high)."""
     rng = np.random.default_rng([seed, *shape])
     return rng.integers(low, high, shape).astype(dtype)
@@ -63,16 +61,12 @@ def agrees(
     return made
 
 
-def check_types(
-    op: Op, types: Sequence[Type | None], made: Sequence[Array], env: Any
-) -> None:
+def check_types(op: Op, types: Sequence[Type | None], made: Sequence[Array], env: Any) -> None:
     """Whether the inferred types are those of the arrays."""
     from sardonyx.core.expr import evaluate
 
     found = op.infer(*types)
-    for t, a in zip(
-        found if isinstance(found, tuple) else (found,), made, strict=False
-    ):
+    for t, a in zip(found if isinstance(found, tuple) else (found,), made, strict=False):
         assert t.dtype.numpy == a.dtype
         assert tuple(evaluate(d, env) for d in t.dims) == a.shape
 
@@ -83,15 +77,11 @@ def contracts(op: Op, types: Sequence[Type | None]) -> bool:
         return False
     found = op.infer(*types)
     out = found[0] if isinstance(found, tuple) else found
-    operands = [
-        None if t is None else Given(i, t) for i, t in enumerate(types)
-    ]
+    operands = [None if t is None else Given(i, t) for i, t in enumerate(types)]
     return op.contract(out, *operands) is not None
 
 
-def run_peer(
-    name: str, arrays: Sequence[Any], opset: int, made: Any, **attributes: Any
-) -> Any:
+def run_peer(name: str, arrays: Sequence[Any], opset: int, made: Any, **attributes: Any) -> Any:
     """The first output of one node run by ONNX Runtime."""
     import onnxruntime
     from onnx import helper
@@ -106,9 +96,7 @@ def run_peer(
     ]
     out = helper.make_tensor_value_info("y", kind, None)
     graph = helper.make_graph([node], "peer", given, [out])
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8
-    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     )

@@ -69,10 +69,7 @@ def test_elements_of_node_cases(name: str, symbols: bool) -> None:
     node = graph_of(name).nodes[0]
     for inputs, outputs in node_cases.cases()[name].data_sets:
         given = iter(inputs)
-        arrays = [
-            None if v is None else node_cases.plain(next(given))
-            for v in node.inputs
-        ]
+        arrays = [None if v is None else node_cases.plain(next(given)) for v in node.inputs]
         if is_plain(arrays):
             compared = check(node.op, arrays, symbols)
             empty = any(0 in np.shape(out) for out in outputs)
@@ -80,7 +77,7 @@ def test_elements_of_node_cases(name: str, symbols: bool) -> None:
 
 
 def test_constant_subscripts_give_constant_elements() -> None:
-    from sardonyx.ops.gather import Gather
+    from sardonyx.ops.move.gather import Gather
     from sardonyx.passes.values import Known
 
     n = symbol("N")

@@ -17,7 +17,7 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.expr import fresh
 from sardonyx.graph.ir import tensor_type
 from sardonyx.graph.op import Index, Op, registered
-from sardonyx.ops.element import Unary
+from sardonyx.ops.base.element import Unary
 
 COUNT = 1 << 16
 NARROW = [DType.FLOAT16, DType.BFLOAT16]
@@ -46,25 +46,15 @@ def assert_close(found: Any, wanted: Any, tiny: float = 0.0) -> None:
     assert found.dtype == wanted.dtype
     a, b = found.astype(np.float64), wanted.astype(np.float64)
     np.testing.assert_array_equal(np.isnan(a), np.isnan(b))
-    near = (
-        (np.abs(order(found) - order(wanted)) <= 1)
-        | np.isnan(b)
-        | (a == b)
-    )
+    near = (np.abs(order(found) - order(wanted)) <= 1) | np.isnan(b) | (a == b)
     with np.errstate(all="ignore"):
         near |= np.abs(a - b) <= tiny
-    assert near.all(), (
-        np.nonzero(~near)[0][:4],
-        a[~near][:4],
-        b[~near][:4],
-    )
+    assert near.all(), (np.nonzero(~near)[0][:4], a[~near][:4], b[~near][:4])
 
 
 @pytest.mark.parametrize("dtype", NARROW, ids=str)
 @pytest.mark.parametrize("op", functions(), ids=lambda op: op.op_type)
-def test_reference_is_within_a_unit_of_float64(
-    op: Op, dtype: DType
-) -> None:
+def test_reference_is_within_a_unit_of_float64(op: Op, dtype: DType) -> None:
     x = np.arange(COUNT, dtype=np.uint16).view(dtype.numpy)
     with np.errstate(all="ignore"):
         exact = op.reference(x.astype(np.float64)).astype(dtype.numpy)
@@ -73,9 +63,7 @@ def test_reference_is_within_a_unit_of_float64(
 
 @pytest.mark.parametrize("dtype", NARROW, ids=str)
 @pytest.mark.parametrize("op", functions(), ids=lambda op: op.op_type)
-def test_element_is_within_a_unit_of_the_reference(
-    op: Op, dtype: DType
-) -> None:
+def test_element_is_within_a_unit_of_the_reference(op: Op, dtype: DType) -> None:
     x = np.arange(COUNT, dtype=np.uint16).view(dtype.numpy)
     kind = tensor_type(dtype, (COUNT,))
     idx = Index([fresh(COUNT)], (COUNT,))

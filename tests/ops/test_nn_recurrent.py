@@ -12,7 +12,7 @@ from ops.bodies import expanded
 from ops.nn import close, normal
 from sardonyx.core.errors import InvalidGraph
 from sardonyx.graph.op import as_arrays
-from sardonyx.ops.recurrent import GRU, LSTM, RNN
+from sardonyx.ops.recurrent.layers import GRU, LSTM, RNN
 
 STEPS, BATCH, INPUT, HIDDEN = 5, 3, 4, 6
 CELLS: dict[Any, list[int]] = {RNN: [0], GRU: [1, 0, 2], LSTM: [0, 3, 1, 2]}
@@ -20,20 +20,12 @@ LENGTHS = np.array([5, 0, 3], np.int32)
 
 
 def operands(
-    cell: Any,
-    count: int,
-    full: bool,
-    dtype: Any = np.float32,
-    first: bool = False,
+    cell: Any, count: int, full: bool, dtype: Any = np.float32, first: bool = False
 ) -> Any:
     """X, W, R and, where `full`, B, lengths, initial states and (of an LSTM) peepholes."""
     gates = cell.gates * HIDDEN
     x = normal(0, *((BATCH, STEPS) if first else (STEPS, BATCH)), INPUT)
-    arrays: list[Any] = [
-        x,
-        normal(1, count, gates, INPUT) / 2,
-        normal(2, count, gates, HIDDEN) / 2,
-    ]
+    arrays: list[Any] = [x, normal(1, count, gates, INPUT) / 2, normal(2, count, gates, HIDDEN) / 2]
     if full:
         state = (BATCH, count, HIDDEN) if first else (count, BATCH, HIDDEN)
         arrays += [normal(3, count, 2 * gates), LENGTHS, normal(4, *state)]
@@ -46,13 +38,9 @@ def torch_layer(cell: Any, direction: str, arrays: Any) -> Any:
     """The outputs of torch's layer with the same weights, its gates reordered."""
     import torch
 
-    made = getattr(torch.nn, cell.name)(
-        INPUT, HIDDEN, bidirectional=direction == "bidirectional"
-    )
+    made = getattr(torch.nn, cell.name)(INPUT, HIDDEN, bidirectional=direction == "bidirectional")
     x, w, r, b = arrays
-    order = np.concatenate(
-        [np.arange(HIDDEN) + g * HIDDEN for g in torch_order(cell)]
-    )
+    order = np.concatenate([np.arange(HIDDEN) + g * HIDDEN for g in torch_order(cell)])
     for d in range(len(w)):
         suffix = "_l0" + ("_reverse" if d else "")
         half = b[d].reshape(2, -1)
@@ -62,15 +50,11 @@ def torch_layer(cell: Any, direction: str, arrays: Any) -> Any:
             ("bias_ih", half[0]),
             ("bias_hh", half[1]),
         ):
-            getattr(made, name + suffix).data = torch.from_numpy(
-                value[order].copy()
-            )
+            getattr(made, name + suffix).data = torch.from_numpy(value[order].copy())
     with torch.no_grad():
         y, state = made(torch.from_numpy(x))
     states = state if isinstance(state, tuple) else (state,)
-    split = (
-        y.numpy().reshape(STEPS, BATCH, len(w), HIDDEN).transpose(0, 2, 1, 3)
-    )
+    split = y.numpy().reshape(STEPS, BATCH, len(w), HIDDEN).transpose(0, 2, 1, 3)
     return split, *(s.numpy() for s in states)
 
 
@@ -86,16 +70,9 @@ def test_reference_is_torchs(cell: Any, direction: str) -> None:
     arrays = operands(cell, count, False)
     arrays.append(normal(3, count, 2 * cell.gates * HIDDEN))
     extra: dict[str, Any] = {"linear_before_reset": 1} if cell is GRU else {}
-    op = cell(
-        direction=direction,
-        hidden_size=HIDDEN,
-        outputs=3 if cell is LSTM else 2,
-        **extra,
-    )
+    op = cell(direction=direction, hidden_size=HIDDEN, outputs=3 if cell is LSTM else 2, **extra)
     for found, wanted in zip(
-        op.reference(*arrays),
-        torch_layer(cell, direction, arrays),
-        strict=True,
+        op.reference(*arrays), torch_layer(cell, direction, arrays), strict=True
     ):
         close(found, wanted)
 
@@ -104,9 +81,7 @@ def test_reversed_steps_are_those_of_the_reversed_input() -> None:
     arrays = operands(LSTM, 1, False)
     y, h, c = LSTM(direction="reverse", outputs=3).reference(*arrays)
     turned = [arrays[0][::-1], *arrays[1:]]
-    for a, b in zip(
-        (y[::-1], h, c), LSTM(outputs=3).reference(*turned), strict=True
-    ):
+    for a, b in zip((y[::-1], h, c), LSTM(outputs=3).reference(*turned), strict=True):
         close(a, b)
 
 
@@ -115,14 +90,9 @@ def test_rows_end_at_their_lengths() -> None:
     y, last = GRU(direction="bidirectional", outputs=2).reference(*arrays)
     for row, length in enumerate(LENGTHS):
         assert (y[length:, :, row] == 0).all()
-        own = [
-            a[:, row : row + 1] if n in (0, 5) else a
-            for n, a in enumerate(arrays)
-        ]
+        own = [a[:, row : row + 1] if n in (0, 5) else a for n, a in enumerate(arrays)]
         own[0], own[4] = own[0][:length], None
-        alone, ended = GRU(direction="bidirectional", outputs=2).reference(
-            *own
-        )
+        alone, ended = GRU(direction="bidirectional", outputs=2).reference(*own)
         close(y[:length, :, row], alone[:, :, 0])
         close(last[:, row], ended[:, 0])
 
@@ -153,26 +123,16 @@ def test_the_body_in_simpler_ops_says_the_same(
         chosen = settings["activations"][: len(cell.usual)] * count
         values = tuple(0.1 * n for n in range(1, 1 + len(chosen)))
         each = values[: len(cell.usual)] * count
-        settings = {
-            "activations": chosen,
-            "activation_alpha": each,
-            "activation_beta": each,
-        }
+        settings = {"activations": chosen, "activation_alpha": each, "activation_beta": each}
         if chosen[0] != "HardSigmoid":
             settings["activation_beta"] = None
-            takes = [
-                n
-                for n in chosen
-                if n.lower() not in ("softsign", "softplus", "relu")
-            ]
+            takes = [n for n in chosen if n.lower() not in ("softsign", "softplus", "relu")]
             settings["activation_alpha"] = each[: len(takes) // count] * count
     for full in (False, True):
         for dtype, tolerance in ((np.float32, 1e-5), (np.float16, 4e-3)):
             outputs = 3 if cell is LSTM else 2
             op = cell(direction=direction, outputs=outputs, **settings)
-            arrays = operands(
-                cell, count, full, dtype, first=bool(settings.get("layout"))
-            )
+            arrays = operands(cell, count, full, dtype, first=bool(settings.get("layout")))
             wanted = as_arrays(op.reference(*arrays))
             found = expanded(op, arrays, {0: (0, 1)})
             assert found is not None

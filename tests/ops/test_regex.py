@@ -8,7 +8,7 @@ import time
 import pytest
 
 from sardonyx.core.errors import InvalidGraph
-from sardonyx.ops.regex import Regex
+from sardonyx.ops.text.regex import Regex
 
 PATTERNS = [
     "",
@@ -116,9 +116,7 @@ def test_full_matches_are_pythons(pattern: str) -> None:
         ("a(?i)b(?-i)c", "aBC", False),
     ],
 )
-def test_what_re2_has_of_its_own(
-    pattern: str, text: str, matches: bool
-) -> None:
+def test_what_re2_has_of_its_own(pattern: str, text: str, matches: bool) -> None:
     assert Regex(pattern).full(text) is matches
 
 
@@ -154,9 +152,7 @@ def test_refusals(pattern: str) -> None:
     assert caught.value.code == "E0341"
 
 
-@pytest.mark.parametrize(
-    "pattern", ["(a*)*b", "(a|a)*b", "(a+)+$b", "(a?){50}a{50}c", "(.*)*x"]
-)
+@pytest.mark.parametrize("pattern", ["(a*)*b", "(a|a)*b", "(a+)+$b", "(a?){50}a{50}c", "(.*)*x"])
 def test_no_pattern_takes_for_ever(pattern: str) -> None:
     started = time.monotonic()
     assert not Regex(pattern).full("a" * 2000)

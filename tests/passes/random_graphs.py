@@ -13,12 +13,7 @@ from sardonyx.graph.ir import Graph, Value, dims_of, tensor_type
 from sardonyx.graph.op import Op, find
 from sardonyx.passes.infer import emit
 
-SHAPES: tuple[tuple[int | str, ...], ...] = (
-    ("N", 4, 6),
-    ("N", 4, 6),
-    (4, 6),
-    ("N", 6, 4),
-)
+SHAPES: tuple[tuple[int | str, ...], ...] = (("N", 4, 6), ("N", 4, 6), (4, 6), ("N", 6, 4))
 
 
 def op(name: str, **settings: Any) -> Op:

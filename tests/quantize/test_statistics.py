@@ -17,9 +17,7 @@ ANY = st.floats(width=32)
 MODERATE = st.floats(-1000.0, 1000.0, width=32)
 
 
-def _batches(
-    elements: st.SearchStrategy[float],
-) -> st.SearchStrategy[list[Array]]:
+def _batches(elements: st.SearchStrategy[float]) -> st.SearchStrategy[list[Array]]:
     one = arrays(np.float32, st.integers(1, 20), elements=elements)
     return st.lists(one, min_size=1, max_size=5)
 
@@ -32,9 +30,7 @@ def _seen(batches: list[Array]) -> Statistics:
 
 
 @given(_batches(FINITE))
-def test_extremes_are_those_of_all_batches_and_zero(
-    batches: list[Array],
-) -> None:
+def test_extremes_are_those_of_all_batches_and_zero(batches: list[Array]) -> None:
     whole = np.concatenate(batches)
     found = _seen(batches).extremes()
     assert found.low == min(0.0, whole.min())
@@ -42,9 +38,7 @@ def test_extremes_are_those_of_all_batches_and_zero(
 
 
 @given(_batches(ANY))
-def test_what_is_not_finite_is_counted_and_left_out(
-    batches: list[Array],
-) -> None:
+def test_what_is_not_finite_is_counted_and_left_out(batches: list[Array]) -> None:
     whole = np.concatenate(batches)
     seen = _seen(batches)
     good = np.isfinite(whole)
@@ -54,9 +48,7 @@ def test_what_is_not_finite_is_counted_and_left_out(
 
 
 @given(_batches(FINITE))
-def test_every_finite_element_stays_in_the_histogram(
-    batches: list[Array],
-) -> None:
+def test_every_finite_element_stays_in_the_histogram(batches: list[Array]) -> None:
     seen = _seen(batches)
     assert seen.counts.sum() == seen.finite
     assert seen.reach >= float(np.abs(np.concatenate(batches)).max())
@@ -70,22 +62,16 @@ def test_order_of_batches_does_not_matter(batches: list[Array]) -> None:
 
 
 @given(_batches(MODERATE))
-def test_widening_merges_bins_as_if_the_reach_had_been_known(
-    batches: list[Array],
-) -> None:
+def test_widening_merges_bins_as_if_the_reach_had_been_known(batches: list[Array]) -> None:
     seen = _seen(batches)
     whole = np.concatenate(batches).astype(np.float64)
     edges = np.arange(1, BINS) * (2 * seen.reach / BINS) - seen.reach
-    direct = np.bincount(
-        np.searchsorted(edges, whole, "right"), minlength=BINS
-    )
+    direct = np.bincount(np.searchsorted(edges, whole, "right"), minlength=BINS)
     assert np.array_equal(seen.counts, direct)
 
 
 @given(_batches(MODERATE), st.floats(50.1, 100.0))
-def test_percentile_holds_its_share_within_a_bin(
-    batches: list[Array], share: float
-) -> None:
+def test_percentile_holds_its_share_within_a_bin(batches: list[Array], share: float) -> None:
     whole = np.concatenate(batches)
     seen = _seen(batches)
     found = seen.percentile(share)
@@ -96,9 +82,7 @@ def test_percentile_holds_its_share_within_a_bin(
 
 
 @given(_batches(MODERATE))
-def test_the_hundredth_percentile_is_everything(
-    batches: list[Array],
-) -> None:
+def test_the_hundredth_percentile_is_everything(batches: list[Array]) -> None:
     seen = _seen(batches)
     assert seen.percentile(100.0) == seen.extremes()
 
@@ -121,9 +105,7 @@ def test_without_bins_no_histogram_is_kept() -> None:
 
 
 @given(FINITE, FINITE)
-def test_codes_reach_both_ends_and_zero_is_a_code(
-    a: float, b: float
-) -> None:
+def test_codes_reach_both_ends_and_zero_is_a_code(a: float, b: float) -> None:
     found = Range(min(a, b, 0.0), max(a, b, 0.0))
     scale, zero = found.scale_and_zero()
     assert 0 <= zero <= 255
@@ -139,9 +121,5 @@ def test_constant_tensors_have_a_range(value: float) -> None:
     seen = _seen([np.full(100, value, np.float32)])
     for found in (seen.extremes(), seen.percentile(99.0)):
         scale, zero = found.scale_and_zero()
-        code = np.clip(
-            np.rint(np.float32(value) / np.float32(scale)) + zero, 0, 255
-        )
-        assert (code - zero) * scale == pytest.approx(
-            value, rel=1e-2, abs=1e-18
-        )
+        code = np.clip(np.rint(np.float32(value) / np.float32(scale)) + zero, 0, 255)
+        assert (code - zero) * scale == pytest.approx(value, rel=1e-2, abs=1e-18)

@@ -63,9 +63,7 @@ def _chain(count: int) -> Callable[[], Any]:
 
 def _ladder(count: int) -> Callable[[], Any]:
     """Every value read twice: read through without care, it doubles at each step."""
-    rows = "\n".join(
-        f"v{n + 1} = Add(v{n}, v{n})" for n in range(count)
-    )
+    rows = "\n".join(f"v{n + 1} = Add(v{n}, v{n})" for n in range(count))
     return _graph(f"input v0: float32[N]\n{rows}\noutput v{count}")
 
 
@@ -85,48 +83,25 @@ def _buried(depth: int) -> Callable[[], Any]:
     def make() -> bytes:
         inner = _body("Neg", [])
         for _ in range(depth):
-            kinds = (
-                ("then_branch", inner),
-                ("else_branch", _body("Abs", [])),
-            )
-            inner = _body(
-                "If", [_attribute(name, g) for name, g in kinds]
-            )
-        opset = Message(
-            "OperatorSetIdProto", {"domain": "", "version": 20}
-        )
-        whole = {
-            "ir_version": 10,
-            "graph": inner,
-            "opset_import": [opset],
-        }
+            kinds = (("then_branch", inner), ("else_branch", _body("Abs", [])))
+            inner = _body("If", [_attribute(name, g) for name, g in kinds])
+        opset = Message("OperatorSetIdProto", {"domain": "", "version": 20})
+        whole = {"ir_version": 10, "graph": inner, "opset_import": [opset]}
         return bytes(encode(Message("ModelProto", whole)))
 
     return make
 
 
 def _body(op: str, attributes: list[Message]) -> Message:
-    node = {
-        "op_type": op,
-        "input": ["x"],
-        "output": ["y"],
-        "attribute": attributes,
-    }
+    node = {"op_type": op, "input": ["x"], "output": ["y"], "attribute": attributes}
     out = Message("ValueInfoProto", {"name": "y"})
     return Message(
-        "GraphProto",
-        {
-            "name": "g",
-            "node": [Message("NodeProto", node)],
-            "output": [out],
-        },
+        "GraphProto", {"name": "g", "node": [Message("NodeProto", node)], "output": [out]}
     )
 
 
 def _attribute(name: str, graph: Message) -> Message:
-    return Message(
-        "AttributeProto", {"name": name, "type": 5, "g": graph}
-    )
+    return Message("AttributeProto", {"name": name, "type": 5, "g": graph})
 
 
 _LOOPS = """
@@ -174,30 +149,22 @@ _X = _floats(4)
 
 BOMBS = {
     "filled": Bomb(
-        _graph("input s: int64[3]\ny = ConstantOfShape(s)\noutput y"),
-        {"s": _ints(HUGE, 1, 1)},
+        _graph("input s: int64[3]\ny = ConstantOfShape(s)\noutput y"), {"s": _ints(HUGE, 1, 1)}
     ),
     "overflowing": Bomb(
         _graph("input s: int64[3]\ny = ConstantOfShape(s)\noutput y"),
         {"s": _ints(2**62, 2**62, 2**62)},
     ),
     "expanded": Bomb(
-        _graph(
-            "input x: float32[4]\ninput s: int64[2]\ny = Expand(x, s)\noutput y"
-        ),
+        _graph("input x: float32[4]\ninput s: int64[2]\ny = Expand(x, s)\noutput y"),
         {"x": _X, "s": _ints(HUGE, 4)},
     ),
     "tiled": Bomb(
-        _graph(
-            "input x: float32[N]\ninput r: int64[1]\ny = Tile(x, r)\noutput y"
-        ),
+        _graph("input x: float32[N]\ninput r: int64[1]\ny = Tile(x, r)\noutput y"),
         {"x": _X, "r": _ints(HUGE)},
     ),
     "enlarged": Bomb(
-        _graph(
-            "input x: float32[1, 1, 2, 2]\ninput s: int64[4]\n"
-            "y = Resize(x, _, _, s)\noutput y"
-        ),
+        _graph("input x: float32[1, 1, 2, 2]\ninput s: int64[4]\ny = Resize(x, _, _, s)\noutput y"),
         {"x": _floats(1, 1, 2, 2), "s": _ints(1, 1, 10**6, 10**6)},
     ),
     "scaled": Bomb(
@@ -208,9 +175,7 @@ BOMBS = {
         {"x": _floats(1, 1, 2, 2)},
     ),
     "padded": Bomb(
-        _graph(
-            "input x: float32[N]\ninput p: int64[2]\ny = Pad(x, p)\noutput y"
-        ),
+        _graph("input x: float32[N]\ninput p: int64[2]\ny = Pad(x, p)\noutput y"),
         {"x": _X, "p": _ints(0, HUGE)},
     ),
     "counted": Bomb(
@@ -228,9 +193,7 @@ BOMBS = {
         {"x": _ints(0, 1, 2, 3), "n": np.array(HUGE)},
     ),
     "outer sum": Bomb(
-        _graph(
-            "input x: float32[N, 1]\ninput z: float32[M]\ny = Add(x, z)\noutput y"
-        ),
+        _graph("input x: float32[N, 1]\ninput z: float32[M]\ny = Add(x, z)\noutput y"),
         {"x": _floats(300_000, 1), "z": _floats(300_000)},
     ),
     "outer product": Bomb(
@@ -241,15 +204,10 @@ BOMBS = {
         {"x": _floats(300_000, 1), "z": _floats(1, 300_000)},
     ),
     "loops in loops": Bomb(
-        _graph(_LOOPS),
-        {"x": np.array(1, np.float32), "n": np.array(500)},
-        ("E0508",),
-        100_000,
+        _graph(_LOOPS), {"x": np.array(1, np.float32), "n": np.array(500)}, ("E0508",), 100_000
     ),
     "stacked": Bomb(
-        _graph(_STACK),
-        {"x": _floats(1000), "n": np.array(10**9)},
-        ("E0504", "E0506", "E0508"),
+        _graph(_STACK), {"x": _floats(1000), "n": np.array(10**9)}, ("E0504", "E0506", "E0508")
     ),
     "ifs": Bomb(_nested(40), {"x": _X, "c": _FALSE}, ()),
     "buried ifs": Bomb(_buried(2000), {}, ("E0502",)),

@@ -35,9 +35,7 @@ def doubling(times: int) -> bytes:
     """A chain of Concats, each of the one before with itself."""
     lines = [f"v{n + 1} = Concat<axis=0>(v{n}, v{n})" for n in range(times)]
     body = "\n".join(lines)
-    return _text(
-        f'graph doubling {{ opset "" 20 input v0: float32[4]\n{body}\n output v{times} }}'
-    )
+    return _text(f'graph doubling {{ opset "" 20 input v0: float32[4]\n{body}\n output v{times} }}')
 
 
 def constant_doubling(times: int) -> bytes:
@@ -95,8 +93,7 @@ def _string(key: str, value: str) -> Message:
 def tensor(dims: list[int], data_type: int, raw: bytes) -> Message:
     """An initializer `w`."""
     return Message(
-        "TensorProto",
-        {"name": "w", "dims": dims, "data_type": data_type, "raw_data": raw},
+        "TensorProto", {"name": "w", "dims": dims, "data_type": data_type, "raw_data": raw}
     )
 
 
@@ -120,15 +117,12 @@ def _value(name: str) -> Message:
 
 def holding(initializer: Message) -> bytes:
     """A model that adds an initializer `w` to its input."""
-    node = Message(
-        "NodeProto", {"op_type": "Add", "input": ["x", "w"], "output": ["y"]}
-    )
+    node = Message("NodeProto", {"op_type": "Add", "input": ["x", "w"], "output": ["y"]})
     dim = Message("TensorShapeProto.Dimension", {"dim_value": 4})
     shape = Message("TensorShapeProto", {"dim": [dim]})
     kind = Message("TypeProto.Tensor", {"elem_type": 1, "shape": shape})
     given = Message(
-        "ValueInfoProto",
-        {"name": "x", "type": Message("TypeProto", {"tensor_type": kind})},
+        "ValueInfoProto", {"name": "x", "type": Message("TypeProto", {"tensor_type": kind})}
     )
     graph = Message(
         "GraphProto",
@@ -143,9 +137,7 @@ def holding(initializer: Message) -> bytes:
     return _model(graph)
 
 
-def _model(
-    graph: Message, functions: list[Message] | None = None, opset: int = 20
-) -> bytes:
+def _model(graph: Message, functions: list[Message] | None = None, opset: int = 20) -> bytes:
     opsets = [
         Message("OperatorSetIdProto", {"domain": "", "version": opset}),
         Message("OperatorSetIdProto", {"domain": "f", "version": 1}),
@@ -196,20 +188,15 @@ def _function(name: str, calls: list[str]) -> Message:
 
 def calling(functions: list[Message]) -> bytes:
     """A model that calls the function F0."""
-    node = Message(
-        "NodeProto",
-        {"op_type": "F0", "domain": "f", "input": ["x"], "output": ["y"]},
-    )
+    node = Message("NodeProto", {"op_type": "F0", "domain": "f", "input": ["x"], "output": ["y"]})
     dim = Message("TensorShapeProto.Dimension", {"dim_value": 4})
     shape = Message("TensorShapeProto", {"dim": [dim]})
     kind = Message("TypeProto.Tensor", {"elem_type": 1, "shape": shape})
     given = Message(
-        "ValueInfoProto",
-        {"name": "x", "type": Message("TypeProto", {"tensor_type": kind})},
+        "ValueInfoProto", {"name": "x", "type": Message("TypeProto", {"tensor_type": kind})}
     )
     graph = Message(
-        "GraphProto",
-        {"name": "g", "node": [node], "input": [given], "output": [_value("y")]},
+        "GraphProto", {"name": "g", "node": [node], "input": [given], "output": [_value("y")]}
     )
     return _model(graph, functions)
 
@@ -251,9 +238,7 @@ MODELS: dict[str, Callable[[], Bad]] = {
     "text": lambda: Bad(b"hello, world", ("E0102",), 3, 3, 3),
     "truncated": lambda: Bad(AFFINE_BYTES()[:-20], ("E0102",), 3, 3, 3),
     "endless varint": lambda: Bad(b"\x08" + b"\xff" * 64, ("E0102",), 3, 3, 3),
-    "long length": lambda: Bad(
-        b"\x08\x0a\x3a\xff\xff\xff\xff\x07", ("E0102",), 3, 3, 3
-    ),
+    "long length": lambda: Bad(b"\x08\x0a\x3a\xff\xff\xff\xff\x07", ("E0102",), 3, 3, 3),
     "dims overflow": lambda: Bad(holding(_wrong_dims()), ("E0504",), 4, 4, 4),
     "raw size": lambda: Bad(holding(_short()), ("E0111",), 3, 3, 3),
     "data type": lambda: Bad(holding(_unknown_type()), ("E0112",), 3, 3, 3),

@@ -24,11 +24,7 @@ main(sys.argv[1])
 @pytest.mark.parametrize("name", BOMBS)
 def test_within_bounds(name: str, tmp_path: Path) -> None:
     paths = os.pathsep.join([str(ROOT / "src"), str(ROOT / "tests")])
-    env = {
-        **os.environ,
-        "PYTHONPATH": paths,
-        "SARDONYX_CACHE_DIR": str(tmp_path),
-    }
+    env = {**os.environ, "PYTHONPATH": paths, "SARDONYX_CACHE_DIR": str(tmp_path)}
     done = subprocess.run(
         [sys.executable, "-c", GUARD, name],
         env=env,

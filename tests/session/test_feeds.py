@@ -20,9 +20,7 @@ def affine() -> InferenceSession:
 
 
 def _identity(dtype: str, shape: str = "N") -> InferenceSession:
-    text = (
-        f'graph g {{ opset "" 25 input x: {dtype}[{shape}] y = Identity(x) output y }}'
-    )
+    text = f'graph g {{ opset "" 25 input x: {dtype}[{shape}] y = Identity(x) output y }}'
     return InferenceSession(graph(text))
 
 
@@ -44,16 +42,7 @@ def _refused(session: InferenceSession, feeds: object) -> InvalidArgument:
         tuple(map(tuple, X.tolist())),
         OrtValue(X),
     ],
-    ids=[
-        "transposed",
-        "fortran",
-        "strided",
-        "big-endian",
-        "floats",
-        "ints",
-        "tuples",
-        "ortvalue",
-    ],
+    ids=["transposed", "fortran", "strided", "big-endian", "floats", "ints", "tuples", "ortvalue"],
 )
 def test_forms_of_one_array(affine: InferenceSession, x: object) -> None:
     for _ in range(2):
@@ -95,25 +84,8 @@ def test_scalar_input() -> None:
 
 NARROW = [
     *("float16", "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2"),
-    *(
-        "float8e5m2fnuz",
-        "int4",
-        "uint4",
-        "int2",
-        "uint2",
-        "float4e2m1",
-        "int8",
-    ),
-    *(
-        "uint8",
-        "int16",
-        "uint16",
-        "int32",
-        "uint32",
-        "int64",
-        "uint64",
-        "bool",
-    ),
+    *("float8e5m2fnuz", "int4", "uint4", "int2", "uint2", "float4e2m1", "int8"),
+    *("uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "bool"),
     *("float64", "complex64", "complex128"),
 ]
 
@@ -150,9 +122,7 @@ def test_strings_refuse_numbers() -> None:
     assert _refused(session, {"x": np.array(["a", 1], object)}).code == "E0203"
 
 
-def test_missing_input_names_it_and_its_first_reader(
-    affine: InferenceSession,
-) -> None:
+def test_missing_input_names_it_and_its_first_reader(affine: InferenceSession) -> None:
     error = _refused(affine, {})
     assert (error.code, error.tensor) == ("E0201", "x")
     assert error.where == "input 0, first used by node 0 `product`"
@@ -219,10 +189,7 @@ def test_feeds_that_are_no_mapping(affine: InferenceSession) -> None:
 
 def test_one_symbol_two_sizes() -> None:
     session = InferenceSession(encoded(SHARED))
-    feeds = {
-        "a": np.zeros((2, 2), np.float32),
-        "b": np.zeros((3, 2), np.float32),
-    }
+    feeds = {"a": np.zeros((2, 2), np.float32), "b": np.zeros((3, 2), np.float32)}
     with pytest.raises(ShapeMismatch) as caught:
         session.run(None, feeds)
     assert caught.value.code == "E0206"
@@ -252,17 +219,13 @@ def test_torch_tensors(affine: InferenceSession) -> None:
     torch = pytest.importorskip("torch")
     x = torch.from_numpy(X.copy())
     np.testing.assert_allclose(affine.run(None, {"x": x})[0], Y, rtol=1e-6)
-    np.testing.assert_allclose(
-        affine.run(None, {"x": x.T.contiguous().T})[0], Y, rtol=1e-6
-    )
+    np.testing.assert_allclose(affine.run(None, {"x": x.T.contiguous().T})[0], Y, rtol=1e-6)
     error = _refused(affine, {"x": x.requires_grad_()})
     assert error.code == "E0233"
     assert error.tensor == "x"
 
 
-@pytest.mark.parametrize(
-    "name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "float16"]
-)
+@pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "float16"])
 def test_narrow_torch_tensors(name: str) -> None:
     torch = pytest.importorskip("torch")
     x = torch.tensor([0.0, 1.0, -2.0, 0.5]).to(getattr(torch, name))

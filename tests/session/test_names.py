@@ -21,34 +21,15 @@ SOURCE = Path(sx.__file__).read_text(encoding="utf-8")
 ABSENT = {
     "module": {
         *("AdapterFormat", "LoraAdapter", "ModelCompiler", "SparseTensor"),
-        *(
-            "SessionIOBinding",
-            "copy_tensors",
-            "get_ep_devices",
-            "has_collective_ops",
-        ),
-        *(
-            "create_and_register_allocator",
-            "create_and_register_allocator_v2",
-        ),
-        *(
-            "register_execution_provider_library",
-            "set_global_thread_pool_sizes",
-        ),
-        *(
-            "unregister_execution_provider_library",
-            "cuda_version",
-            "package_name",
-        ),
+        *("SessionIOBinding", "copy_tensors", "get_ep_devices", "has_collective_ops"),
+        *("create_and_register_allocator", "create_and_register_allocator_v2"),
+        *("register_execution_provider_library", "set_global_thread_pool_sizes"),
+        *("unregister_execution_provider_library", "cuda_version", "package_name"),
         *("contextlib", "import_capi_exception", "onnxruntime_validation"),
         *("print_debug_info", "version"),
     },
     "InferenceSession": {
-        *(
-            "get_input_epdevices",
-            "get_input_memory_infos",
-            "get_output_memory_infos",
-        ),
+        *("get_input_epdevices", "get_input_memory_infos", "get_output_memory_infos"),
         "get_provider_graph_assignment_info",
     },
     "OrtValue": {"as_sparse_tensor", "ort_value_from_sparse_tensor"},
@@ -60,13 +41,7 @@ def _public(thing: Any) -> set[str]:
 
 
 KINDS = [
-    *(
-        "SessionOptions",
-        "RunOptions",
-        "InferenceSession",
-        "OrtValue",
-        "IOBinding",
-    ),
+    *("SessionOptions", "RunOptions", "InferenceSession", "OrtValue", "IOBinding"),
     *("NodeArg", "ModelMetadata"),
 ]
 
@@ -119,9 +94,7 @@ def test_enums_have_the_same_values() -> None:
     for kind in ("GraphOptimizationLevel", "ExecutionMode", "ExecutionOrder"):
         theirs = getattr(ort, kind).__members__
         ours = getattr(sx, kind).__members__
-        assert {n: int(v) for n, v in theirs.items()} == {
-            n: int(v) for n, v in ours.items()
-        }
+        assert {n: int(v) for n, v in theirs.items()} == {n: int(v) for n, v in ours.items()}
 
 
 SCRIPT = """
@@ -197,12 +170,7 @@ def test_every_lazy_name_can_be_imported() -> None:
 
 
 def _fresh(code: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return done.stdout.strip()
 
 

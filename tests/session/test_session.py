@@ -30,9 +30,7 @@ from sardonyx.formats import load, save, to_bytes
 from session.models import AFFINE, QUANTIZED, UNKNOWN, encoded, graph
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
-Y = X @ np.array([[1, 2], [3, 4], [5, 6]], np.float32) + np.array(
-    [0.5, -0.5], np.float32
-)
+Y = X @ np.array([[1, 2], [3, 4], [5, 6]], np.float32) + np.array([0.5, -0.5], np.float32)
 
 
 @pytest.fixture
@@ -49,14 +47,7 @@ def test_every_form_of_a_model(path: str) -> None:
     onnx = pytest.importorskip("onnx")
     data = Path(path).read_bytes()
     with Path(path).open("rb") as stream:
-        forms = [
-            path,
-            Path(path),
-            data,
-            stream,
-            graph(AFFINE),
-            onnx.load(path),
-        ]
+        forms = [path, Path(path), data, stream, graph(AFFINE), onnx.load(path)]
         for form in forms:
             np.testing.assert_allclose(_run(sx.InferenceSession(form)), Y, rtol=1e-6)
 
@@ -88,9 +79,7 @@ def test_descriptions() -> None:
 
 def test_descriptions_equal_those_of_onnxruntime() -> None:
     ort = pytest.importorskip("onnxruntime")
-    theirs = ort.InferenceSession(
-        encoded(QUANTIZED), providers=["CPUExecutionProvider"]
-    )
+    theirs = ort.InferenceSession(encoded(QUANTIZED), providers=["CPUExecutionProvider"])
     ours = sx.InferenceSession(encoded(QUANTIZED))
     for way in ("get_inputs", "get_outputs"):
         found = [(a.name, a.type, a.shape) for a in getattr(ours, way)()]
@@ -98,9 +87,7 @@ def test_descriptions_equal_those_of_onnxruntime() -> None:
 
 
 def test_chosen_outputs() -> None:
-    text = AFFINE.replace(
-        "output y: float32[N, 2]", "output y: float32[N, 2]\n  output p"
-    )
+    text = AFFINE.replace("output y: float32[N, 2]", "output y: float32[N, 2]\n  output p")
     session = sx.InferenceSession(graph(text))
     for _ in range(2):
         p, y = session.run(["p", "y"], {"x": X})
@@ -133,8 +120,7 @@ def test_unknown_operator_is_refused_by_name_when_it_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    "provider",
-    ["CPUExecutionProvider", "reference", "onnxruntime", "openvino"],
+    "provider", ["CPUExecutionProvider", "reference", "onnxruntime", "openvino"]
 )
 def test_providers_agree(provider: str, path: str) -> None:
     for model in (path, encoded(AFFINE), graph(AFFINE)):
@@ -147,8 +133,7 @@ def test_providers_agree(provider: str, path: str) -> None:
 def test_providers_that_are_passed_over_are_named() -> None:
     with pytest.warns(UserWarning, match="CUDAExecutionProvider"):
         session = sx.InferenceSession(
-            encoded(AFFINE),
-            providers=["CUDAExecutionProvider", "CPUExecutionProvider"],
+            encoded(AFFINE), providers=["CUDAExecutionProvider", "CPUExecutionProvider"]
         )
     assert session.get_providers() == ["CPUExecutionProvider"]
     with pytest.raises(ProviderUnavailable) as caught:
@@ -281,10 +266,7 @@ def test_many_threads_share_a_session(path: str) -> None:
         rng = np.random.default_rng(seed)
         for n in range(50):
             x = rng.standard_normal((1 + (seed + n) % 5, 3)).astype(np.float32)
-            wanted = x @ np.array([[1, 2], [3, 4], [5, 6]], np.float32) + [
-                0.5,
-                -0.5,
-            ]
+            wanted = x @ np.array([[1, 2], [3, 4], [5, 6]], np.float32) + [0.5, -0.5]
             if not np.allclose(_run(session, x), wanted, rtol=1e-5, atol=1e-5):
                 wrong.append(x)
 

@@ -13,9 +13,9 @@ import numpy as np
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import evaluate
-from sardonyx.engine.fuse import Computed, Host, Step, fuse
-from sardonyx.engine.program import Program
-from sardonyx.engine.schedule import Launch, launches
+from sardonyx.engine.fuse.fuse import Computed, Host, Step, fuse
+from sardonyx.engine.fuse.launches import Launch, launches
+from sardonyx.engine.program.program import Program
 from sardonyx.graph.bind import Bindings, bind
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.run import run
@@ -28,9 +28,7 @@ Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
 
-def after_passes(
-    graph: Graph, feeds: Feeds
-) -> Iterator[tuple[str, list[Array]]]:
+def after_passes(graph: Graph, feeds: Feeds) -> Iterator[tuple[str, list[Array]]]:
     """The outputs by the reference after every pass, with the pass's name."""
     found: list[tuple[str, list[Array]]] = []
 
@@ -51,16 +49,12 @@ def in_loops(graph: Graph, feeds: Feeds) -> list[Array]:
     return interpreted(graph, fuse(graph), feeds)
 
 
-def in_schedule(
-    graph: Graph, feeds: Feeds, target: Target
-) -> list[Array]:
+def in_schedule(graph: Graph, feeds: Feeds, target: Target) -> list[Array]:
     """The outputs by interpreting what strategies make of the kernels, shared by two threads."""
     return interpreted(graph, launches(fuse(graph), target), feeds, 2)
 
 
-def in_code(
-    graph: Graph, feeds: Feeds, target: Target, threads: int
-) -> list[Array]:
+def in_code(graph: Graph, feeds: Feeds, target: Target, threads: int) -> list[Array]:
     """The outputs by machine code."""
     program = Program(graph, threads, target=target)
     return program.run([feeds[v.name] for v in graph.inputs])
@@ -69,16 +63,11 @@ def in_code(
 def strategies(graph: Graph, target: Target) -> set[str]:
     """The first words of the strategies chosen."""
     steps = launches(fuse(graph), target)
-    return {
-        s.strategy.split()[0] for s in steps if isinstance(s, Launch)
-    }
+    return {s.strategy.split()[0] for s in steps if isinstance(s, Launch)}
 
 
 def interpreted(
-    graph: Graph,
-    steps: Sequence[Step | Launch],
-    feeds: Feeds,
-    threads: int = 1,
+    graph: Graph, steps: Sequence[Step | Launch], feeds: Feeds, threads: int = 1
 ) -> list[Array]:
     """The outputs of steps, none of which may be a host step."""
     shapes = {name: x.shape for name, x in feeds.items()}
@@ -114,19 +103,9 @@ def _memory(v: Value, memory: dict[Value, Array]) -> Array:
     return memory[v]
 
 
-def _shaped(
-    v: Value, memory: dict[Value, Array], env: Bindings
-) -> Array:
+def _shaped(v: Value, memory: dict[Value, Array], env: Bindings) -> Array:
     dims = [evaluate(d, env) for d in v.type.dims]
     return _memory(v, memory).reshape(dims)
 
 
-__all__ = [
-    "Computed",
-    "after_passes",
-    "in_code",
-    "in_loops",
-    "in_schedule",
-    "ready",
-    "strategies",
-]
+__all__ = ["Computed", "after_passes", "in_code", "in_loops", "in_schedule", "ready", "strategies"]

@@ -32,9 +32,7 @@ each = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 
 
 @pytest.fixture(autouse=True)
-def folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A cache of its own, and Winograd's method for images small enough to interpret."""
     monkeypatch.setattr(winograd, "_FEWEST_CHANNELS", 4)
     monkeypatch.setattr(winograd, "_FEWEST_OUTPUTS", 4)
@@ -61,9 +59,7 @@ def agree(found: list[Any], expected: list[Wanted]) -> None:
 def test_reference(case: Case) -> None:
     graph, fed, expected = given(case)
     try:
-        theirs = onnxruntime.InferenceSession(
-            to_bytes(graph), providers=["CPUExecutionProvider"]
-        )
+        theirs = onnxruntime.InferenceSession(to_bytes(graph), providers=["CPUExecutionProvider"])
     except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
         pytest.skip("ONNX Runtime has no kernel for a type")
     agree(theirs.run(None, fed), expected)
@@ -74,10 +70,7 @@ def test_passes(case: Case) -> None:
     graph, fed, expected = given(case)
     for name, found in run.after_passes(graph, fed):
         for array, want in zip(found, expected, strict=True):
-            assert (name, want.complaint(np.asarray(array))) == (
-                name,
-                "",
-            )
+            assert (name, want.complaint(np.asarray(array))) == (name, "")
 
 
 @each

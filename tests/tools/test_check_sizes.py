@@ -58,12 +58,28 @@ def test_a_long_file_is_refused_and_a_longish_one_noted(write: Write) -> None:
 
 
 def test_dense_lines_are_refused(write: Write) -> None:
-    assert "11.0 tokens" in _broken(write("a = b + c + d + e + f\n"))[0]
+    assert "15.0 tokens" in _broken(write("a = b + c + d + e + f + g + h\n" * 40))[0]
 
 
-def test_comments_and_blank_lines_do_not_thin_dense_code(write: Write) -> None:
-    dense = "a = b + c + d + e + f\n"
-    assert _broken(write(dense + "# why\n\n" * 20))
+def test_comments_docstrings_and_blank_lines_do_not_thin_dense_code(write: Write) -> None:
+    dense = "a = b + c + d + e + f + g + h\n" * 40
+    assert _broken(write('"""What\nand\nwhy."""\n' + dense + "# why\n\n" * 20))
+
+
+def test_a_room_has_a_budget_that_line_breaks_do_not_change(tmp_path: Path) -> None:
+    room = tmp_path / "sardonyx" / "view"
+    room.mkdir(parents=True)
+    one, other = room / "one.py", room / "other.py"
+    one.write_text("x = f(a, b)\n", encoding="utf-8")
+    other.write_text("x = f(\n    a,\n    b\n)\n", encoding="utf-8")
+    found = [check_sizes.measure(path) for path in (one, other)]
+    assert [m.tokens for m in found if m] == [8, 8]
+    assert check_sizes.rooms([m for m in found if m]) == {"view": 16}
+    assert list(check_sizes.over_budget({"view": 16})) == []
+    (fault,) = check_sizes.over_budget({"view": 1_000_000})
+    assert "its budget is" in fault
+    (fault,) = check_sizes.over_budget({"attic": 1})
+    assert "attic" in fault
 
 
 def test_a_wide_line_is_refused(write: Write) -> None:

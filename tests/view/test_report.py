@@ -23,16 +23,12 @@ class _Reader(HTMLParser):
         self.close()
         assert self.open == []
 
-    def handle_starttag(
-        self, tag: str, attrs: list[tuple[str, str | None]]
-    ) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
         if tag not in VOID:
             self.open.append(tag)
 
-    def handle_startendtag(
-        self, tag: str, attrs: list[tuple[str, str | None]]
-    ) -> None:
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
 
     def handle_endtag(self, tag: str) -> None:
@@ -53,12 +49,8 @@ def _everything(text: str) -> Page:
     page.code([text, text])
     page.table([text, "b"], [[text, 1.23456], [None, 2]], strong=0)
     page.bars([(text, 3.0), ("b", 0.0)], text)
-    page.intervals(
-        [Interval(text, 0.5, 0.7, 0.9), Interval("b", 3, 4, 5)], text
-    )
-    page.pictures(
-        [Picture(text, [[0.0, 1.0], [0.5, 0.0]], marked=True)], text
-    )
+    page.intervals([Interval(text, 0.5, 0.7, 0.9), Interval("b", 3, 4, 5)], text)
+    page.pictures([Picture(text, [[0.0, 1.0], [0.5, 0.0]], marked=True)], text)
     return page
 
 
@@ -77,13 +69,9 @@ def test_text_is_shown_and_never_markup(read: _Reader) -> None:
 
 
 def test_nothing_is_fetched(read: _Reader) -> None:
-    policy = next(m for m in read.named("meta") if "http-equiv" in m)[
-        "content"
-    ]
+    policy = next(m for m in read.named("meta") if "http-equiv" in m)["content"]
     assert policy == "default-src 'none'; style-src 'unsafe-inline'"
-    assert not any(
-        {"src", "href"} & set(attrs) for _, attrs in read.tags
-    )
+    assert not any({"src", "href"} & set(attrs) for _, attrs in read.tags)
     assert "url(" not in _everything("x").html()
     assert "@import" not in _everything("x").html()
 
@@ -91,10 +79,7 @@ def test_nothing_is_fetched(read: _Reader) -> None:
 def test_charts_tell_what_they_show(read: _Reader) -> None:
     drawn = read.named("svg")
     assert len(drawn) == 3
-    assert all(
-        attrs["role"] == "img" and attrs["aria-label"] == HOSTILE
-        for attrs in drawn
-    )
+    assert all(attrs["role"] == "img" and attrs["aria-label"] == HOSTILE for attrs in drawn)
 
 
 def test_both_colour_schemes(read: _Reader) -> None:
@@ -136,11 +121,7 @@ def test_bars_of_zero_and_of_nothing() -> None:
 
 def test_intervals_stand_on_a_logarithmic_axis() -> None:
     page = Page("t")
-    rows = [
-        Interval("a", 0.4, 0.5, 0.6),
-        Interval("b", 1, 1, 1),
-        Interval("c", 1.5, 2, 3),
-    ]
+    rows = [Interval("a", 0.4, 0.5, 0.6), Interval("b", 1, 1, 1), Interval("c", 1.5, 2, 3)]
     page.intervals(rows, "intervals")
     half, one, two = (_number(c, "cx") for c in _drawn(page, "circle"))
     assert two - one == pytest.approx(one - half, abs=0.2)
@@ -148,15 +129,11 @@ def test_intervals_stand_on_a_logarithmic_axis() -> None:
     assert _number(line, "x1") == one
 
 
-@pytest.mark.parametrize(
-    ("low", "high"), [(1, 1), (0.001, 1000), (1e-9, 1e9)]
-)
+@pytest.mark.parametrize(("low", "high"), [(1, 1), (0.001, 1000), (1e-9, 1e9)])
 def test_axis_has_few_marks_and_one(low: float, high: float) -> None:
     page = Page("t")
     page.intervals([Interval("a", low, low, high)], "intervals")
-    marks = [
-        a for a in _drawn(page, "line") if a["class"] in ("one", "rule")
-    ]
+    marks = [a for a in _drawn(page, "line") if a["class"] in ("one", "rule")]
     assert 1 <= len(marks) <= 7
     assert [a["class"] for a in marks].count("one") == 1
 
@@ -170,27 +147,13 @@ def test_pictures_have_a_pixel_for_each_share_of_ink() -> None:
 
 def test_numbers_stand_right_and_words_left() -> None:
     page = Page("t")
-    page.table(
-        ["name", "size", "note"],
-        [["a", "1.5 ms", ""], ["b", "-3", "x"]],
-    )
+    page.table(["name", "size", "note"], [["a", "1.5 ms", ""], ["b", "-3", "x"]])
     heads = _drawn(page, "th")
-    assert [attrs.get("class") for attrs in heads] == [
-        "word",
-        None,
-        "word",
-    ]
+    assert [attrs.get("class") for attrs in heads] == ["word", None, "word"]
 
 
 @pytest.mark.parametrize(
-    ("value", "shown"),
-    [
-        (1.23456, "1.23"),
-        (None, ""),
-        (3, "3"),
-        ("a", "a"),
-        (1e-9, "1e-09"),
-    ],
+    ("value", "shown"), [(1.23456, "1.23"), (None, ""), (3, "3"), ("a", "a"), (1e-9, "1e-09")]
 )
 def test_cells(value: object, shown: str) -> None:
     assert cell(value) == shown

@@ -13,17 +13,7 @@ if TYPE_CHECKING:
     from sardonyx.bench.run import bench, race
     from sardonyx.bench.statistics import Ratio
 
-__all__ = [
-    "NATIVE",
-    "BenchReport",
-    "Contender",
-    "Figures",
-    "Plan",
-    "Ratio",
-    "Row",
-    "bench",
-    "race",
-]
+__all__ = ["NATIVE", "BenchReport", "Contender", "Figures", "Plan", "Ratio", "Row", "bench", "race"]
 
 _PLACES = {
     "contender": ("NATIVE", "Contender"),

@@ -10,10 +10,7 @@ from sardonyx.graph.ir import Graph
 def changes(before: Graph, after: Graph) -> list[tuple[str, int, int]]:
     """(operator, count before, count after), largest first."""
     old, new = _counts(before), _counts(after)
-    names = sorted(
-        {*old, *new},
-        key=lambda op: (-max(old[op], new[op]), op),
-    )
+    names = sorted({*old, *new}, key=lambda op: (-max(old[op], new[op]), op))
     return [(op, old[op], new[op]) for op in names]
 
 

@@ -47,9 +47,7 @@ def save_model(graph: Graph, path: str, out: Output) -> None:
         out.note(f"wrote {path}")
         return
     if sys.stdout.isatty():
-        raise UsageError(
-            "E0914", "a model is not written to a terminal", hint="-o net.onnx"
-        )
+        raise UsageError("E0914", "a model is not written to a terminal", hint="-o net.onnx")
     sys.stdout.buffer.write(to_bytes(graph))
     sys.stdout.buffer.flush()
 
@@ -101,9 +99,7 @@ def _item(item: str, graph: Graph) -> dict[str, Array]:
     found = read_arrays(Path(path))
     if name not in found and len(found) != 1:
         held = ", ".join(found)
-        raise InvalidArgument(
-            "E0209", f"`{path}` has no array `{name}`", given=held, file=path
-        )
+        raise InvalidArgument("E0209", f"`{path}` has no array `{name}`", given=held, file=path)
     return {name: found.get(name, next(iter(found.values())))}
 
 

@@ -23,7 +23,7 @@ from sardonyx.compare import Comparison, compare, of_model
 from sardonyx.convert import Conversion, convert, side_of
 from sardonyx.core import knobs
 from sardonyx.core.errors import UsageError
-from sardonyx.engine.analysis import Analysis, analyse
+from sardonyx.engine.program.analysis import Analysis, analyse
 from sardonyx.formats import save
 from sardonyx.graph.check import Finding
 from sardonyx.graph.ir import Graph
@@ -118,9 +118,7 @@ def demand() -> None:
     names = lacking()
     if names:
         raise UsageError(
-            "E0930",
-            f"the demo needs {', '.join(names)}",
-            hint="pip install 'sardonyx[demo]'",
+            "E0930", f"the demo needs {', '.join(names)}", hint="pip install 'sardonyx[demo]'"
         )
 
 
@@ -258,9 +256,7 @@ def contenders(demo: Demo, weights: Path) -> list[Contender]:
     int8 = demo.file("digits.int8.onnx")
     found = [Contender.named(NATIVE, str(int8), INT8)]
     options: Mapping[str, Any] = {"weights": str(weights), "output": demo.output}
-    found.append(
-        Contender(PYTORCH, "sardonyx.cli.digits:eager", options, imports=("torch",))
-    )
+    found.append(Contender(PYTORCH, "sardonyx.cli.digits:eager", options, imports=("torch",)))
     missing = providers()[PEER].missing()
     if missing is not None:
         demo.notes.append(f"ONNX Runtime is left out, since it is not installed: {missing}")

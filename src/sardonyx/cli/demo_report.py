@@ -243,9 +243,7 @@ def _measured(page: Page, demo: Demo) -> None:
         images = f"{batch} image" + ("s" if batch != 1 else "")
         everyone = (row.subject, *row.others)
         page.bars(
-            [(f.label, f.latency) for f in everyone],
-            f"Time of a call with {images}",
-            seconds,
+            [(f.label, f.latency) for f in everyone], f"Time of a call with {images}", seconds
         )
         marks = [Interval(n, r.low, r.median, r.high) for n, r in row.ratios.items()]
         page.intervals(marks, f"Time relative to {OURS}, with 95 % intervals: {images}")

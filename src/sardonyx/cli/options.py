@@ -12,15 +12,9 @@ inputs = click.option(
     help="An input from a .npy, .npz or .json file; made up when absent.",
 )
 dims = click.option(
-    "--dim",
-    "dims",
-    multiple=True,
-    metavar="N=4",
-    help="The size of a symbol in made-up inputs.",
+    "--dim", "dims", multiple=True, metavar="N=4", help="The size of a symbol in made-up inputs."
 )
-seed = click.option(
-    "--seed", type=int, default=0, show_default=True, help="Of made-up inputs."
-)
+seed = click.option("--seed", type=int, default=0, show_default=True, help="Of made-up inputs.")
 provider = click.option(
     "--provider",
     default="CPUExecutionProvider",

@@ -46,9 +46,7 @@ class Output:
     verbose: bool = False
     stdout_taken: bool = False
 
-    def data(
-        self, command: str, values: Mapping[str, Any], text: Callable[[], Any]
-    ) -> None:
+    def data(self, command: str, values: Mapping[str, Any], text: Callable[[], Any]) -> None:
         """Prints the result: JSON with a schema version, or what `text()` returns or prints."""
         if self.json:
             whole = {"schema": SCHEMA, "command": command, **values}
@@ -61,9 +59,7 @@ class Output:
     def note(self, message: str) -> None:
         """A line on stderr, unless quiet."""
         if not self.quiet:
-            click.echo(
-                "\n".join(sanitise(line) for line in message.split("\n")), err=True
-            )
+            click.echo("\n".join(sanitise(line) for line in message.split("\n")), err=True)
 
     def more(self, message: str) -> None:
         """A line on stderr when verbose."""
@@ -103,11 +99,7 @@ class Bar:
             if not self._stream.isatty():
                 click.echo(f"{self.what} ...", file=self._stream)
                 return
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TimeElapsedColumn(),
-            )
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
             bar = Progress(
                 *columns,
                 console=console(stream=self._stream),
@@ -174,9 +166,7 @@ def console(err: bool = False, stream: Any = None) -> Any:
     stream = stream or (sys.stderr if err else sys.stdout)
     width = None if stream.isatty() else _PIPE_WIDTH
     plain = knobs.NO_COLOR.get() or None
-    return Console(
-        file=stream, width=width, highlight=False, no_color=plain, soft_wrap=False
-    )
+    return Console(file=stream, width=width, highlight=False, no_color=plain, soft_wrap=False)
 
 
 def show(thing: Any, err: bool = False) -> None:
@@ -194,14 +184,10 @@ def show(thing: Any, err: bool = False) -> None:
     click.echo("\n".join(lines).strip("\n"), err=err)
 
 
-def table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = ""
-) -> Any:
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str = "") -> Any:
     """A rich table of plain text cells; numbers align right."""
     held = [[_cell(x) for x in row] for row in rows]
-    made = Table(
-        box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False
-    )
+    made = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left", pad_edge=False)
     for n, name in enumerate(columns):
         numeric = bool(held) and all(_numeric(row[n]) for row in held)
         made.add_column(name, justify="right" if numeric else "left", overflow="fold")
@@ -229,9 +215,7 @@ def speaks(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("-q", "--quiet", is_flag=True, help="Print only the result.")
     @click.option("-v", "--verbose", is_flag=True, help="Print more on stderr.")
     @functools.wraps(command)
-    def wrapped(
-        *args: Any, as_json: bool, quiet: bool, verbose: bool, **kwargs: Any
-    ) -> Any:
+    def wrapped(*args: Any, as_json: bool, quiet: bool, verbose: bool, **kwargs: Any) -> Any:
         try:
             return command(*args, out=Output(as_json, quiet, verbose), **kwargs)
         except SardonyxError as error:
@@ -254,9 +238,7 @@ def print_error(error: Exception, args: Sequence[str]) -> int:
     known = _known(error)
     if "--json" in args:
         command = next((a for a in args if not a.startswith("-")), "")
-        click.echo(
-            dumps({"schema": SCHEMA, "command": command, "error": known.to_dict()})
-        )
+        click.echo(dumps({"schema": SCHEMA, "command": command, "error": known.to_dict()}))
     click.echo(known.render(), err=True)
     ours = known.exit_code == InternalError.exit_code
     if ours:

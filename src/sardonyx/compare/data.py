@@ -39,9 +39,7 @@ def sampled(graph: Graph, dims: Mapping[str, int], seed: int) -> list[Case]:
     sizes: list[dict[str, int]] = [dict.fromkeys(names, 1)]
     if names:
         sizes.append({n: PRIMES[i % len(PRIMES)] for i, n in enumerate(names)})
-        sizes.append(
-            {n: PRIMES[(i + count + 2) % len(PRIMES)] for i, n in enumerate(names)}
-        )
+        sizes.append({n: PRIMES[(i + count + 2) % len(PRIMES)] for i, n in enumerate(names)})
     cases = []
     for k, one in enumerate(sizes):
         known = {**dims, **one}
@@ -88,10 +86,7 @@ class Rows:
     """
 
     def __init__(
-        self,
-        arrays: Mapping[str, Array],
-        graph: Graph | None,
-        batches: Sequence[int] = (),
+        self, arrays: Mapping[str, Array], graph: Graph | None, batches: Sequence[int] = ()
     ) -> None:
         self.arrays = dict(arrays)
         self.cut = _cut(arrays, graph)
@@ -117,10 +112,7 @@ class Rows:
             group = f"batch {size}" if self.cut else "as given"
             for start in range(0, max(self.rows, 1), size)[:MOST_RUNS]:
                 stop = min(start + size, self.rows)
-                feeds = {
-                    n: x[start:stop] if n in self.cut else x
-                    for n, x in self.arrays.items()
-                }
+                feeds = {n: x[start:stop] if n in self.cut else x for n, x in self.arrays.items()}
                 yield Case(group, feeds)
 
 

@@ -117,10 +117,7 @@ def _kept(side: Side, names: Sequence[str], case: Case) -> list[Any]:
 
 
 def _difference(name: str, x: Any, y: Any) -> Difference | None:
-    if (
-        not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray))
-        or x.shape != y.shape
-    ):
+    if not (isinstance(x, np.ndarray) and isinstance(y, np.ndarray)) or x.shape != y.shape:
         return None
     tally = Tally(name)
     tally.add(x, y)

@@ -138,9 +138,7 @@ class Comparison:
             },
             "rows": [row.to_dict() for row in self.rows],
             "notes": list(self.notes),
-            "divergence": None
-            if self.divergence is None
-            else self.divergence.to_dict(),
+            "divergence": None if self.divergence is None else self.divergence.to_dict(),
         }
 
     def lines(self) -> Iterator[str]:
@@ -159,9 +157,7 @@ class Comparison:
         if self.divergence is not None:
             yield str(self.divergence)
 
-    def __rich_console__(
-        self, console: Console, options: ConsoleOptions
-    ) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table of `sardonyx compare`; narrow terminals get fewer columns."""
         del console
         wide = options.max_width >= WIDE

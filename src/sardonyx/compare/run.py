@@ -69,12 +69,7 @@ def compare(
     found.run(_cases(left, right, data, dims or {}, batches, seed), progress)
     judge = judge or _fitting(left, right, found)
     rows = [
-        Row(
-            group,
-            found.runs[group],
-            tally.difference(),
-            judge.refusal(tally.difference()),
-        )
+        Row(group, found.runs[group], tally.difference(), judge.refusal(tally.difference()))
         for (group, _), tally in found.tallies.items()
     ]
     made = Comparison(left.label, right.label, judge, tuple(rows), tuple(found.notes))
@@ -94,9 +89,7 @@ def _told_apart(a: Side, b: Side) -> tuple[Side, Side]:
     if names[0] == names[1]:
         names = [f"{a.label} (first)", f"{b.label} (second)"]
     pairs = zip((a, b), names, strict=True)
-    left, right = (
-        Side(name, s.run, s.inputs, s.graph, s.provider, s.threads) for s, name in pairs
-    )
+    left, right = (Side(name, s.run, s.inputs, s.graph, s.provider, s.threads) for s, name in pairs)
     return left, right
 
 
@@ -106,12 +99,7 @@ def _fitting(left: Side, right: Side, found: Findings) -> Tolerance:
 
 
 def _cases(
-    left: Side,
-    right: Side,
-    data: Any,
-    dims: Mapping[str, int],
-    batches: Sequence[int],
-    seed: int,
+    left: Side, right: Side, data: Any, dims: Mapping[str, int], batches: Sequence[int], seed: int
 ) -> tuple[int, Iterable[Case]]:
     graph = left.graph or right.graph
     if isinstance(data, list) and data and isinstance(data[0], Case):
@@ -120,9 +108,7 @@ def _cases(
         rows = Rows(read(data, graph), graph, batches)
         return len(rows), rows.cases()
     if graph is None:
-        raise InvalidArgument(
-            "E0766", "without a model among the sides, data are needed"
-        )
+        raise InvalidArgument("E0766", "without a model among the sides, data are needed")
     made = sampled(graph, dims, seed)
     return len(made), made
 
@@ -151,9 +137,7 @@ class Findings:
                 if not case.made_up:
                     raise
                 refusal = error
-                self.notes.append(
-                    f"{case.group} left out: {self.left.label}: {error.message}"
-                )
+                self.notes.append(f"{case.group} left out: {self.left.label}: {error.message}")
                 continue
             self._answer(case, wanted)
             progress((done + 1) / max(count, 1))

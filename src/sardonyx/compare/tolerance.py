@@ -39,9 +39,7 @@ class Tolerance:
             return self._far(d, self.cosine, self.agreement)
         exact = self.max_rel is None or (not d.is_float and self.name in CLASSES)
         if exact:
-            return (
-                f"{d.differing} of {d.elements} elements differ" if d.differing else ""
-            )
+            return f"{d.differing} of {d.elements} elements differ" if d.differing else ""
         assert self.max_rel is not None
         if d.max_rel <= self.max_rel:
             return ""
@@ -90,21 +88,14 @@ def tolerance(asked: str | float | Tolerance) -> Tolerance:
         bound = -1.0
     if not 0.0 <= bound < float("inf"):
         known = ", ".join(CLASSES)
-        raise InvalidArgument(
-            "E0760", f"no tolerance is called `{asked}`", wanted=known
-        )
+        raise InvalidArgument("E0760", f"no tolerance is called `{asked}`", wanted=known)
     return Tolerance(f"{bound:g}", bound)
 
 
-def fitting(
-    graphs: Sequence[tuple[str, Graph]], found: Iterable[Difference]
-) -> Tolerance:
+def fitting(graphs: Sequence[tuple[str, Graph]], found: Iterable[Difference]) -> Tolerance:
     """The class that suits the models compared: (name, graph) pairs, and their outputs' figures."""
     for name, graph in graphs:
-        held = next(
-            (n.op.op_type for g in bodies(graph) for n in g.nodes if _rounds(n.op)),
-            None,
-        )
+        held = next((n.op.op_type for g in bodies(graph) for n in g.nodes if _rounds(n.op)), None)
         if held is not None:
             return _because("quantized", f"{name} holds {held}")
     for name, graph in graphs:
@@ -127,11 +118,7 @@ def _because(name: str, why: str) -> Tolerance:
 
 def _rounds(op: object) -> bool:
     name = getattr(op, "op_type", "")
-    return (
-        "QuantizeLinear" in name
-        or name.startswith("QLinear")
-        or name.endswith("Integer")
-    )
+    return "QuantizeLinear" in name or name.startswith("QLinear") or name.endswith("Integer")
 
 
 def _types(graph: Graph) -> Iterable[DType]:

@@ -14,9 +14,7 @@ from types import FrameType
 from sardonyx.graph.origin import is_framework, is_installed
 
 LOGGER = "torch.fx.experimental.symbolic_shapes"
-_CREATED = re.compile(
-    r"create_symbol (\w+) = \d+ for L\[.*?(\w+)'?\]\.size\(\)\[(\d+)\]"
-)
+_CREATED = re.compile(r"create_symbol (\w+) = \d+ for L\[.*?(\w+)'?\]\.size\(\)\[(\d+)\]")
 _ADDED = re.compile(r"(?:eval|runtime_assert) (.+?) \[guard added\]")
 
 
@@ -50,11 +48,7 @@ class Guards(logging.Handler):
     def about(self, axes: set[tuple[str, int]]) -> list[Guard]:
         """The conditions on these (input, axis) pairs, each line once."""
         names = {name for name, place in self.sizes.items() if place in axes}
-        found = {
-            g.source: g
-            for g in self.found
-            if names & set(re.findall(r"\w+", g.condition))
-        }
+        found = {g.source: g for g in self.found if names & set(re.findall(r"\w+", g.condition))}
         return list(found.values())
 
 

@@ -52,12 +52,8 @@ class Conversion:
         return {
             "output": self.path,
             "framework": self.framework,
-            "inputs": [
-                {"name": v.name, "type": str(v.type)} for v in self.graph.inputs
-            ],
-            "outputs": [
-                {"name": v.name, "type": str(v.type)} for v in self.graph.outputs
-            ],
+            "inputs": [{"name": v.name, "type": str(v.type)} for v in self.graph.inputs],
+            "outputs": [{"name": v.name, "type": str(v.type)} for v in self.graph.outputs],
             "nodes": len(self.graph),
             "opsets": dict(self.graph.opsets),
             "comparison": self.comparison.to_dict(),
@@ -66,10 +62,7 @@ class Conversion:
 
     def lines(self) -> Iterator[str]:
         """Inputs, outputs and errors, in words."""
-        for kind, values in (
-            ("input", self.graph.inputs),
-            ("output", self.graph.outputs),
-        ):
+        for kind, values in (("input", self.graph.inputs), ("output", self.graph.outputs)):
             for v in values:
                 if v.const is None:
                     yield f"{kind:7} {sanitise(v.name)}: {v.type}"
@@ -79,9 +72,7 @@ class Conversion:
                 f"{a.theirs:.1e} in {self.framework}"
             )
 
-    def __rich_console__(
-        self, console: Console, options: ConsoleOptions
-    ) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What `sardonyx convert` prints."""
         del console, options
         yield self.comparison

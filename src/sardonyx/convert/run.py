@@ -38,9 +38,7 @@ class Source(Protocol):
     kind: str
     specs: list[Spec]
 
-    def sample(
-        self, sizes: Mapping[str, int], seed: int
-    ) -> dict[str, np.ndarray[Any, Any]]:
+    def sample(self, sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray[Any, Any]]:
         """Made-up inputs of these sizes."""
 
     def outputs(self, feeds: Mapping[str, Any]) -> list[np.ndarray[Any, Any]]:
@@ -110,9 +108,7 @@ def convert(
 def side_of(source: Any, label: str = "") -> Side:
     """A trained model (or its place) as a side of a comparison; inputs are taken by position."""
     made = _source(source, [])
-    return Side(
-        label or (source if isinstance(source, str) else made.kind), made.outputs
-    )
+    return Side(label or (source if isinstance(source, str) else made.kind), made.outputs)
 
 
 def _specs(inputs: Sequence[str | Spec] | Mapping[str, str]) -> list[Spec]:
@@ -154,9 +150,7 @@ def _example(specs: Sequence[Spec], dims: Mapping[str, int]) -> dict[str, int]:
     unknown = [n for n in dims if n not in names]
     if unknown:
         known = ", ".join(names) or "none"
-        raise UsageError(
-            "E0911", f"`{unknown[0]}` is no symbol of the inputs", wanted=known
-        )
+        raise UsageError("E0911", f"`{unknown[0]}` is no symbol of the inputs", wanted=known)
     small = {n: SIZES[i % len(SIZES)] for i, n in enumerate(names)}
     return {**small, **dims}
 
@@ -191,9 +185,7 @@ def _check_dims(made: Source, graph: Graph, guards: Guards) -> None:
 
 
 def _check_dim(spec: Spec, value: Value, guards: Guards) -> None:
-    for axis, (asked, dim) in enumerate(
-        zip(spec.dims, value.shape or (), strict=False)
-    ):
+    for axis, (asked, dim) in enumerate(zip(spec.dims, value.shape or (), strict=False)):
         if isinstance(asked, int) or not dim.is_const:
             continue
         why = guards.about({(spec.name, axis)})
@@ -229,9 +221,7 @@ def _several(sizes: Mapping[str, int]) -> Iterator[dict[str, int]]:
     tried: list[dict[str, int]] = [base]
     tried += [{**base, name: 1} for name in base]
     tried.append(dict.fromkeys(base, 1))
-    tried.append(
-        {name: size // 2 if size > 17 else size + 4 for name, size in base.items()}
-    )
+    tried.append({name: size // 2 if size > 17 else size + 4 for name, size in base.items()})
     for n, one in enumerate(tried):
         if one not in tried[:n]:
             yield one
@@ -248,9 +238,7 @@ class _Record:
         self._tallies: dict[str, tuple[Tally, Tally]] = {}
         self._exact = True
         self.theirs = Side(made.kind, self._source)
-        self.ours = Side(
-            native.label, self._native, native.inputs, native.graph, DEFAULT
-        )
+        self.ours = Side(native.label, self._native, native.inputs, native.graph, DEFAULT)
 
     def _source(self, feeds: Mapping[str, Any]) -> Outputs:
         found = self.made.outputs(feeds)
@@ -283,21 +271,13 @@ class _Record:
 
 
 def _disagreement(found: Comparison, made: Source, guards: Guards) -> Disagreement:
-    axes = {
-        (s.name, n)
-        for s in made.specs
-        for n, d in enumerate(s.dims)
-        if isinstance(d, str)
-    }
+    axes = {(s.name, n) for s in made.specs for n, d in enumerate(s.dims) if isinstance(d, str)}
     why = guards.about(axes)
     row = next(row for row in found.rows if row.refusal)
     said = f"the exported model does not agree with {made.kind}"
     hint = "--keep writes it all the same"
     if why:
-        hint = (
-            "the export followed the path that its example took through this line; "
-            + hint
-        )
+        hint = "the export followed the path that its example took through this line; " + hint
     error = Disagreement(
         "E0605",
         f"{said}: at {row.at}, output `{row.difference.name}` {row.refusal}",

@@ -66,11 +66,7 @@ def _is_builder(found: Any) -> bool:
 
 
 def _module(where: str) -> Any:
-    return (
-        _from_file(Path(where))
-        if where.endswith(".py")
-        else importlib.import_module(where)
-    )
+    return _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
 
 
 def _from_file(path: Path) -> Any:

@@ -113,28 +113,17 @@ class TorchSource:
         import torch
 
         found = self._forward(model, feeds, double)
-        return [
-            _plain(t)
-            for t in torch.utils._pytree.tree_leaves(found)
-            if hasattr(t, "detach")
-        ]
+        return [_plain(t) for t in torch.utils._pytree.tree_leaves(found) if hasattr(t, "detach")]
 
     def _forward(self, model: Any, feeds: Mapping[str, Any], double: bool) -> Any:
         import torch
 
         tensors = {name: _tensor(torch, x) for name, x in feeds.items()}
         if double:
-            tensors = {
-                n: t.double() if t.is_floating_point() else t
-                for n, t in tensors.items()
-            }
+            tensors = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
         try:
             with torch.no_grad(), quiet():
-                return (
-                    model(**tensors)
-                    if self._by_name(feeds)
-                    else model(*tensors.values())
-                )
+                return model(**tensors) if self._by_name(feeds) else model(*tensors.values())
         except Exception as problem:
             shapes = ", ".join(f"{n} {list(x.shape)}" for n, x in tensors.items())
             raise RuntimeException(
@@ -195,9 +184,7 @@ class TorchSource:
             return None
         dims = {name: torch.export.Dim(name, min=1) for name in names}
         rows = {
-            spec.name: {
-                n: dims[d] for n, d in enumerate(spec.dims) if isinstance(d, str)
-            }
+            spec.name: {n: dims[d] for n, d in enumerate(spec.dims) if isinstance(d, str)}
             for spec in self.specs
         }
         return rows if self._by_name(rows) else tuple(rows.values())
@@ -257,9 +244,7 @@ def first_line(problem: BaseException) -> str:
 def _random(spec: Spec, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
     dtype = spec.dtype or DType.FLOAT32
     if dtype in _UNUSUAL or (dtype.is_float and dtype.bits < 16):
-        raise UsageError(
-            "E0913", f"no inputs of type {dtype} can be made up", tensor=spec.name
-        )
+        raise UsageError("E0913", f"no inputs of type {dtype} can be made up", tensor=spec.name)
     if dtype.is_bool or dtype.is_int:
         found = np.asarray(rng.integers(0, 2, shape))
         if shape:

@@ -230,9 +230,7 @@ FEEDS = {
         "Feed arrays whose shapes agree in these dims.",
     ),
     "E0208": Explanation(
-        "no such device",
-        "Values live in the memory of the CPU here.",
-        "Use the device `cpu`.",
+        "no such device", "Values live in the memory of the CPU here.", "Use the device `cpu`."
     ),
     "E0209": Explanation(
         "arrays cannot be read",
@@ -474,9 +472,7 @@ COMMAND = {
         "Use one that the message lists.",
     ),
     "E0907": Explanation(
-        "no such operator",
-        "No operator of that name is known.",
-        "`sardonyx ops` lists them all.",
+        "no such operator", "No operator of that name is known.", "`sardonyx ops` lists them all."
     ),
     "E0910": Explanation(
         "shape cannot be read",

@@ -47,9 +47,7 @@ def _bound(d: int | str, bindings: Mapping[str, int]) -> int:
     if isinstance(d, int):
         return d
     if d not in bindings:
-        raise UsageError(
-            "E0911", f"the symbol `{d}` has no size", hint=f"add --dim {d}=4"
-        )
+        raise UsageError("E0911", f"the symbol `{d}` has no size", hint=f"add --dim {d}=4")
     return bindings[d]
 
 
@@ -61,16 +59,10 @@ def parse_spec(text: str) -> Spec:
     shape, colon, dtype = rest.partition(":")
     start = len(name) + 1
     dims = parse_dims(shape, text, start)
-    return Spec(
-        name.strip(),
-        dims,
-        _dtype(dtype, text, start + len(shape) + 1) if colon else None,
-    )
+    return Spec(name.strip(), dims, _dtype(dtype, text, start + len(shape) + 1) if colon else None)
 
 
-def parse_dims(
-    shape: str, text: str | None = None, start: int = 0
-) -> tuple[int | str, ...]:
+def parse_dims(shape: str, text: str | None = None, start: int = 0) -> tuple[int | str, ...]:
     """Reads `1x3xHxW`; `text` and `start` place the caret when it is part of something longer."""
     whole = shape if text is None else text
     if shape == "scalar":
@@ -80,9 +72,7 @@ def parse_dims(
     while True:
         found = _DIM.match(shape, at)
         if found is None:
-            raise _wrong(
-                whole, start + at, "a dim is an integer or a symbol such as N"
-            )
+            raise _wrong(whole, start + at, "a dim is an integer or a symbol such as N")
         dims.append(_dim(found.group(), whole, start + at))
         at = found.end()
         if at == len(shape):
@@ -113,14 +103,10 @@ def parse_bindings(items: Iterable[str]) -> dict[str, int]:
     for text in items:
         match = _BINDING.fullmatch(text)
         if match is None:
-            raise _wrong(
-                text, max(text.find("=") + 1, 0), "a binding looks like N=8"
-            )
+            raise _wrong(text, max(text.find("=") + 1, 0), "a binding looks like N=8")
         found[match.group(1)] = int(match.group(2))
     return found
 
 
 def _wrong(text: str, at: int, wanted: str) -> UsageError:
-    return UsageError(
-        "E0910", f"cannot read this shape: {wanted}\n    {text}\n    {' ' * at}^"
-    )
+    return UsageError("E0910", f"cannot read this shape: {wanted}\n    {text}\n    {' ' * at}^")

@@ -10,15 +10,7 @@ floating-point arithmetic is not associative.
 import sardonyx.core.index  # noqa: F401 - registers the rules of int64 arithmetic
 from sardonyx.core.facts import bound, nonnegative, within
 from sardonyx.core.poly import divide, polynomial, reordered
-from sardonyx.core.rewrite import (
-    evaluate,
-    loop_sites,
-    product,
-    reduce,
-    substitute,
-    transform,
-    walk,
-)
+from sardonyx.core.rewrite import evaluate, loop_sites, product, reduce, substitute, transform, walk
 from sardonyx.core.term import (
     BINARY,
     COMPARE,

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sardonyx.core.expr import show
-from sardonyx.engine.codegen import assembly_of
-from sardonyx.engine.fuse import Host, Step, fuse
-from sardonyx.engine.llvm import emit
-from sardonyx.engine.schedule import Launch, launches
+from sardonyx.engine.code.object import assembly_of
+from sardonyx.engine.emit.kernel import emit
+from sardonyx.engine.fuse.fuse import Host, Step, fuse
+from sardonyx.engine.fuse.launches import Launch, launches
 from sardonyx.graph.ir import Graph, Node
 from sardonyx.kernels.pick import explain
 from sardonyx.loops.ir import Kernel
@@ -45,9 +45,7 @@ def _entry(step: Step | Launch, name: str, target: Target) -> Entry:
     title = f"{', '.join(v.name for v in made)} = {ops}"
     assert step.kernel is not None
     own = step.kernel.symbols
-    bound = ", ".join(
-        f"{show(s)} = {show(e)}" for s, e in zip(own, step.symbols, strict=True)
-    )
+    bound = ", ".join(f"{show(s)} = {show(e)}" for s, e in zip(own, step.symbols, strict=True))
     if isinstance(step, Launch):
         title += f"  [{step.strategy}{', once at load' if step.once else ''}]"
     buffers = ", ".join(f"{n} = {v.name}" for n, v in enumerate(step.params))
@@ -63,9 +61,7 @@ def _text(kernel: Kernel, name: str, target: Target) -> str:
     return code if name == "llvm" else assembly_of(code, target)
 
 
-def reasons(
-    graph: Graph, target: Target | None = None
-) -> Iterator[tuple[Entry, list[str]]]:
+def reasons(graph: Graph, target: Target | None = None) -> Iterator[tuple[Entry, list[str]]]:
     """Each step with the strategy that took it and why the ones before it refused."""
     chosen = target or host()
     for step in fuse(graph):

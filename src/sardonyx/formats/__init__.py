@@ -35,10 +35,7 @@ __all__ = ["load", "save", "to_bytes", "to_proto"]
 
 
 def load(
-    source: Source,
-    limits: Limits | None = None,
-    *,
-    base_dir: str | os.PathLike[str] | None = None,
+    source: Source, limits: Limits | None = None, *, base_dir: str | os.PathLike[str] | None = None
 ) -> Graph:
     """The graph of a model: a path, bytes, a binary file object or an onnx.ModelProto.
 
@@ -91,10 +88,7 @@ def _bytes_of(source: Any, limits: Limits) -> bytes | memoryview:
 
 
 def save(
-    graph: Graph,
-    path: str | os.PathLike[str],
-    *,
-    external_data: bool | int | None = None,
+    graph: Graph, path: str | os.PathLike[str], *, external_data: bool | int | None = None
 ) -> None:
     """Write the model as ONNX to `path`; nothing half-written is ever seen there.
 

@@ -19,14 +19,7 @@ from sardonyx.formats.files import replacing
 Array = np.ndarray[Any, Any]
 SUFFIXES = (".npy", ".npz", ".json")
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
-_DAMAGED = (
-    ValueError,
-    OSError,
-    EOFError,
-    MemoryError,
-    RecursionError,
-    zipfile.BadZipFile,
-)
+_DAMAGED = (ValueError, OSError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile)
 
 
 class Untyped(np.ndarray[Any, Any]):
@@ -97,13 +90,9 @@ def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     UsageError (E0914) for another suffix, several arrays for one .npy, and what is no array.
     """
     if path.suffix not in (".npy", ".npz"):
-        raise UsageError(
-            "E0914", f"cannot write arrays to `{path}`", wanted=".npy or .npz"
-        )
+        raise UsageError("E0914", f"cannot write arrays to `{path}`", wanted=".npy or .npz")
     if path.suffix == ".npy" and len(arrays) != 1:
-        raise UsageError(
-            "E0914", f"{len(arrays)} outputs do not fit one .npy", hint="use .npz"
-        )
+        raise UsageError("E0914", f"{len(arrays)} outputs do not fit one .npy", hint="use .npz")
     plain = {name: _plain(name, x) for name, x in arrays.items()}
     with replacing(path) as stream:
         if path.suffix == ".npy":

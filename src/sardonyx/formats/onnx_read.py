@@ -278,8 +278,7 @@ class Reader:
             value = {"FLOAT": 0.0, "INT": 0, "STRING": b""}.get(kind)
         if value is None:
             raise InvalidProtobuf(
-                "E0131",
-                f"the attribute `{message.text('name')}` has no value of its type {kind}",
+                "E0131", f"the attribute `{message.text('name')}` has no value of its type {kind}"
             )
         return convert(value)
 

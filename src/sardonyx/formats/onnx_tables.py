@@ -63,10 +63,7 @@ MESSAGES: dict[str, tuple[Row, ...]] = {
             target="NodeDeviceConfigurationProto",
         ),
     ),
-    "IntIntListEntryProto": (
-        Row(1, "key", "int64"),
-        Row(2, "value", "int64", repeated=True),
-    ),
+    "IntIntListEntryProto": (Row(1, "key", "int64"), Row(2, "value", "int64", repeated=True)),
     "NodeDeviceConfigurationProto": (
         Row(1, "configuration_id", "string"),
         Row(2, "sharding_spec", "message", repeated=True, target="ShardingSpecProto"),
@@ -76,11 +73,7 @@ MESSAGES: dict[str, tuple[Row, ...]] = {
         Row(1, "tensor_name", "string"),
         Row(2, "device", "int64", repeated=True),
         Row(
-            3,
-            "index_to_device_group_map",
-            "message",
-            repeated=True,
-            target="IntIntListEntryProto",
+            3, "index_to_device_group_map", "message", repeated=True, target="IntIntListEntryProto"
         ),
         Row(4, "sharded_dim", "message", repeated=True, target="ShardedDimProto"),
     ),
@@ -118,10 +111,7 @@ MESSAGES: dict[str, tuple[Row, ...]] = {
         Row(2, "num_devices", "int32"),
         Row(3, "device", "string", repeated=True),
     ),
-    "StringStringEntryProto": (
-        Row(1, "key", "string"),
-        Row(2, "value", "string"),
-    ),
+    "StringStringEntryProto": (Row(1, "key", "string"), Row(2, "value", "string")),
     "TensorAnnotation": (
         Row(1, "tensor_name", "string"),
         Row(
@@ -161,10 +151,7 @@ MESSAGES: dict[str, tuple[Row, ...]] = {
         Row(14, "data_location", "enum"),
         Row(16, "metadata_props", "message", repeated=True, target="StringStringEntryProto"),
     ),
-    "TensorProto.Segment": (
-        Row(1, "begin", "int64"),
-        Row(2, "end", "int64"),
-    ),
+    "TensorProto.Segment": (Row(1, "begin", "int64"), Row(2, "end", "int64")),
     "SparseTensorProto": (
         Row(1, "values", "message", target="TensorProto"),
         Row(2, "indices", "message", target="TensorProto"),
@@ -201,14 +188,8 @@ MESSAGES: dict[str, tuple[Row, ...]] = {
         Row(1, "elem_type", "int32"),
         Row(2, "shape", "message", target="TensorShapeProto"),
     ),
-    "TypeProto.Opaque": (
-        Row(1, "domain", "string"),
-        Row(2, "name", "string"),
-    ),
-    "OperatorSetIdProto": (
-        Row(1, "domain", "string"),
-        Row(2, "version", "int64"),
-    ),
+    "TypeProto.Opaque": (Row(1, "domain", "string"), Row(2, "name", "string")),
+    "OperatorSetIdProto": (Row(1, "domain", "string"), Row(2, "version", "int64")),
     "FunctionProto": (
         Row(1, "name", "string"),
         Row(4, "input", "string", repeated=True),
@@ -298,10 +279,7 @@ ENUMS: dict[str, dict[str, int]] = {
         "FLOAT6E2M3": 27,
         "FLOAT6E3M2": 28,
     },
-    "TensorProto.DataLocation": {
-        "DEFAULT": 0,
-        "EXTERNAL": 1,
-    },
+    "TensorProto.DataLocation": {"DEFAULT": 0, "EXTERNAL": 1},
     "SequenceProto.DataType": {
         "UNDEFINED": 0,
         "TENSOR": 1,

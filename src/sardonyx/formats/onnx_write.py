@@ -138,13 +138,7 @@ def _put_value_info(message: Message, graph: Graph, known: GraphExtra) -> None:
         if entry is None or name in seen:
             kept.append(declared)
         elif entry[0] in present:
-            kept.append(
-                write_info(
-                    entry[0].name,
-                    entry[0].type,
-                    entry[1],
-                )
-            )
+            kept.append(write_info(entry[0].name, entry[0].type, entry[1]))
         seen.add(name)
     message.put("value_info", kept)
 
@@ -210,10 +204,7 @@ def _put_op(message: Message, op: Op, before: Op | None) -> None:
     message.put("op_type", op.op_type)
     message.put("domain", domain_of(op) or None)
     message.put("overload", (op.overload or None) if isinstance(op, Opaque) else None)
-    same = before is not None and (
-        before.op_type,
-        domain_of(before),
-    ) == (op.op_type, domain_of(op))
+    same = before is not None and (before.op_type, domain_of(before)) == (op.op_type, domain_of(op))
     old = {a.text("name"): a for a in message.children("attribute")} if same else {}
     was = before.attributes() if before is not None and same else {}
     hints = {} if isinstance(op, Opaque) else attribute_fields(type(op))
@@ -231,17 +222,7 @@ def _put_op(message: Message, op: Op, before: Op | None) -> None:
 
 
 def _holds_graph(value: Any) -> bool:
-    return any(
-        isinstance(v, Graph)
-        for v in (
-            value
-            if isinstance(
-                value,
-                tuple,
-            )
-            else (value,)
-        )
-    )
+    return any(isinstance(v, Graph) for v in (value if isinstance(value, tuple) else (value,)))
 
 
 def write_attribute(name: str, value: Any, hint: str = "") -> Message:
@@ -256,26 +237,13 @@ def write_attribute(name: str, value: Any, hint: str = "") -> Message:
     convert = _CONVERT[kind]
     message.put("type", KINDS[kind + "S" if many else kind])
     field_name = VALUE_FIELDS[kind + "S" if many else kind]
-    message.put(
-        field_name,
-        [convert(v) for v in value] if many else convert(value),
-    )
+    message.put(field_name, [convert(v) for v in value] if many else convert(value))
     return message
 
 
 def _kind_of(value: Any, hint: str, name: str) -> str:
-    for word, kind in (
-        ("float", "FLOAT"),
-        ("int", "INT"),
-        ("str", "STRING"),
-    ):
-        if word in hint and (
-            value is None
-            or isinstance(
-                value,
-                bool | int | float | str,
-            )
-        ):
+    for word, kind in (("float", "FLOAT"), ("int", "INT"), ("str", "STRING")):
+        if word in hint and (value is None or isinstance(value, bool | int | float | str)):
             return kind
     for types, kind in _KINDS_BY_TYPE:
         if isinstance(value, types):

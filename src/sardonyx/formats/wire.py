@@ -294,12 +294,7 @@ def _enter(fields: Fields, entry: Entry) -> Message:
 
 
 def _keep_unknown(
-    view: memoryview,
-    start: int,
-    end: int,
-    table: dict[int, Entry],
-    fields: Fields,
-    limits: Limits,
+    view: memoryview, start: int, end: int, table: dict[int, Entry], fields: Fields, limits: Limits
 ) -> int:
     """Keep a field outside the table; the position after it."""
     tag, pos = _length(view, start)

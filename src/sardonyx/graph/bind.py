@@ -87,12 +87,7 @@ def _mismatch(code: str, what: str, value: Value, shape: Sequence[int]) -> Shape
 
 
 def _two_values(
-    dim: Expr,
-    known: int,
-    first: str,
-    given: int,
-    value: Value,
-    shape: Sequence[int],
+    dim: Expr, known: int, first: str, given: int, value: Value, shape: Sequence[int]
 ) -> ShapeMismatch:
     return ShapeMismatch(
         "E0206",

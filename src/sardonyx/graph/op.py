@@ -218,8 +218,8 @@ def domain_of(op: Op) -> str:
     return op.space if isinstance(op, Opaque) else type(op).domain
 
 
-def find(domain: str, name: str, opset: int) -> type[Op] | None:
-    """The op class in force at an opset version, None when there is none."""
+def find(domain: str, name: str, opset: int = 1 << 30) -> type[Op] | None:
+    """The op class in force at an opset version (the newest if none is given), None if none is."""
     versions = _registry.get(("" if domain == "ai.onnx" else domain, name), {})
     usable = [since for since in versions if since <= opset]
     return versions[max(usable)] if usable else None

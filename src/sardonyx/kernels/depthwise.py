@@ -57,10 +57,7 @@ def depthwise(kernel: Kernel, target: Target) -> Scheduled | str:
         return found
     packed, weights = _weights(kernel, found)
     first = len(kernel.params)
-    params = [
-        *kernel.params,
-        *(Buffer(first + n, p.dtype, p.count) for n, p in enumerate(packed)),
-    ]
+    params = [*kernel.params, *(Buffer(first + n, p.dtype, p.count) for n, p in enumerate(packed))]
     found = replace(found, folds=tuple(_with(f, weights) for f in found.folds))
     body = (_rows(found, target),)
     main = replace(kernel, params=tuple(params), body=body)
@@ -90,9 +87,7 @@ class _Window:
 def _window(kernel: Kernel) -> _Window | str:
     loops: list[Expr] = []
     body: Sequence[Stmt] = kernel.body
-    while (
-        len(body) == 1 and isinstance(body[0], For) and body[0].kind == "serial"
-    ):
+    while len(body) == 1 and isinstance(body[0], For) and body[0].kind == "serial":
         loops.append(body[0].var)
         body = body[0].body
     folds = tuple(s for s in body if isinstance(s, Fold))
@@ -110,28 +105,19 @@ def _refusal(w: _Window) -> str:
         return "channels are not contiguous in the output"
     for f in w.folds:
         sizes = [number(v.args[0]) for v in f.vars]
-        if (
-            any(s is None for s in sizes)
-            or not 1 < math.prod(s or 0 for s in sizes) <= _MOST_TAPS
-        ):
+        if any(s is None for s in sizes) or not 1 < math.prod(s or 0 for s in sizes) <= _MOST_TAPS:
             return "the taps are too many, or not a known number"
     slides = any(
-        w.column in x.free and x.free & set(w.taps)
-        for f in w.folds
-        for x in loads(f.value)
+        w.column in x.free and x.free & set(w.taps) for f in w.folds for x in loads(f.value)
     )
     if not slides:
         return "no window slides over the columns"
     for f in w.folds:
         for x in loads(f.value):
-            if _step(x.args[0], w.channel) not in (0, 1) and not _is_weight(
-                w, x
-            ):
+            if _step(x.args[0], w.channel) not in (0, 1) and not _is_weight(w, x):
                 return "channels are not contiguous in an operand"
     bad = next((t for t in _tests(w) if not _is_simple(w, t)), None)
-    return (
-        "" if bad is None else f"`{bad}` is no plain bound of rows or columns"
-    )
+    return "" if bad is None else f"`{bad}` is no plain bound of rows or columns"
 
 
 def _step(index: Expr, v: Expr) -> int | None:
@@ -152,11 +138,7 @@ def _tests(w: _Window) -> list[Expr]:
 
 
 def _is_simple(w: _Window, test: Expr) -> bool:
-    if (
-        test.op not in ("lt", "le")
-        or test.args[0].dtype is not INDEX
-        or w.channel in test.free
-    ):
+    if test.op not in ("lt", "le") or test.args[0].dtype is not INDEX or w.channel in test.free:
         return False
     if w.column in test.free and test.free & set(w.outer):
         return False
@@ -167,9 +149,7 @@ def _is_simple(w: _Window, test: Expr) -> bool:
 # Weights
 
 
-def _weights(
-    kernel: Kernel, w: _Window
-) -> tuple[list[Packed], dict[Expr, Expr]]:
+def _weights(kernel: Kernel, w: _Window) -> tuple[list[Packed], dict[Expr, Expr]]:
     """Loads of strided weights: kernels laying them out as [tap][channel], and new loads."""
     packed: list[Packed] = []
     replaced: dict[Expr, Expr] = {}
@@ -210,35 +190,19 @@ def _rows(w: _Window, target: Target) -> Stmt:
     inside = _row_inside(w)
     first, last = _columns_inside(w)
     extent = w.column.args[0]
-    lets = (
-        Let(low, where(inside, first, extent)),
-        Let(high, where(inside, last, extent)),
-    )
-    return For(
-        task,
-        (*lets, *_inner(w, lane, low, high), *_border(w, lane, low, high)),
-        "parallel",
-    )
+    lets = (Let(low, where(inside, first, extent)), Let(high, where(inside, last, extent)))
+    return For(task, (*lets, *_inner(w, lane, low, high), *_border(w, lane, low, high)), "parallel")
 
 
 def _channel_blocks(w: _Window, target: Target) -> tuple[int, Expr]:
     """(blocks, channels of each): several only where rows are too few to share."""
     extent = w.channel.args[0]
     rows, channels = least(product(v.args[0] for v in w.outer)), number(extent)
-    if (
-        rows is None
-        or channels is None
-        or rows >= _ROWS_PER_CORE * target.cores
-    ):
+    if rows is None or channels is None or rows >= _ROWS_PER_CORE * target.cores:
         return 1, extent
     lanes = 4 * target.vector_bits // 32
     blocks = max(
-        (
-            b
-            for b in range(1, target.cores * 2 + 1)
-            if channels % (b * lanes) == 0
-        ),
-        default=1,
+        (b for b in range(1, target.cores * 2 + 1) if channels % (b * lanes) == 0), default=1
     )
     return blocks, const(channels // blocks)
 
@@ -248,9 +212,7 @@ def _mapped(w: _Window, mapping: dict[Expr, Expr]) -> _Window:
         return substitute(e, mapping)
 
     folds = tuple(replace(f, value=on(f.value)) for f in w.folds)
-    stores = tuple(
-        replace(s, index=on(s.index), value=on(s.value)) for s in w.stores
-    )
+    stores = tuple(replace(s, index=on(s.index), value=on(s.value)) for s in w.stores)
     return replace(w, folds=folds, stores=stores, tests=tuple(map(on, w.tests)))
 
 
@@ -271,10 +233,7 @@ def _columns_inside(w: _Window) -> tuple[Expr, Expr]:
         if w.column not in t.free:
             continue
         spare = t.args[1] - t.args[0] - (1 if t.op == "lt" else 0)
-        worst = {
-            v: v.args[0] - 1 if _moves(spare, v) < 0 else const(0)
-            for v in w.taps
-        }
+        worst = {v: v.args[0] - 1 if _moves(spare, v) < 0 else const(0) for v in w.taps}
         step = _moves(spare, w.column)
         spare = substitute(spare, {**worst, w.column: const(0)})
         if step > 0:
@@ -294,10 +253,7 @@ def _moves(e: Expr, v: Expr) -> int:
 
 def _inner(w: _Window, lane: Expr, low: Expr, high: Expr) -> Iterator[Stmt]:
     """Columns whose taps are all inside: blocks, then what is left in halves."""
-    free = replace(
-        w,
-        folds=tuple(replace(f, value=_unguarded(f.value, w)) for f in w.folds),
-    )
+    free = replace(w, folds=tuple(replace(f, value=_unguarded(f.value, w)) for f in w.folds))
     block = var("block", (high - low) // _COLUMNS)
     yield For(block, (_columns(free, lane, low + block * _COLUMNS, _COLUMNS),))
     left, size = high - low, _COLUMNS // 2
@@ -332,17 +288,11 @@ def _columns(w: _Window, lane: Expr, first: Expr, count: int) -> Stmt:
     pieces: list[list[Stmt]] = []
     after: list[Stmt] = []
     for n in range(count):
-        names = {
-            f.var: scalar(f"tap_sum{n}_{i}", f.var.dtype)
-            for i, f in enumerate(w.folds)
-        }
+        names = {f.var: scalar(f"tap_sum{n}_{i}", f.var.dtype) for i, f in enumerate(w.folds)}
         here = _mapped(w, {w.column: first + n, **names})
         folds = [_in_pieces(replace(f, var=names[f.var])) for f in here.folds]
         pieces.append([part for parts_, _ in folds for part in parts_])
-        after += [
-            *(total for _, total in folds if total is not None),
-            *here.stores,
-        ]
+        after += [*(total for _, total in folds if total is not None), *here.stores]
     together = [part for same in zip(*pieces, strict=True) for part in same]
     return For(lane, (*together, *after), "vector")
 

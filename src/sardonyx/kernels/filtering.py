@@ -1,6 +1,6 @@
 """The matrices of Winograd's minimal filtering of 3x3 windows, and products with them.
 
-    out = At [ (G g Gt) * (Bt d B) ] A      g: 3x3 weights, d: patch, * element by element
+out = At [ (G g Gt) * (Bt d B) ] A      g: 3x3 weights, d: patch, * element by element
 """
 
 from __future__ import annotations
@@ -36,12 +36,7 @@ F2 = Filtering(
 )
 F4 = Filtering(
     4,
-    at=(
-        (1, 1, 1, 1, 1, 0),
-        (0, 1, -1, 2, -2, 0),
-        (0, 1, 1, 4, 4, 0),
-        (0, 1, -1, 8, -8, 1),
-    ),
+    at=((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1)),
     bt=(
         (4, 0, -5, 0, 1, 0),
         (0, -4, -4, 1, 1, 0),

@@ -81,11 +81,7 @@ def chosen(kernel: Kernel, target: Target, choice: Choice) -> Scheduled | str:
     if reason:
         return reason
     given = _Operands.of(c, k, target, choice)
-    if (
-        given.in_slices
-        and given.integer is not None
-        and given.integer.right_zero is not None
-    ):
+    if given.in_slices and given.integer is not None and given.integer.right_zero is not None:
         given = _Operands.of(c, k, target, choice, in_pairs=True)
     if given.in_slices and sum(number(v.args[0]) != 1 for v in k) > 1:
         return "K has several axes and is too long, or of unknown size"
@@ -137,10 +133,7 @@ def _scheduled(
     numbers = (first, first + 1, first + len(packed))
     task = Task(c, k, cut, given.lies, numbers, form, integer)
     body = sliced(task) if in_slices else whole(task)
-    params = [
-        *kernel.params,
-        *(Buffer(first + n, p.dtype, p.count) for n, p in enumerate(packed)),
-    ]
+    params = [*kernel.params, *(Buffer(first + n, p.dtype, p.count) for n, p in enumerate(packed))]
     loop = For(task.var, (*task.lets, *body), "parallel")
     main = replace(kernel, params=tuple(params), body=(loop,), scratch=tuple(task.scratch))
     return trimmed(main, tuple(packed), f"gemm {cut.height}x{cut.width} {form.a}")
@@ -168,11 +161,7 @@ def _in_place(
         return None
     stride, rows = number(down), number(count(c.m))
     height = min(target.registers // 2, rows if rows is not None else target.registers)
-    if (
-        only_if_better
-        and stride is not None
-        and shares_sets(stride, form.a, height, target)
-    ):
+    if only_if_better and stride is not None and shares_sets(stride, form.a, height, target):
         return None
     at = substitute(index, {v: const(0) for v in (*k, *c.m)})
     return Lies(c.left.arg, at, down)

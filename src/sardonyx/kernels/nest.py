@@ -25,15 +25,7 @@ from sardonyx.core.expr import (
     walk,
 )
 from sardonyx.loops.build import map_statement
-from sardonyx.loops.ir import (
-    Fold,
-    For,
-    Kernel,
-    Stmt,
-    Store,
-    expressions,
-    statements,
-)
+from sardonyx.loops.ir import Fold, For, Kernel, Stmt, Store, expressions, statements
 from sardonyx.loops.target import Target
 
 _BLOCK = 4096
@@ -51,9 +43,7 @@ def nest(kernel: Kernel, target: Target) -> Kernel | str:
     return replace(kernel, body=_schedule(loops, pre, body))
 
 
-def _unnest(
-    body: tuple[Stmt, ...],
-) -> tuple[list[Expr], list[tuple[Stmt, ...]], tuple[Stmt, ...]]:
+def _unnest(body: tuple[Stmt, ...]) -> tuple[list[Expr], list[tuple[Stmt, ...]], tuple[Stmt, ...]]:
     """The chain of perfectly or imperfectly nested loops: variables, statements before each."""
     loops: list[Expr] = []
     pre: list[tuple[Stmt, ...]] = []
@@ -96,10 +86,7 @@ def _mapped(body: Sequence[Stmt], mapping: dict[Expr, Expr]) -> tuple[Stmt, ...]
 
 
 def _splits(body: Sequence[Stmt], flat: Expr) -> bool:
-    return any(
-        x.op in ("floordiv", "mod") and flat in x.free
-        for x in walk(*_all_exprs(body))
-    )
+    return any(x.op in ("floordiv", "mod") and flat in x.free for x in walk(*_all_exprs(body)))
 
 
 def _schedule(
@@ -110,23 +97,13 @@ def _schedule(
         return _blocks(loops[0], body)
     if lane is None or lane == len(loops) - 1:
         kind = "serial" if lane is None else "vector"
-        inner: tuple[Stmt, ...] = (
-            *_vector_folds(pre[-1]),
-            For(loops[-1], body, kind),
-        )
-        return (
-            (*pre[0], *_parallel(loops[:-1], pre[1:-1], inner))
-            if len(loops) > 1
-            else inner
-        )
+        inner: tuple[Stmt, ...] = (*_vector_folds(pre[-1]), For(loops[-1], body, kind))
+        return (*pre[0], *_parallel(loops[:-1], pre[1:-1], inner)) if len(loops) > 1 else inner
     return _lanes_outside(loops, pre, body, lane)
 
 
 def _lanes_outside(
-    loops: list[Expr],
-    pre: list[tuple[Stmt, ...]],
-    body: tuple[Stmt, ...],
-    lane: int,
+    loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...], lane: int
 ) -> tuple[Stmt, ...]:
     """Rows whose reduction runs over a strided axis: lanes over the row, serial loops inside."""
     for depth in range(len(loops) - 1, lane, -1):
@@ -170,35 +147,22 @@ def coefficient(index: Expr, v: Expr) -> int | None:
     return total
 
 
-def _lane(
-    loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...]
-) -> int | None:
+def _lane(loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...]) -> int | None:
     """The depth of the loop to run in lanes: the one along which stores are contiguous."""
     stores = [s for s in statements(body) if isinstance(s, Store)]
     for depth in range(len(loops) - 1, -1, -1):
         if all(coefficient(s.index, loops[depth]) == 1 for s in stores):
             inside = [s for p in pre[depth + 1 :] for s in p]
-            return (
-                depth
-                if _uniform(loops[depth], depth, loops, inside, body)
-                else None
-            )
+            return depth if _uniform(loops[depth], depth, loops, inside, body) else None
     return None
 
 
 def _uniform(
-    lane: Expr,
-    depth: int,
-    loops: list[Expr],
-    inside: Sequence[Stmt],
-    body: tuple[Stmt, ...],
+    lane: Expr, depth: int, loops: list[Expr], inside: Sequence[Stmt], body: tuple[Stmt, ...]
 ) -> bool:
     extents = [v.args[0] for v in loops[depth + 1 :]]
     extents += [
-        v.args[0]
-        for s in (*inside, *statements(body))
-        if isinstance(s, Fold)
-        for v in s.vars
+        v.args[0] for s in (*inside, *statements(body)) if isinstance(s, Fold) for v in s.vars
     ]
     return not any(lane in e.free for e in extents)
 

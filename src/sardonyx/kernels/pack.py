@@ -13,16 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import (
-    Expr,
-    binary,
-    const,
-    number,
-    scalar,
-    substitute,
-    var,
-    where,
-)
+from sardonyx.core.expr import Expr, binary, const, number, scalar, substitute, var, where
 from sardonyx.kernels.buffers import closed
 from sardonyx.kernels.linear import count, loads, parts, position, renumber, slope
 from sardonyx.kernels.scheduled import Packed
@@ -49,9 +40,7 @@ class Form:
 
 def memory_order(k: Sequence[Expr], value: Expr) -> tuple[Expr, ...]:
     """The k axes, the one along which the largest load of `value` is contiguous innermost."""
-    found = max(
-        loads(value), key=lambda x: sum(v in x.free for v in k), default=None
-    )
+    found = max(loads(value), key=lambda x: sum(v in x.free for v in k), default=None)
     if found is None:
         return tuple(k)
 
@@ -87,9 +76,7 @@ class Rows:
         copy = self._copy(value, row * self.stride, self.k)
         return (For(row, (*number_.lets(), *copy)),)
 
-    def _copy(
-        self, value: Expr, at: Expr, axes: tuple[Expr, ...]
-    ) -> tuple[Stmt, ...]:
+    def _copy(self, value: Expr, at: Expr, axes: tuple[Expr, ...]) -> tuple[Stmt, ...]:
         value, tests, other = unguarded(value)
         run = _run(value, axes)
         outer = axes[: len(axes) - len(run)]
@@ -111,26 +98,17 @@ class Rows:
             rest = [t for t in tests if t not in ready]
             then = self._level(value, rest, other, at, outer, run)
             assert other is not None
-            return (
-                If(conjunction(ready), then, self._fill(other, at, (*outer, *run))),
-            )
+            return (If(conjunction(ready), then, self._fill(other, at, (*outer, *run))),)
         if outer:
             v, left = outer[0], (*outer[1:], *run)
-            body = self._level(
-                value, tests, other, at + v * count(left), outer[1:], run
-            )
+            body = self._level(value, tests, other, at + v * count(left), outer[1:], run)
             return (For(v, body),)
         if tests:
             return self._split(value, tests, other, at, run)
         return self._lanes(value, at, run)
 
     def _split(
-        self,
-        value: Expr,
-        tests: list[Expr],
-        other: Expr | None,
-        at: Expr,
-        run: tuple[Expr, ...],
+        self, value: Expr, tests: list[Expr], other: Expr | None, at: Expr, run: tuple[Expr, ...]
     ) -> tuple[Stmt, ...]:
         """A run whose tests may change inside: in one piece where they hold at its corners."""
         assert other is not None
@@ -145,16 +123,12 @@ class Rows:
         inside = conjunction([substitute(t, c) for t in tests for c in corners])
         return (If(inside, self._lanes(value, at, run), pieces),)
 
-    def _lanes(
-        self, value: Expr, at: Expr, run: tuple[Expr, ...]
-    ) -> tuple[Stmt, ...]:
+    def _lanes(self, value: Expr, at: Expr, run: tuple[Expr, ...]) -> tuple[Stmt, ...]:
         lane = var(f"pack_lane{len(run)}", count(run))
         value = renumber(value, run, lane, parts(run, lane))
         return (For(lane, (Store(self.buffer, at + lane, value),), "vector"),)
 
-    def _fill(
-        self, other: Expr, at: Expr, axes: tuple[Expr, ...]
-    ) -> tuple[Stmt, ...]:
+    def _fill(self, other: Expr, at: Expr, axes: tuple[Expr, ...]) -> tuple[Stmt, ...]:
         lane = var(f"pack_fill{len(axes)}", count(axes))
         return (For(lane, (Store(self.buffer, at + lane, other),), "vector"),)
 
@@ -188,9 +162,7 @@ class RowNumber:
     def lets(self) -> tuple[Let, ...]:
         """The definitions of the names used."""
         return tuple(
-            Let(self.names[v], e)
-            for v, e in self.parts.items()
-            if self.names[v] in self.used
+            Let(self.names[v], e) for v, e in self.parts.items() if self.names[v] in self.used
         )
 
 
@@ -232,16 +204,14 @@ def _run(value: Expr, axes: tuple[Expr, ...]) -> tuple[Expr, ...]:
     """The innermost axes along which every load is contiguous, or does not move at all."""
     run: tuple[Expr, ...] = axes[-1:]
     steps = [slope(x.args[0], v) for x in loads(value) for v in run]
-    if any(s is None or number(s) not in (0, 1) for s in steps) or _computes_with(
-        value, run
-    ):
+    if any(s is None or number(s) not in (0, 1) for s in steps) or _computes_with(value, run):
         return run
     for v in reversed(axes[:-1]):
         expected = [s * count(run) for s in steps if s is not None]
         found = [slope(x.args[0], v) for x in loads(value)]
-        if any(
-            a is not b for a, b in zip(found, expected, strict=True)
-        ) or _computes_with(value, (v,)):
+        if any(a is not b for a, b in zip(found, expected, strict=True)) or _computes_with(
+            value, (v,)
+        ):
             break
         run = (v, *run)
     return run
@@ -253,9 +223,7 @@ def _computes_with(value: Expr, axes: Sequence[Expr]) -> bool:
     return any(v in bare.free for v in axes)
 
 
-def panels(
-    kernel: Kernel, c: Contract, k: tuple[Expr, ...], width: int, form: Form
-) -> Packed:
+def panels(kernel: Kernel, c: Contract, k: tuple[Expr, ...], width: int, form: Form) -> Packed:
     """The kernel that lays `right` out as [batch][ceil(N / width)][steps][width][group]."""
     group, columns = form.group, count(c.n)
     across = (columns + (width - 1)) // width
@@ -269,17 +237,12 @@ def panels(
     step = const(0)
     for v in k:
         step = step * v.args[0] + v
-    at = (
-        task * block + step // group * (width * group) + lane * group + step % group
-    )
+    at = task * block + step // group * (width * group) + lane * group + step % group
     body: tuple[Stmt, ...] = (For(lane, (Store(0, at, value),), "vector"),)
     for v in reversed(k):
         body = (For(v, body),)
     if group > 1 and number(count(k) % group) != 0:
-        body = (
-            _last_step(task * block + block - width * group, width * group, form),
-            *body,
-        )
+        body = (_last_step(task * block + block - width * group, width * group, form), *body)
     size = count(c.batch) * across * block
     return closed(kernel, (For(task, body, "parallel"),), size, form.b)
 

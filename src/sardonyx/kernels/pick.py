@@ -35,9 +35,7 @@ def schedule(kernel: Kernel, target: Target) -> Scheduled:
     return explain(kernel, target)[0]
 
 
-def explain(
-    kernel: Kernel, target: Target
-) -> tuple[Scheduled, list[tuple[str, str]]]:
+def explain(kernel: Kernel, target: Target) -> tuple[Scheduled, list[tuple[str, str]]]:
     """The chosen schedule, and (strategy, reason) for each one that refused."""
     refused: list[tuple[str, str]] = []
     for strategy in STRATEGIES:
@@ -58,11 +56,7 @@ def spelled_out(kernel: Kernel) -> Kernel:
 def _spelled_out(s: Stmt) -> Stmt:
     if isinstance(s, Contract):
         return _loops(s)
-    return (
-        replace(s, body=tuple(map(_spelled_out, s.body)))
-        if isinstance(s, For)
-        else s
-    )
+    return replace(s, body=tuple(map(_spelled_out, s.body))) if isinstance(s, For) else s
 
 
 def _loops(c: Contract) -> Stmt:

@@ -17,17 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import (
-    Expr,
-    binary,
-    cast,
-    const,
-    load,
-    scalar,
-    substitute,
-    var,
-    where,
-)
+from sardonyx.core.expr import Expr, binary, cast, const, load, scalar, substitute, var, where
 from sardonyx.kernels.buffers import closed
 from sardonyx.kernels.linear import count, parts, renumber
 from sardonyx.kernels.pack import Form
@@ -101,9 +91,7 @@ def _difference(e: Expr) -> _Difference | None:
             return None
     if e.op != "cast" or e.args[0].op != "load" or e.args[0].dtype not in _BYTES:
         return None
-    return _Difference(
-        e.args[0], None if zero is not None and _is_nothing(zero) else zero, test
-    )
+    return _Difference(e.args[0], None if zero is not None and _is_nothing(zero) else zero, test)
 
 
 def _is_byte(zero: Expr) -> bool:
@@ -120,9 +108,7 @@ def _unsigned_by_signed(c: Contract, left: _Difference, right: _Difference) -> B
     a, a_zero = left.x, left.zero
     fill = const(0, a.dtype) if a_zero is None else _narrow(a_zero, a.dtype)
     if a.dtype is DType.INT8:
-        a, fill = (
-            cast(binary("bitxor", e, const(-128, e.dtype)), DType.UINT8) for e in (a, fill)
-        )
+        a, fill = (cast(binary("bitxor", e, const(-128, e.dtype)), DType.UINT8) for e in (a, fill))
         a_zero = _shifted(a_zero, 128)
     if left.test is not None:
         a = where(left.test, a, fill)
@@ -149,9 +135,7 @@ def _shifted(zero: Expr | None, by: int) -> Expr | None:
     return zero + by
 
 
-def corrected(
-    found: Bytes, columns_at: int, rows_at: int | None, first_row: Expr
-) -> Contract:
+def corrected(found: Bytes, columns_at: int, rows_at: int | None, first_row: Expr) -> Contract:
     """The contraction whose body takes the zero points off the sum.
 
     Buffer `columns_at` holds the sums of right over k as [batch][N], `rows_at` those of left for

@@ -108,9 +108,7 @@ class _Product:
         row, col = var(f"row{rows}", rows), var("col", self.width)
         start = panel * self.width
         here = {m: first + row, n: start + col}
-        body = tuple(
-            map_statement(s, lambda e: substitute(e, here)) for s in c.body
-        )
+        body = tuple(map_statement(s, lambda e: substitute(e, here)) for s in c.body)
         valid = minimum(n.args[0] - start, const(self.width))
         if number(n.args[0] % self.width) == 0:
             valid = const(self.width)
@@ -133,17 +131,11 @@ class _Product:
         )
 
 
-def _product(
-    kernel: Kernel, c: Contract, place: int, target: Target
-) -> _Product | str:
+def _product(kernel: Kernel, c: Contract, place: int, target: Target) -> _Product | str:
     if c.batch or not len(c.m) == len(c.n) == len(c.k) == 1:
         return "the contraction has more than one axis each of rows, columns and depth"
     row, column, k = c.m[0], c.n[0], c.k[0]
-    most, columns, depth = (
-        _largest(row.args[0]),
-        number(column.args[0]),
-        number(k.args[0]),
-    )
+    most, columns, depth = (_largest(row.args[0]), number(column.args[0]), number(k.args[0]))
     if most is None or most > _MOST_ROWS or columns is None or depth is None:
         return "the contraction's sizes are not known"
     if not all(isinstance(s, Store) for s in c.body):
@@ -205,44 +197,28 @@ def _replaced(s: Stmt, products: dict[int, _Product]) -> Stmt:
     if isinstance(s, For):
         return replace(s, body=tuple(_replaced(x, products) for x in s.body))
     if isinstance(s, If):
-        then, other = (
-            tuple(_replaced(x, products) for x in b) for b in (s.then, s.other)
-        )
+        then, other = (tuple(_replaced(x, products) for x in b) for b in (s.then, s.other))
         return replace(s, then=then, other=other)
     return s
 
 
-def _closed(
-    kernel: Kernel, body: tuple[Stmt, ...], products: list[_Product]
-) -> Scheduled:
+def _closed(kernel: Kernel, body: tuple[Stmt, ...], products: list[_Product]) -> Scheduled:
     """The kernel with its buffers numbered anew: parameters still read, panels, scratch."""
     written = {s.buffer for s in statements(body) if isinstance(s, Store)}
-    tiled = {
-        n for s in statements(body) if isinstance(s, Tile) for n in (s.a, s.b)
-    }
+    tiled = {n for s in statements(body) if isinstance(s, Tile) for n in (s.a, s.b)}
     used = written | tiled | set(used_buffers(body))
     kept = [b for b in kernel.params if b.role == "out" or b.number in used]
-    added = [
-        Buffer(p.number, p.packed.dtype, p.packed.count) for p in products
-    ]
+    added = [Buffer(p.number, p.packed.dtype, p.packed.count) for p in products]
     everything = [*kept, *added, *kernel.scratch]
     numbers = {b.number: n for n, b in enumerate(everything)}
     moved = tuple(
-        map_statement(
-            s, lambda e: renumber_buffers(e, numbers), lambda n: numbers[n]
-        )
-        for s in body
+        map_statement(s, lambda e: renumber_buffers(e, numbers), lambda n: numbers[n]) for s in body
     )
     renamed = [replace(b, number=n) for n, b in enumerate(everything)]
     count = len(kept) + len(added)
     made = replace(
-        kernel,
-        params=tuple(renamed[:count]),
-        scratch=tuple(renamed[count:]),
-        body=moved,
+        kernel, params=tuple(renamed[:count]), scratch=tuple(renamed[count:]), body=moved
     )
     order = [b.number for b in kept]
     order += [len(kernel.params) + n for n in range(len(added))]
-    return Scheduled(
-        made, "recurrent", tuple(p.packed for p in products), tuple(order)
-    )
+    return Scheduled(made, "recurrent", tuple(p.packed for p in products), tuple(order))

@@ -72,11 +72,7 @@ class Task:
         blocks = cut.column_blocks * cut.row_blocks
         self.var = var("task", count(c.batch) * blocks)
         self.batch = self.var // blocks
-        self._block(
-            self.var % blocks // cut.row_blocks,
-            self.var % blocks % cut.row_blocks,
-            c,
-        )
+        self._block(self.var % blocks // cut.row_blocks, self.var % blocks % cut.row_blocks, c)
         self.row_sums: int | None = None
         if integer is not None and integer.right_zero is not None:
             self.row_sums = self.take(cut.most_tiles * cut.height)
@@ -113,9 +109,7 @@ class Task:
     def take(self, elements: int, dtype: DType | None = None) -> int:
         """The number of new scratch of that many elements, of the sum's type if none is given."""
         n = self.next_scratch + len(self.scratch)
-        self.scratch.append(
-            Buffer(n, dtype or self.dtype, const(elements), space="thread")
-        )
+        self.scratch.append(Buffer(n, dtype or self.dtype, const(elements), space="thread"))
         return n
 
     @property
@@ -134,9 +128,7 @@ class Task:
         """How many columns of the current panel exist."""
         return _valid(self.columns, self.column, self.cut.width)
 
-    def over_tiles(
-        self, make: Callable[[int, Expr], Stmt], after: tuple[Stmt, ...] = ()
-    ) -> Stmt:
+    def over_tiles(self, make: Callable[[int, Expr], Stmt], after: tuple[Stmt, ...] = ()) -> Stmt:
         """For every panel, for every tile: make(rows, row offset in the tile) for its pieces."""
         pieces = chain(self.cut, self.here, make)
         return For(self.panel, (For(self.tile, (*pieces, *after)),))
@@ -177,14 +169,10 @@ class Task:
         """The number of rows of the current tile."""
         return minimum(self.rows - self.tile_row, const(self.cut.height))
 
-    def copy(
-        self, buffer: int, stride: int, value: Expr, k: tuple[Expr, ...]
-    ) -> tuple[Stmt, ...]:
+    def copy(self, buffer: int, stride: int, value: Expr, k: tuple[Expr, ...]) -> tuple[Stmt, ...]:
         """Copies the task's rows of `left` to scratch."""
         c = self.contract
-        return Rows(
-            buffer, stride, c.m, k, self.first_row, self.rows, value
-        ).statements()
+        return Rows(buffer, stride, c.m, k, self.first_row, self.rows, value).statements()
 
 
 def _valid(columns: Expr, first: Expr, width: int) -> Expr:
@@ -193,9 +181,7 @@ def _valid(columns: Expr, first: Expr, width: int) -> Expr:
     return minimum(columns - first, const(width))
 
 
-def chain(
-    cut: Blocking, here: Expr, make: Callable[[int, Expr], Stmt]
-) -> tuple[Stmt, ...]:
+def chain(cut: Blocking, here: Expr, make: Callable[[int, Expr], Stmt]) -> tuple[Stmt, ...]:
     """make(rows, offset) for the pieces that `here` <= height rows are made of."""
     full = make(cut.height, const(0))
     if not cut.tails:
@@ -205,8 +191,7 @@ def chain(
         rest: tuple[Stmt, ...] = (make(left, const(0)),)
     else:
         rest = tuple(
-            If(eq(here // s % 2, 1), (make(s, here // (2 * s) * (2 * s)),))
-            for s in cut.tails
+            If(eq(here // s % 2, 1), (make(s, here // (2 * s) * (2 * s)),)) for s in cut.tails
         )
     return (If(eq(here, cut.height), (full,), rest),)
 
@@ -220,9 +205,7 @@ def whole(task: Task) -> tuple[Stmt, ...]:
         a_at = task.lies.at + task.first_row * stride
     else:
         assert depth is not None
-        pitch_ = odd_lines(
-            -(-depth // task.form.group) * task.form.group, task.form.a
-        )
+        pitch_ = odd_lines(-(-depth // task.form.group) * task.form.group, task.form.a)
         a = task.take(cut.most_tiles * cut.height * pitch_, task.form.a)
         a_at, stride = const(0), const(pitch_)
         before = task.copy(a, pitch_, c.left, task.k)
@@ -236,9 +219,7 @@ def whole(task: Task) -> tuple[Stmt, ...]:
         row, col = var(f"row{rows}", rows), var("col", cut.width)
         if held is None:
             valid = task.valid_columns
-            body = body_at(
-                c, task.first_row + task.tile_row + off + row, task.column + col
-            )
+            body = body_at(c, task.first_row + task.tile_row + off + row, task.column + col)
         else:
             valid = const(cut.width)
             body = (Store(held, (off + row) * cut.width + col, c.acc),)
@@ -275,13 +256,7 @@ def sliced(task: Task) -> tuple[Stmt, ...]:
         first = task.tile_row + off
         at = (first + row) * wide + task.panel * cut.width + col
         tile = task.register_tile(
-            a,
-            first * stride,
-            const(stride),
-            row,
-            col,
-            const(cut.width),
-            (Store(sums, at, c.acc),),
+            a, first * stride, const(stride), row, col, const(cut.width), (Store(sums, at, c.acc),)
         )
         from_ = task.panel_at + part * (SLICE // task.form.group * task.step)
         start = load(sums, [at], task.dtype)
@@ -293,10 +268,7 @@ def sliced(task: Task) -> tuple[Stmt, ...]:
 
 
 def _zeros(task: Task, sums: int, wide: int) -> Stmt:
-    row, col = (
-        var("zero_row", task.rows),
-        var("zero_col", task.panels * task.cut.width),
-    )
+    row, col = (var("zero_row", task.rows), var("zero_col", task.panels * task.cut.width))
     store = Store(sums, row * wide + col, const(0, task.dtype))
     return For(row, (For(col, (store,), "vector"),))
 
@@ -306,9 +278,7 @@ def _finish_sums(task: Task, sums: int, wide: int) -> Stmt:
     valid = minimum(task.columns - first, task.panels * task.cut.width)
     row, col = var("done_row", task.rows), var("done_col", valid)
     acc = load(sums, [row * wide + col], task.dtype)
-    return body_rows(
-        task.contract, row, task.first_row + row, col, first + col, acc
-    )
+    return body_rows(task.contract, row, task.first_row + row, col, first + col, acc)
 
 
 def is_long(c: Contract) -> bool:
@@ -333,17 +303,12 @@ def body_at(c: Contract, row: Expr, column: Expr) -> tuple[Stmt, ...]:
         index, value = s.index, s.value
         for axes, flat in ((c.m, row), (c.n, column)):
             at = parts(axes, flat)
-            index, value = (
-                position(index, axes, flat, at),
-                renumber(value, axes, flat, at),
-            )
+            index, value = (position(index, axes, flat, at), renumber(value, axes, flat, at))
         out.append(Store(s.buffer, index, value))
     return tuple(out)
 
 
-def body_rows(
-    c: Contract, row: Expr, number_: Expr, lane: Expr, column: Expr, acc: Expr
-) -> Stmt:
+def body_rows(c: Contract, row: Expr, number_: Expr, lane: Expr, column: Expr, acc: Expr) -> Stmt:
     """Loops over rows and columns around the body, the separate subscripts found once per row."""
     at_row = RowNumber(c.m, number_, "done")
     at = parts(c.n, column)

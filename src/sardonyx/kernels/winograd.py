@@ -38,29 +38,11 @@ from sardonyx.core.expr import (
 from sardonyx.kernels.blocking import Blocking, choose, odd_lines, tile_shape
 from sardonyx.kernels.buffers import closed, trimmed
 from sardonyx.kernels.filtering import F2, F4, Filtering, both_sides
-from sardonyx.kernels.linear import (
-    count,
-    least,
-    loads,
-    parts,
-    position,
-    renumber,
-    slope,
-)
+from sardonyx.kernels.linear import count, least, loads, parts, position, renumber, slope
 from sardonyx.kernels.pack import conjunction, unguarded
 from sardonyx.kernels.scheduled import Packed, Scheduled
 from sardonyx.kernels.tiles import chain
-from sardonyx.loops.ir import (
-    Buffer,
-    Contract,
-    For,
-    If,
-    Kernel,
-    Let,
-    Stmt,
-    Store,
-    Tile,
-)
+from sardonyx.loops.ir import Buffer, Contract, For, If, Kernel, Let, Stmt, Store, Tile
 from sardonyx.loops.target import Target
 
 _FEWEST_CHANNELS = 32
@@ -76,19 +58,13 @@ def winograd(kernel: Kernel, target: Target) -> Scheduled | str:
     return filtered(kernel, kernel.body[0], target, filtering)
 
 
-def filtered(
-    kernel: Kernel, c: Contract, target: Target, by: Filtering
-) -> Scheduled | str:
+def filtered(kernel: Kernel, c: Contract, target: Target, by: Filtering) -> Scheduled | str:
     """Schedules a contraction by a given filtering; the reason where it cannot."""
     found = _convolution(c)
     if isinstance(found, str):
         return found
     channels, filters = number(found.channel.args[0]), number(count(c.n))
-    if (
-        channels is None
-        or filters is None
-        or min(channels, filters) < _FEWEST_CHANNELS
-    ):
+    if channels is None or filters is None or min(channels, filters) < _FEWEST_CHANNELS:
         return "the channels are too few, or not a known number"
     if (least(count(c.m)) or 0) < _FEWEST_OUTPUTS:
         return "the image is too small"
@@ -134,9 +110,7 @@ def _convolution(c: Contract) -> _Convolution | str:
 
 def _slides(e: Expr, along: Expr, tap: Expr) -> bool:
     """Whether `e` depends on the sum of the two variables only."""
-    return tap in e.free and substitute(e, {along: along + 1}) is substitute(
-        e, {tap: tap + 1}
-    )
+    return tap in e.free and substitute(e, {along: along + 1}) is substitute(e, {tap: tap + 1})
 
 
 def _weights(kernel: Kernel, found: _Convolution, plan: _Plan) -> Packed:
@@ -148,20 +122,13 @@ def _weights(kernel: Kernel, found: _Convolution, plan: _Plan) -> Packed:
     weights = renumber(c.right, c.n, column, parts(c.n, column))
     inside = binary("lt", column, count(c.n))
     taps = [
-        [
-            _tap(weights, {found.i: const(i), found.j: const(j)}, inside)
-            for j in range(3)
-        ]
+        [_tap(weights, {found.i: const(i), found.j: const(j)}, inside) for j in range(3)]
         for i in range(3)
     ]
     step = across * plan.channels * width
     at = (task * plan.channels + found.channel) * width + lane
-    stores = tuple(
-        Store(0, at + step * n, e) for n, e in enumerate(both_sides(by.g, taps))
-    )
-    body = For(
-        task, (For(found.channel, (For(lane, stores, "vector"),)),), "parallel"
-    )
+    stores = tuple(Store(0, at + step * n, e) for n, e in enumerate(both_sides(by.g, taps)))
+    body = For(task, (For(found.channel, (For(lane, stores, "vector"),)),), "parallel")
     return closed(kernel, (body,), step * by.patch**2, _F32)
 
 
@@ -183,9 +150,7 @@ class _Plan:
         self.found, self.by, self.packed = found, by, packed
         self.channels, self.filters = sizes
         height, width = (v.args[0] for v in (found.y, found.x))
-        self.down, self.across = (
-            (d + (by.out - 1)) // by.out for d in (height, width)
-        )
+        self.down, self.across = ((d + (by.out - 1)) // by.out for d in (height, width))
         self.elements = by.patch**2
         self.pitch = odd_lines(self.channels, _F32)
         patches = count(found.outer) * self.down * self.across
@@ -202,30 +167,18 @@ class _Plan:
         room = self.elements * self.most
         self.scratch = (
             Buffer(self.patches, _F32, const(room * self.pitch), space="thread"),
-            Buffer(
-                self.products, _F32, const(room * self.cut.width), space="thread"
-            ),
+            Buffer(self.products, _F32, const(room * self.cut.width), space="thread"),
         )
-        self.first, self.rows = (
-            scalar("first_patch", INDEX),
-            scalar("patch_count", INDEX),
-        )
-        self.first_panel, self.panels = (
-            scalar("first_panel", INDEX),
-            scalar("panels", INDEX),
-        )
+        self.first, self.rows = (scalar("first_patch", INDEX), scalar("patch_count", INDEX))
+        self.first_panel, self.panels = (scalar("first_panel", INDEX), scalar("panels", INDEX))
 
     def loop(self) -> Stmt:
         """The parallel loop over blocks of patches and of panels."""
         cut = self.cut
         task = var("task", cut.column_blocks * cut.row_blocks)
         across, down = task // cut.row_blocks, task % cut.row_blocks
-        start, stop = (
-            cut.tiles * (down + n) // cut.row_blocks * cut.height for n in (0, 1)
-        )
-        first, last = (
-            cut.panels * (across + n) // cut.column_blocks for n in (0, 1)
-        )
+        start, stop = (cut.tiles * (down + n) // cut.row_blocks * cut.height for n in (0, 1))
+        first, last = (cut.panels * (across + n) // cut.column_blocks for n in (0, 1))
         patches = count(self.found.outer) * self.down * self.across
         lets = (
             Let(self.first, start),
@@ -235,19 +188,14 @@ class _Plan:
         )
         return For(task, (*lets, self._patches(), self._panels()), "parallel")
 
-    def _place(
-        self, row: Expr, name: str
-    ) -> tuple[tuple[Let, ...], dict[Expr, Expr]]:
+    def _place(self, row: Expr, name: str) -> tuple[tuple[Let, ...], dict[Expr, Expr]]:
         """The subscripts of a patch: their definitions, and what stands for each variable."""
         f = self.found
         axes = (*f.outer, var("patch_y", self.down), var("patch_x", self.across))
         whole = scalar(f"{name}_number", INDEX)
         values = parts(axes, whole)
         names = [scalar(f"{name}_{n}", INDEX) for n in range(len(axes))]
-        lets = (
-            Let(whole, self.first + row),
-            *map(Let, names, (values[v] for v in axes)),
-        )
+        lets = (Let(whole, self.first + row), *map(Let, names, (values[v] for v in axes)))
         *outer, y, x = names
         starts = (y * self.by.out, x * self.by.out)
         return lets, dict(zip((*f.outer, f.y, f.x), (*outer, *starts), strict=True))
@@ -261,21 +209,14 @@ class _Plan:
         lets, at = self._place(row, "patch")
         outer = {v: at[v] for v in f.outer}
         square = [
-            [
-                substitute(self._guarded(at[f.y] + i, at[f.x] + j, i, j), outer)
-                for j in range(side)
-            ]
+            [substitute(self._guarded(at[f.y] + i, at[f.x] + j, i, j), outer) for j in range(side)]
             for i in range(side)
         ]
         bare = [[unguarded(e)[0] for e in line] for line in square]
         tests = [t for line in square for e in line for t in unguarded(e)[1]]
         if not tests:
             return For(row, (*lets, self._filter(row, bare)))
-        inside = If(
-            conjunction(tests),
-            (self._filter(row, bare),),
-            (self._filter(row, square),),
-        )
+        inside = If(conjunction(tests), (self._filter(row, bare),), (self._filter(row, square),))
         return For(row, (*lets, inside))
 
     def _guarded(self, y: Expr, x: Expr, i: int, j: int) -> Expr:
@@ -300,9 +241,7 @@ class _Plan:
 
     def _panels(self) -> Stmt:
         panel = var("panel", self.panels)
-        return For(
-            panel, (self._products(self.first_panel + panel), self._outputs(panel))
-        )
+        return For(panel, (self._products(self.first_panel + panel), self._outputs(panel)))
 
     def _products(self, panel: Expr) -> Stmt:
         """For every element of a patch: patches times filtered weights, into scratch."""
@@ -354,16 +293,10 @@ class _Plan:
         lets, place = self._place(row, "made")
         sums = [scalar(f"made_sum{n}", _F32) for n in range(out * out)]
         defined = map(Let, sums, both_sides(self.by.at, square))
-        body = [
-            s
-            for n, v in enumerate(sums)
-            for s in self._body(n, v, place, column + col)
-        ]
+        body = [s for n, v in enumerate(sums) for s in self._body(n, v, place, column + col)]
         return For(row, (*lets, For(col, (*defined, *body), "vector")))
 
-    def _body(
-        self, n: int, acc: Expr, place: dict[Expr, Expr], column: Expr
-    ) -> Iterator[Stmt]:
+    def _body(self, n: int, acc: Expr, place: dict[Expr, Expr], column: Expr) -> Iterator[Stmt]:
         """The contraction's body on output n of a patch, if the image reaches that far."""
         f, c = self.found, self.found.contract
         by_out = divmod(n, self.by.out)

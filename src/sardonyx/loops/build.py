@@ -70,9 +70,7 @@ class Closed:
     symbols: tuple[Expr, ...]
 
 
-def pointwise(
-    out: str, loops: Sequence[Expr], index: Expr, value: Expr, sizes: Sizes
-) -> Closed:
+def pointwise(out: str, loops: Sequence[Expr], index: Expr, value: Expr, sizes: Sizes) -> Closed:
     """The raw kernel storing `value` at `index` of buffer `out` for all the loops' subscripts.
 
     `loops` are loop variables, outermost first; `sizes` gives dtype and element count of every
@@ -129,9 +127,7 @@ def place(value: Expr, loops: Sequence[Expr]) -> tuple[list[list[Stmt]], Expr]:
         inner = lift(inner, guard)
         own = inner.free & set(done.values())
         if any(_depends(levels, s, variables) for s in own):
-            raise Unplaceable(
-                "a reduction inside another one that depends on its variable"
-            )
+            raise Unplaceable("a reduction inside another one that depends on its variable")
         for g in guard:
             inner = where(g, inner, identity(x.arg, x.dtype))
         var_ = scalar(f"a{len(done)}", x.dtype)
@@ -239,9 +235,7 @@ def close(
         for n, key in enumerate(keys)
     )
     kernel = Kernel(buffers, (), closed, const(0), scratch)
-    kernel = replace(
-        kernel, work=work_of(kernel), symbols=tuple(names[s] for s in symbols)
-    )
+    kernel = replace(kernel, work=work_of(kernel), symbols=tuple(names[s] for s in symbols))
     return Closed(kernel, tuple(keys), tuple(symbols))
 
 
@@ -259,9 +253,7 @@ def _renamed(
 
 
 def map_statement(
-    stmt: Stmt,
-    on: Callable[[Expr], Expr],
-    buffer: Callable[[int], int] = lambda n: n,
+    stmt: Stmt, on: Callable[[Expr], Expr], buffer: Callable[[int], int] = lambda n: n
 ) -> Stmt:
     """A statement with every expression replaced by on(expression), inner ones included."""
 
@@ -277,9 +269,7 @@ def map_statement(
         case Let():
             return Let(on(stmt.var), on(stmt.value))
         case Fold():
-            return replace(
-                stmt, var=on(stmt.var), vars=each(stmt.vars), value=on(stmt.value)
-            )
+            return replace(stmt, var=on(stmt.var), vars=each(stmt.vars), value=on(stmt.value))
         case Store():
             return Store(buffer(stmt.buffer), on(stmt.index), on(stmt.value))
         case If():
@@ -374,9 +364,7 @@ def work_of(kernel: Kernel) -> Expr:
                 total = total + times * trips * (cost(s.value) + 1)
             elif isinstance(s, Contract):
                 loops = (*s.batch, *s.m, *s.n, *s.k)
-                total = (
-                    total + times * product(_outer(v.args[0]) for v in loops) * 2
-                )
+                total = total + times * product(_outer(v.args[0]) for v in loops) * 2
             elif isinstance(s, Store | Let):
                 total = total + times * (cost(s.value) + 1)
             else:

@@ -185,15 +185,7 @@ class _Checker:
         self.bound = outside
 
     def tile(self, s: Tile, context: tuple[str, ...]) -> None:
-        for e in (
-            s.depth,
-            s.a_at,
-            s.a_stride,
-            s.b_at,
-            s.b_stride,
-            s.valid_rows,
-            s.valid_cols,
-        ):
+        for e in (s.depth, s.a_at, s.a_stride, s.b_at, s.b_stride, s.valid_rows, s.valid_cols):
             self.index(e, "a part of the tile")
         for v, extent in ((s.row, s.rows), (s.col, s.cols)):
             spans = len(v.args) == 1 and number(v.args[0]) == extent

@@ -109,13 +109,7 @@ def unary(op: str, a: Scalar, dtype: DType) -> Scalar:
 def _unary_whole(op: str, a: int, dtype: DType) -> Scalar:
     if op in ("isnan", "isinf"):
         return False
-    out = {
-        "neg": -a,
-        "abs": abs(a),
-        "sign": (a > 0) - (a < 0),
-        "bitnot": ~a,
-        "not": ~a,
-    }
+    out = {"neg": -a, "abs": abs(a), "sign": (a > 0) - (a < 0), "bitnot": ~a, "not": ~a}
     return wrap(out.get(op, a), dtype)
 
 

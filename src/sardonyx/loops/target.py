@@ -24,9 +24,7 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-_AVX2 = _names(
-    "avx avx2 fma f16c bmi bmi2 lzcnt popcnt movbe sse3 ssse3 sse4.1 sse4.2 avxvnni",
-)
+_AVX2 = _names("avx avx2 fma f16c bmi bmi2 lzcnt popcnt movbe sse3 ssse3 sse4.1 sse4.2 avxvnni")
 _AVX512 = _names(
     "avx512f avx512bw avx512dq avx512vl avx512cd avx512vnni avx512bf16 avx512fp16 avx512vbmi "
     "avx512vbmi2 avx512ifma avx512bitalg avx512vpopcntdq gfni vaes vpclmulqdq"
@@ -44,9 +42,7 @@ _LEVELS: dict[str, tuple[str, ...]] = {
 _NEEDED: dict[str, frozenset[str]] = {
     "generic": frozenset(),
     "avx2": frozenset(_names("avx2 fma f16c bmi2")),
-    "avx512": frozenset(
-        _names("avx2 fma f16c bmi2 avx512f avx512bw avx512dq avx512vl avx512cd"),
-    ),
+    "avx512": frozenset(_names("avx2 fma f16c bmi2 avx512f avx512bw avx512dq avx512vl avx512cd")),
     "amx": frozenset(_names("avx2 fma f16c avx512f avx512bw avx512vl amx-tile amx-int8 amx-bf16")),
     "neon": frozenset(_NEON[:1]),
 }

@@ -19,7 +19,7 @@ from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs, tensor_type
 from sardonyx.graph.op import Op, Opaque
 from sardonyx.graph.run import bodies
 from sardonyx.graph.type import constant_type
-from sardonyx.ops.shapes import assumptions, unknown_dim
+from sardonyx.ops.base.shapes import assumptions, unknown_dim
 from sardonyx.passes import values
 
 _ROUNDS = 4

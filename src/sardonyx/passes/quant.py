@@ -18,14 +18,14 @@ import numpy as np
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, number
+from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
 from sardonyx.graph.run import evaluate
-from sardonyx.ops.binary import Add, Mul
-from sardonyx.ops.cast import Cast
-from sardonyx.ops.expansion import Body
-from sardonyx.ops.qconv import ConvInteger
-from sardonyx.ops.qmatmul import MatMulInteger
+from sardonyx.ops.elementwise.binary import Add, Mul
+from sardonyx.ops.elementwise.cast import Cast
+from sardonyx.ops.quantized.conv import ConvInteger
+from sardonyx.ops.quantized.matmul import MatMulInteger
 from sardonyx.passes.affine import constant
 
 DEEPEST = 1 << 16
@@ -265,14 +265,7 @@ def saturation(node: Node, graph: Graph) -> Value | str | None:
     return node.output
 
 
-RULES = (
-    requantization,
-    moves_integers,
-    integer_conv,
-    integer_matmul,
-    integer_gemm,
-    saturation,
-)
+RULES = (requantization, moves_integers, integer_conv, integer_matmul, integer_gemm, saturation)
 
 
 def _run(graph: Graph, log: Log) -> None:

@@ -34,7 +34,7 @@ from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.graph.run import evaluate
 from sardonyx.graph.type import KNOWN_INTEGERS, Type, array_type, countable
-from sardonyx.ops.shapes import as_index
+from sardonyx.ops.base.shapes import as_index
 
 MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 WEIGHT = 256

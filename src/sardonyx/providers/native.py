@@ -7,20 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from sardonyx.core.expr import Expr, const, substitute
-from sardonyx.engine.program import Program
+from sardonyx.engine.program.program import Program
 from sardonyx.graph.bind import bind
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.run import bodies
 from sardonyx.passes.pipeline import optimize, prepare
-from sardonyx.providers.base import (
-    Abort,
-    Array,
-    Gap,
-    Options,
-    Provider,
-    Runnable,
-)
+from sardonyx.providers.base import Abort, Array, Gap, Options, Provider, Runnable
 
 
 class NativeRunnable:
@@ -30,73 +23,41 @@ class NativeRunnable:
     batch) uses a program of its own, in which those symbols are 0, made when first needed.
     """
 
-    def __init__(
-        self, graph: Graph, options: Options
-    ) -> None:
+    def __init__(self, graph: Graph, options: Options) -> None:
         self.program = _compiled(graph, options)
         gaps = self.program.gaps.items()
-        self.gaps = [
-            Gap(n.name, n.op.op_type, reason)
-            for n, reason in gaps
-        ]
-        self._names = [
-            v.name for v in self.program.graph.inputs
-        ]
+        self.gaps = [Gap(n.name, n.op.op_type, reason) for n, reason in gaps]
+        self._names = [v.name for v in self.program.graph.inputs]
         self._count = len(self._names)
         self._graph, self._options = graph, options
         self._empty: dict[frozenset[Expr], Program] = {}
 
-    def run(
-        self,
-        feeds: Mapping[str, Array],
-        abort: Abort | None = None,
-    ) -> list[Any]:
+    def run(self, feeds: Mapping[str, Array], abort: Abort | None = None) -> list[Any]:
         """The outputs in the model's order."""
         arrays = [feeds[name] for name in self._names]
         program = self.program
-        if any(
-            0 in getattr(x, "shape", ()) for x in arrays
-        ):
+        if any(0 in getattr(x, "shape", ()) for x in arrays):
             program = self._for_empty(feeds)
         return program.run(arrays, abort)
 
-    def _for_empty(
-        self, feeds: Mapping[str, Array]
-    ) -> Program:
-        shapes = {
-            name: x.shape
-            for name, x in feeds.items()
-            if hasattr(x, "shape")
-        }
+    def _for_empty(self, feeds: Mapping[str, Array]) -> Program:
+        shapes = {name: x.shape for name, x in feeds.items() if hasattr(x, "shape")}
         env = bind(self.program.graph.inputs, shapes)
-        zero = frozenset(
-            s
-            for s, size in env.items()
-            if size < (s.arg[1] or 0)
-        )
+        zero = frozenset(s for s, size in env.items() if size < (s.arg[1] or 0))
         if not zero:
             return self.program
         if zero not in self._empty:
-            if (
-                len(self._empty)
-                >= self._options.limits.variants
-            ):
+            if len(self._empty) >= self._options.limits.variants:
                 self._empty.clear()
-            self._empty[zero] = _compiled(
-                _emptied(self._graph, zero), self._options
-            )
+            self._empty[zero] = _compiled(_emptied(self._graph, zero), self._options)
         return self._empty[zero]
 
-    def quick(
-        self, feeds: Mapping[str, Any]
-    ) -> list[Any] | None:
+    def quick(self, feeds: Mapping[str, Any]) -> list[Any] | None:
         """The outputs for unchecked feeds, where they are arrays just as in an earlier run."""
         if len(feeds) != self._count:
             return None
         try:
-            return self.program.quick(
-                [feeds[name] for name in self._names]
-            )
+            return self.program.quick([feeds[name] for name in self._names])
         except KeyError:
             return None
 
@@ -111,22 +72,14 @@ class NativeProvider(Provider):
         """The nodes that would run as host steps."""
         return self.prepare(graph, Options()).gaps
 
-    def prepare(
-        self, graph: Graph, options: Options
-    ) -> Runnable:
+    def prepare(self, graph: Graph, options: Options) -> Runnable:
         """Optimises, lowers and compiles the graph."""
         return NativeRunnable(graph, options)
 
 
 def _compiled(graph: Graph, options: Options) -> Program:
-    better = (
-        graph
-        if options.optimize == "off"
-        else optimize(graph, options.optimize).graph
-    )
-    return Program(
-        prepare(better), options.threads, options.limits
-    )
+    better = graph if options.optimize == "off" else optimize(graph, options.optimize).graph
+    return Program(prepare(better), options.threads, options.limits)
 
 
 def _emptied(graph: Graph, zero: frozenset[Expr]) -> Graph:
@@ -135,17 +88,10 @@ def _emptied(graph: Graph, zero: frozenset[Expr]) -> Graph:
     known = {s: const(0) for s in zero}
     for v in made.inputs:
         if v.shape is not None:
-            dims = tuple(
-                substitute(d, known) for d in v.shape
-            )
+            dims = tuple(substitute(d, known) for d in v.shape)
             v.type = replace(v.type, shape=dims)
     for body in bodies(made):
         for v in body.values():
-            if (
-                v.producer is not None
-                and v.type.kind == "tensor"
-            ):
-                v.type = replace(
-                    v.type, shape=None, value=None
-                )
+            if v.producer is not None and v.type.kind == "tensor":
+                v.type = replace(v.type, shape=None, value=None)
     return made

@@ -1,8 +1,8 @@
 """Writes quantize-dequantize pairs around the chosen operators.
 
-    x  ->  QuantizeLinear -> DequantizeLinear  ->  op        one pair per activation
-    w  ->  int8 codes -> DequantizeLinear(axis)              one scale per output channel
-    b  ->  int32 codes -> DequantizeLinear(axis)             scale of x times scale of w
+x  ->  QuantizeLinear -> DequantizeLinear  ->  op        one pair per activation
+w  ->  int8 codes -> DequantizeLinear(axis)              one scale per output channel
+b  ->  int32 codes -> DequantizeLinear(axis)             scale of x times scale of w
 """
 
 from __future__ import annotations
@@ -22,11 +22,7 @@ LOWEST_OPSET = 13
 
 
 def insert(
-    graph: Graph,
-    targets: Targets,
-    ranges: Mapping[str, Range],
-    per_channel: bool,
-    top: int,
+    graph: Graph, targets: Targets, ranges: Mapping[str, Range], per_channel: bool, top: int
 ) -> None:
     """Rewrites `graph` in place; `top` is the largest weight code (127, or 63 for 7 bits).
 

@@ -20,9 +20,7 @@ MOST_ROWS = 32
 WORKING_BYTES = 256 << 20
 
 
-def batches(
-    graph: Graph, data: Data, kept: Sequence[Value] = ()
-) -> Iterator[Feeds]:
+def batches(graph: Graph, data: Data, kept: Sequence[Value] = ()) -> Iterator[Feeds]:
     """The feeds of one run after the other; every row is in at least one of them.
 
     A mapping holds rows along the first axis of each array, or along an axis before those of the
@@ -78,26 +76,20 @@ def _split(
     for start in range(0, count, size):
         first = min(start, last)
         part = slice(first, first + size)
-        yield {
-            name: x[first if name in stacked else part] for name, x in rows.items()
-        }
+        yield {name: x[first if name in stacked else part] for name, x in rows.items()}
 
 
 def _enough(count: int, size: int) -> None:
     if 0 < count < size:
         given = f"the calibration data have {count}"
-        raise InvalidArgument(
-            "E0710", f"the model takes {size} rows at once, {given}"
-        )
+        raise InvalidArgument("E0710", f"the model takes {size} rows at once, {given}")
 
 
 def _common(rows: Feeds) -> int:
     lengths = {name: len(x) for name, x in rows.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"`{name}` has {n}" for name, n in lengths.items())
-        raise InvalidArgument(
-            "E0710", "the inputs have different numbers of rows", given=told
-        )
+        raise InvalidArgument("E0710", "the inputs have different numbers of rows", given=told)
     return min(lengths.values(), default=0)
 
 

@@ -36,9 +36,7 @@ class Weights:
         bias = rest[0] if rest else None
         data = None if bias is None else _elements(bias, own)
         if bias is not None and data is not None:
-            own = _usable(
-                np.maximum(own, _least(data, scales[x], own.ndim))
-            )
+            own = _usable(np.maximum(own, _least(data, scales[x], own.ndim)))
             bias = self._bias(bias, data, scales[x] * own)
         kept = self._weight(weight, axis, _usable(own))
         inputs = [x, kept] if bias is None else [x, kept, bias]
@@ -57,16 +55,10 @@ class Weights:
         if key not in self._made:
             data = _data(weight)
             behind = data.ndim - 1 - axis
-            spread = (
-                scales.reshape(-1, *(1,) * behind)
-                if scales.ndim
-                else scales
-            )
+            spread = scales.reshape(-1, *(1,) * behind) if scales.ndim else scales
             codes = np.rint(data / spread)
             kept = np.clip(codes, -self.top, self.top)
-            self._made[key] = self._dequantized(
-                kept.astype(np.int8), scales, weight, axis
-            )
+            self._made[key] = self._dequantized(kept.astype(np.int8), scales, weight, axis)
         return self._made[key]
 
     def _bias(self, bias: Value, data: Array, scales: Array) -> Value:
@@ -75,9 +67,7 @@ class Weights:
         codes = np.rint(data / kept.astype(np.float64))
         return self._dequantized(codes.astype(np.int32), kept, bias, 0)
 
-    def _dequantized(
-        self, codes: Array, scales: Array, like: Value, axis: int
-    ) -> Value:
+    def _dequantized(self, codes: Array, scales: Array, like: Value, axis: int) -> Value:
         write, name = self.writer, like.name
         out = write.value(f"{name}_dequantized", like.type)
         zeros = np.zeros(scales.shape, codes.dtype)

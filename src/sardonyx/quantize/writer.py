@@ -26,9 +26,7 @@ class Writer:
         """A new initializer."""
         return self.graph.constant(Tensor.of(array), self._free(name))
 
-    def node(
-        self, name: str, inputs: Sequence[Value], output: Value, **settings: Any
-    ) -> None:
+    def node(self, name: str, inputs: Sequence[Value], output: Value, **settings: Any) -> None:
         """A new node of an operator of the default domain, named after its output."""
         found = find("", name, self.opset)
         assert found is not None

@@ -58,11 +58,7 @@ def from_dlpack(x: Any) -> Array:
 
 
 class _Type(ctypes.Structure):
-    _fields_ = [
-        ("code", ctypes.c_uint8),
-        ("bits", ctypes.c_uint8),
-        ("lanes", ctypes.c_uint16),
-    ]
+    _fields_ = [("code", ctypes.c_uint8), ("bits", ctypes.c_uint8), ("lanes", ctypes.c_uint16)]
 
 
 class _Tensor(ctypes.Structure):
@@ -90,10 +86,7 @@ def _narrow(x: Any) -> Array:
     """The elements of a DLPack tensor of a type that numpy itself does not know."""
     capsule = x.__dlpack__()
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
-    pointer.restype, pointer.argtypes = (
-        ctypes.c_void_p,
-        [ctypes.py_object, ctypes.c_char_p],
-    )
+    pointer.restype, pointer.argtypes = (ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p])
     tensor = _Tensor.from_address(pointer(capsule, b"dltensor"))
     dtype = _NARROW.get(tensor.dtype.code)
     if dtype is None or tensor.dtype.lanes != 1 or tensor.dtype.bits != dtype.bits:
@@ -101,11 +94,7 @@ def _narrow(x: Any) -> Array:
         raise TypeError(f"DLPack type {kind}{tensor.dtype.bits} is not supported")
     shape = tuple(tensor.shape[: tensor.ndim])
     size = dtype.numpy.itemsize
-    strides = (
-        tuple(s * size for s in tensor.strides[: tensor.ndim])
-        if tensor.strides
-        else None
-    )
+    strides = tuple(s * size for s in tensor.strides[: tensor.ndim]) if tensor.strides else None
     start = (tensor.data or 0) + tensor.offset
     interface = {
         "version": 3,

@@ -35,8 +35,6 @@ def choose(
             refused.append(problem)
             continue
         for passed in refused:
-            warnings.warn(
-                f"{passed.message}; using {provider.name}", UserWarning, stacklevel=3
-            )
+            warnings.warn(f"{passed.message}; using {provider.name}", UserWarning, stacklevel=3)
         return provider, extra
     raise refused[0]

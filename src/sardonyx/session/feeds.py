@@ -44,9 +44,7 @@ class Feeds:
         return self.optional[name] if found is None else found
 
     def _names(self, given: Mapping[str, Any]) -> None:
-        unknown = [
-            n for n in given if n not in self.required and n not in self.optional
-        ]
+        unknown = [n for n in given if n not in self.required and n not in self.optional]
         if unknown:
             raise _unknown(unknown[0], (*self.required, *self.optional))
         for name, value in self.required.items():
@@ -180,9 +178,7 @@ def _bare(x: Any) -> bool:
     """Whether x is Python numbers in lists, which have no type of their own."""
     while isinstance(x, list | tuple) and x:
         x = x[0]
-    return isinstance(x, bool | int | float | list | tuple) and not isinstance(
-        x, np.generic
-    )
+    return isinstance(x, bool | int | float | list | tuple) and not isinstance(x, np.generic)
 
 
 def _holds(wanted: DType, array: Array) -> bool:
@@ -214,7 +210,5 @@ def place(graph: Graph, value: Value) -> str:
     used = {node: n for n, node in enumerate(graph.nodes) if node in value.uses}
     if used:
         first, n = next(iter(used.items()))
-        where += f", first used by node {n}" + (
-            f" `{first.name}`" if first.name else ""
-        )
+        where += f", first used by node {n}" + (f" `{first.name}`" if first.name else "")
     return where

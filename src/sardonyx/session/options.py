@@ -87,9 +87,7 @@ class SessionOptions:
 
     intra_op_num_threads: int = 0
     inter_op_num_threads: int = 0
-    graph_optimization_level: GraphOptimizationLevel = (
-        GraphOptimizationLevel.ORT_ENABLE_ALL
-    )
+    graph_optimization_level: GraphOptimizationLevel = GraphOptimizationLevel.ORT_ENABLE_ALL
     execution_mode: ExecutionMode = ExecutionMode.ORT_SEQUENTIAL
     execution_order: ExecutionOrder = ExecutionOrder.DEFAULT
     enable_cpu_mem_arena: bool = True
@@ -123,18 +121,14 @@ class SessionOptions:
             raise InvalidArgument("E0232", f"the size of `{name}` would be {value}")
         self.free_dimensions[name] = value
 
-    def add_free_dimension_override_by_denotation(
-        self, denotation: str, value: int
-    ) -> None:
+    def add_free_dimension_override_by_denotation(self, denotation: str, value: int) -> None:
         """Accepted; dims that only carry a denotation stay symbolic."""
 
     def add_initializer(self, name: str, ortvalue: Any) -> None:
         """Puts an array in the place of an initializer of the same type and dims."""
         self.initializers[name] = ortvalue
 
-    def add_external_initializers(
-        self, names: Sequence[str], values: Sequence[Any]
-    ) -> None:
+    def add_external_initializers(self, names: Sequence[str], values: Sequence[Any]) -> None:
         """`add_initializer` for several."""
         self.initializers.update(zip(names, values, strict=True))
 

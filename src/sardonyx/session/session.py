@@ -12,12 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sardonyx.core import knobs
-from sardonyx.core.errors import (
-    InvalidArgument,
-    ModelLoadCanceled,
-    NoModel,
-    SardonyxError,
-)
+from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError
 from sardonyx.core.limits import Limits
 from sardonyx.formats import load, to_bytes
 from sardonyx.graph.check import verify
@@ -77,9 +72,7 @@ class InferenceSession:
 
     def _load(self, model: Any) -> Graph:
         if model is None:
-            raise NoModel(
-                "E0255", "a session needs a model", wanted="a path, bytes or a Graph"
-            )
+            raise NoModel("E0255", "a session needs a model", wanted="a path, bytes or a Graph")
         graph = clone(model) if isinstance(model, Graph) else load(model, self._limits)
         try:
             verify(graph, self._limits)
@@ -95,9 +88,7 @@ class InferenceSession:
         self._runnable = self._prepare(_without_defaults(self.graph))
         if not self._given.optional:
             self._whole = self._runnable
-        self._quick: Callable[[Mapping[str, Any]], list[Any] | None] = (
-            self._runnable.quick
-        )
+        self._quick: Callable[[Mapping[str, Any]], list[Any] | None] = self._runnable.quick
 
     def _prepare(self, graph: Graph) -> Runnable:
         level = GraphOptimizationLevel(self._options.graph_optimization_level).passes
@@ -134,9 +125,7 @@ class InferenceSession:
                 "E0233",
                 "the inputs are a mapping from names to arrays",
                 given=type(input_feed).__name__,
-                wanted="{"
-                + ", ".join(f"{name!r}: array" for name in self._given.required)
-                + "}",
+                wanted="{" + ", ".join(f"{name!r}: array" for name in self._given.required) + "}",
             )
         found = self._quick(input_feed) if run_options is None else None
         if found is None:
@@ -145,9 +134,7 @@ class InferenceSession:
             return found
         return [found[self.output_index(name)] for name in output_names]
 
-    def _checked(
-        self, given: Mapping[str, Any], options: RunOptions | None
-    ) -> list[Any]:
+    def _checked(self, given: Mapping[str, Any], options: RunOptions | None) -> list[Any]:
         feeds = self._given.check(given)
         for name in self._given.required:
             feeds.setdefault(name, None)
@@ -191,10 +178,7 @@ class InferenceSession:
         run_options: RunOptions | None = None,
     ) -> list[OrtValue]:
         """Like `run`, with OrtValues in and out."""
-        return [
-            OrtValue(x)
-            for x in self.run(output_names, input_dict_ort_values, run_options)
-        ]
+        return [OrtValue(x) for x in self.run(output_names, input_dict_ort_values, run_options)]
 
     def run_with_ortvaluevector(
         self,
@@ -250,9 +234,7 @@ class InferenceSession:
         return {self._provider.name: {k: str(v) for k, v in self._extra.items()}}
 
     def set_providers(
-        self,
-        providers: Providers | None = None,
-        provider_options: ProviderOptions | None = None,
+        self, providers: Providers | None = None, provider_options: ProviderOptions | None = None
     ) -> None:
         """Prepares the model again, for another provider."""
         self._use(*choose(providers, provider_options))
@@ -303,9 +285,7 @@ class InferenceSession:
         """Accepted; there are none."""
         return []
 
-    def set_tuning_results(
-        self, results: Any, *, error_on_invalid: bool = False
-    ) -> None:
+    def set_tuning_results(self, results: Any, *, error_on_invalid: bool = False) -> None:
         """Accepted; nothing is tuned."""
 
     def set_ep_dynamic_options(self, options: Mapping[str, str]) -> None:
@@ -325,11 +305,7 @@ class InferenceSession:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         InferenceSession.__init__(
-            self,
-            state["model"],
-            state["options"],
-            [state["provider"]],
-            limits=state["limits"],
+            self, state["model"], state["options"], [state["provider"]], limits=state["limits"]
         )
 
 

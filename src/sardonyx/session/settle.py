@@ -26,9 +26,7 @@ def _replace(graph: Graph, name: str, given: object) -> None:
     value = graph.initializers.get(name)
     if value is None or value.const is None or isinstance(value.const, SparseTensor):
         raise InvalidArgument(
-            "E0202",
-            f"the model has no initializer `{name}`",
-            wanted=", ".join(graph.initializers),
+            "E0202", f"the model has no initializer `{name}`", wanted=", ".join(graph.initializers)
         )
     array = (given if isinstance(given, OrtValue) else OrtValue(given)).numpy()
     made = Tensor.of(array)

@@ -19,9 +19,7 @@ from sardonyx.session.describe import type_name
 def check_device(name: str) -> None:
     """InvalidArgument (E0208) for any device but the CPU."""
     if name.lower() != "cpu":
-        raise InvalidArgument(
-            "E0208", f"there is no device `{name}` here", wanted="cpu"
-        )
+        raise InvalidArgument("E0208", f"there is no device `{name}` here", wanted="cpu")
 
 
 def element_dtype(element: Any) -> DType:
@@ -50,28 +48,20 @@ class OrtValue:
         self._value: Any = value if plain else as_array(value)
 
     @classmethod
-    def ortvalue_from_numpy(
-        cls, array: Array, device: str = "cpu", device_id: int = 0
-    ) -> OrtValue:
+    def ortvalue_from_numpy(cls, array: Array, device: str = "cpu", device_id: int = 0) -> OrtValue:
         """A value over an array; `device` must be cpu."""
         del device_id
         check_device(device)
         return cls(array)
 
     @classmethod
-    def ortvalue_from_numpy_with_onnx_type(
-        cls, data: Array, onnx_element_type: int
-    ) -> OrtValue:
+    def ortvalue_from_numpy_with_onnx_type(cls, data: Array, onnx_element_type: int) -> OrtValue:
         """A value over an array whose bytes are elements of another type of the same width."""
         return cls(data.view(DType.from_onnx(onnx_element_type).numpy))
 
     @classmethod
     def ortvalue_from_shape_and_type(
-        cls,
-        shape: Sequence[int],
-        element_type: Any,
-        device: str = "cpu",
-        device_id: int = 0,
+        cls, shape: Sequence[int], element_type: Any, device: str = "cpu", device_id: int = 0
     ) -> OrtValue:
         """A value of zeros, to be written to."""
         del device_id
@@ -151,9 +141,7 @@ class OrtValue:
 
     def _tensor(self) -> Array:
         if not isinstance(self._value, np.ndarray):
-            raise InvalidArgument(
-                "E0233", "the value is no tensor", given=type(self._value)
-            )
+            raise InvalidArgument("E0233", "the value is no tensor", given=type(self._value))
         return self._value
 
     def _dtype(self) -> DType:

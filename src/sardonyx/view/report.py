@@ -95,10 +95,7 @@ class Page:
         )
 
     def bars(
-        self,
-        rows: Sequence[tuple[str, float]],
-        caption: str,
-        show: Callable[[float], str] = cell,
+        self, rows: Sequence[tuple[str, float]], caption: str, show: Callable[[float], str] = cell
     ) -> None:
         """A horizontal bar for each (label, value >= 0)."""
         self.parts.append(_figure(caption, charts.bars(rows, caption, show)))

@@ -19,14 +19,10 @@ from sardonyx.core.dim import parse_bindings
     metavar="NAME",
     help="onnxruntime, onnxruntime-iobinding, openvino, openvino-bf16 or a provider.",
 )
-@click.option(
-    "--threads", multiple=True, type=click.IntRange(1), help="Repeatable; default 1."
-)
+@click.option("--threads", multiple=True, type=click.IntRange(1), help="Repeatable; default 1.")
 @options.inputs
 @options.dims
-@click.option(
-    "--quick", is_flag=True, help="Fewer pairs and starts: a look, not a measurement."
-)
+@click.option("--quick", is_flag=True, help="Fewer pairs and starts: a look, not a measurement.")
 @speaks
 def command(
     model: str,

@@ -40,18 +40,12 @@ def command(model: str, strict: bool, out: Output) -> int:
 
 
 def _text(
-    model: str,
-    found: list[Finding],
-    sources: Mapping[str, str | None],
-    bad: bool,
-    out: Output,
+    model: str, found: list[Finding], sources: Mapping[str, str | None], bad: bool, out: Output
 ) -> str:
     lines = []
     for f in found if not out.quiet else [f for f in found if f.is_error]:
         lines += _finding(f, sources.get(f.node or ""))
-    lines.append(
-        f"{sanitise(model)}: {'not valid' if bad else 'valid'}{_counts(found)}"
-    )
+    lines.append(f"{sanitise(model)}: {'not valid' if bad else 'valid'}{_counts(found)}")
     return "\n".join(lines)
 
 

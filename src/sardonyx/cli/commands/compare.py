@@ -18,9 +18,7 @@ from sardonyx.core.dim import parse_bindings
 @click.argument("model")
 @click.argument("against", required=False)
 @options.data
-@click.option(
-    "--batch", "batches", multiple=True, metavar="N", help="Batch sizes for the rows."
-)
+@click.option("--batch", "batches", multiple=True, metavar="N", help="Batch sizes for the rows.")
 @options.dims
 @options.provider
 @click.option("--against-provider", metavar="NAME", help="Who runs the second side.")

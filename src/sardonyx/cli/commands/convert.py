@@ -24,17 +24,9 @@ from sardonyx.core.errors import Disagreement
     metavar="x=Nx3x224x224",
     help="Name, dims and type of an input; letters are symbolic dims, as in ids=NxS:int64.",
 )
-@click.option(
-    "-o", "--output", required=True, metavar="FILE", help="Where to write the model."
-)
-@click.option(
-    "--opset",
-    type=click.IntRange(7),
-    help="Opset of the model; the exporter's default.",
-)
-@click.option(
-    "--dim", "dims", multiple=True, metavar="H=224", help="Example size of a symbol."
-)
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the model.")
+@click.option("--opset", type=click.IntRange(7), help="Opset of the model; the exporter's default.")
+@click.option("--dim", "dims", multiple=True, metavar="H=224", help="Example size of a symbol.")
 @options.data
 @options.tolerance
 @click.option("--keep", is_flag=True, help="Write the model even if it does not agree.")

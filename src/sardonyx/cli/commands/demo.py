@@ -50,10 +50,7 @@ def command(output: str, out: Output) -> None:
 
 
 def run(
-    target: Path,
-    out: Output,
-    plan: Plan = stages.QUICK,
-    batches: Sequence[int] = stages.BATCHES,
+    target: Path, out: Output, plan: Plan = stages.QUICK, batches: Sequence[int] = stages.BATCHES
 ) -> Demo:
     """The whole demo; nothing stands at `target` before all of it is there."""
     stages.demand()

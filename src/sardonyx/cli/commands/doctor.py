@@ -14,8 +14,8 @@ import sardonyx
 from sardonyx.cli.report import Output, show, speaks, table
 from sardonyx.core import knobs
 from sardonyx.core.limits import Limits
-from sardonyx.engine import cache
-from sardonyx.engine.entry import layout_holds
+from sardonyx.engine.code import cache
+from sardonyx.engine.native.entry import layout_holds
 from sardonyx.loops.target import host
 from sardonyx.providers.registry import providers
 

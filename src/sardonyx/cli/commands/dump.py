@@ -24,9 +24,7 @@ from sardonyx.passes.pipeline import optimize, prepare
     show_default=True,
     metavar="graph|pass:NAME|loops|schedule|llvm|asm",
 )
-@click.option(
-    "--node", metavar="NAME|N", help="Only the steps of this node of the model."
-)
+@click.option("--node", metavar="NAME|N", help="Only the steps of this node of the model.")
 @speaks
 def command(model: str, name: str, node: str | None, out: Output) -> None:
     """Print a stage between the model and its machine code.
@@ -68,11 +66,7 @@ def chosen(graph: Graph, node: str | None) -> set[str] | None:
     if node in names:
         return {node}
     close = get_close_matches(node, names, 1)
-    hint = (
-        f"did you mean `{close[0]}`?"
-        if close
-        else f"a name, or a number below {len(nodes)}"
-    )
+    hint = f"did you mean `{close[0]}`?" if close else f"a name, or a number below {len(nodes)}"
     raise NotFound("E0905", f"the model has no node `{node}`", hint=hint)
 
 

@@ -46,9 +46,7 @@ def command(what: str, node: str | None, out: Output) -> None:
         for r in better.log.records
         if names is None or r.node in names
     ]
-    out.data(
-        "explain", {"rules": rules, "steps": entries}, lambda: _text(rules, entries)
-    )
+    out.data("explain", {"rules": rules, "steps": entries}, lambda: _text(rules, entries))
 
 
 def _text(rules: list[dict[str, Any]], entries: list[dict[str, Any]]) -> str:

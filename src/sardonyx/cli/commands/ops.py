@@ -36,11 +36,7 @@ def command(names: tuple[str, ...], out: Output) -> None:
         if not names or name in names
     ]
     columns = ("operator", "domain", "versions", "runs", "what it does")
-    out.data(
-        "ops",
-        {"operators": rows},
-        lambda: table(columns, [tuple(r.values()) for r in rows]),
-    )
+    out.data("ops", {"operators": rows}, lambda: table(columns, [tuple(r.values()) for r in rows]))
 
 
 def _row(domain: str, name: str, versions: dict[int, type[Op]]) -> dict[str, Any]:

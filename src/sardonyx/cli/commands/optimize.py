@@ -17,9 +17,7 @@ LEVELS = ("basic", "extended", "all")
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "-o", "--output", required=True, metavar="FILE", help="Where to write the model."
-)
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the model.")
 @click.option("--level", type=click.Choice(LEVELS), default="all", show_default=True)
 @speaks
 def command(model: str, output: str, level: str, out: Output) -> None:
@@ -48,10 +46,7 @@ def command(model: str, output: str, level: str, out: Output) -> None:
 
 def changes_table(before: Graph, after: Graph) -> Any:
     """The counts of operators before and after as a table."""
-    rows = [
-        (op, a, b, f"{b - a:+d}" if b != a else "")
-        for op, a, b in changes(before, after)
-    ]
+    rows = [(op, a, b, f"{b - a:+d}" if b != a else "") for op, a, b in changes(before, after)]
     less = len(after) - len(before)
     rows.append(("all", len(before), len(after), f"{less:+d}" if less else ""))
     return table(("operator", "before", "after", "change"), rows)

@@ -25,9 +25,7 @@ from sardonyx.session import InferenceSession, SessionOptions
 @click.argument("model")
 @options.inputs
 @options.dims
-@click.option(
-    "-o", "--output", metavar="FILE", help="Save the outputs as .npy or .npz."
-)
+@click.option("-o", "--output", metavar="FILE", help="Save the outputs as .npy or .npz.")
 @options.provider
 @options.threads
 @options.seed
@@ -52,9 +50,7 @@ def command(
     if output is not None:
         check_target(output, out)
     if inputs and dims:
-        raise UsageError(
-            "E0901", "--dim gives sizes to made-up inputs, --input gives the inputs"
-        )
+        raise UsageError("E0901", "--dim gives sizes to made-up inputs, --input gives the inputs")
     graph = open_model(model)
     feeds: dict[str, Any] = read_inputs(inputs, graph)
     if not inputs:
@@ -103,8 +99,6 @@ def _row(name: str, x: Any) -> tuple[str, str, str]:
     if not isinstance(x, np.ndarray):
         return name, type(x).__name__, str(x)[:200]
     shape = ",".join(map(str, x.shape))
-    values = np.array2string(
-        x, threshold=16, edgeitems=3, precision=5, max_line_width=72
-    )
+    values = np.array2string(x, threshold=16, edgeitems=3, precision=5, max_line_width=72)
     kind = "string" if x.dtype == object else str(x.dtype)
     return name, f"{kind}[{shape}]", values

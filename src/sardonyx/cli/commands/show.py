@@ -15,7 +15,7 @@ from sardonyx.cli.report import Output, speaks, table
 from sardonyx.core.dim import parse_bindings
 from sardonyx.core.errors import InvalidArgument, LimitExceeded, SardonyxError, sanitise
 from sardonyx.core.expr import Expr, evaluate, name_of, number, show
-from sardonyx.engine.analysis import Analysis, analyse
+from sardonyx.engine.program.analysis import Analysis, analyse
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.run import bodies
 from sardonyx.passes.infer import infer
@@ -24,9 +24,7 @@ from sardonyx.passes.pipeline import optimize, prepare
 
 @click.command()
 @click.argument("model")
-@click.option(
-    "--dim", "dims", multiple=True, metavar="N=8", help="Bind a symbol in the figures."
-)
+@click.option("--dim", "dims", multiple=True, metavar="N=8", help="Bind a symbol in the figures.")
 @speaks
 def command(model: str, dims: tuple[str, ...], out: Output) -> None:
     """Show inputs, outputs, operators, parameters, work and peak memory.
@@ -118,9 +116,7 @@ def examine(graph: Graph, sizes: Mapping[str, int]) -> Shown:
     for name in sizes:
         if name not in known:
             symbols = ", ".join(sorted(known)) or "none"
-            raise InvalidArgument(
-                "E0230", f"`{name}` is no symbol of the inputs", wanted=symbols
-            )
+            raise InvalidArgument("E0230", f"`{name}` is no symbol of the inputs", wanted=symbols)
     figures, refusal = None, ""
     try:
         figures = analyse(prepare(optimize(graph).graph))

@@ -48,9 +48,7 @@ def multiply(code: Emit, t: Tile, lanes: int, first: list[str]) -> list[str]:
         steps = code.let(f"select i1 {short}, i64 {left}, i64 {PART}")
         zeros = ["zeroinitializer"] * len(first)
         *parts, at_a, at_b = _steps(code, t, lanes, zeros, [at_a, at_b], steps)
-        sums = [
-            code.let(f"fadd {total} {s}, {p}") for s, p in zip(sums, parts, strict=True)
-        ]
+        sums = [code.let(f"fadd {total} {s}, {p}") for s, p in zip(sums, parts, strict=True)]
         trip.next([*sums, at_a, at_b])
     return trip.results[: len(first)]
 
@@ -70,16 +68,12 @@ def _steps(
     with code.loop(count, carry) as trip:
         *sums, at_a, at_b = trip.values
         places = [_offset(code, at_b, j * lanes * step) for j in range(vectors)]
-        columns = [
-            code.let(f"load {kinds.row}, ptr {p}, align {b.bits // 8}") for p in places
-        ]
+        columns = [code.let(f"load {kinds.row}, ptr {p}, align {b.bits // 8}") for p in places]
         for i in range(t.rows):
             whole = _broadcast(code, kinds, _offset(code, at_a, rows[i]), a.bits // 8)
             for j in range(vectors):
                 n = i * vectors + j
-                sums[n] = _add_product(
-                    code, (t.acc.dtype, a), kinds, whole, columns[j], sums[n]
-                )
+                sums[n] = _add_product(code, (t.acc.dtype, a), kinds, whole, columns[j], sums[n])
         trip.next([*sums, _offset(code, at_a, step), _offset(code, at_b, next_b)])
     return trip.results
 
@@ -99,11 +93,7 @@ def _broadcast(code: Emit, kinds: _Kinds, pointer: str, align: int) -> str:
     one = code.let(f"insertelement {whole} poison, {kinds.step} {element}, i32 0")
     mask = f"<{kinds.lanes} x i32> zeroinitializer"
     wide = code.let(f"shufflevector {whole} {one}, {whole} poison, {mask}")
-    return (
-        wide
-        if whole == kinds.row
-        else code.let(f"bitcast {whole} {wide} to {kinds.row}")
-    )
+    return wide if whole == kinds.row else code.let(f"bitcast {whole} {wide} to {kinds.row}")
 
 
 def _add_product(
@@ -112,9 +102,7 @@ def _add_product(
     acc, operand = types
     if acc.is_float:
         name = f"llvm.fmuladd.v{kinds.lanes}f{acc.bits}"
-        return code.call(
-            name, kinds.sum, (kinds.sum, a), (kinds.sum, b), (kinds.sum, c)
-        )
+        return code.call(name, kinds.sum, (kinds.sum, a), (kinds.sum, b), (kinds.sum, c))
     if operand is acc:
         return code.let(f"add {kinds.sum} {c}, {code.let(f'mul {kinds.sum} {a}, {b}')}")
     if operand is DType.INT16:
@@ -133,9 +121,7 @@ def _pairs(code: Emit, kinds: _Kinds, a: str, b: str) -> str:
     for odd in (0, 1):
         picked = ", ".join(f"i32 {2 * n + odd}" for n in range(kinds.lanes))
         mask = f"<{kinds.lanes} x i32> <{picked}>"
-        halves.append(
-            code.let(f"shufflevector {wide} {products}, {wide} poison, {mask}")
-        )
+        halves.append(code.let(f"shufflevector {wide} {products}, {wide} poison, {mask}"))
     return code.let(f"add {kinds.sum} {halves[0]}, {halves[1]}")
 
 
@@ -156,6 +142,4 @@ def _bytes(code: Emit, elements: Expr, size: int) -> int | str:
 
 
 def _offset(code: Emit, pointer: str, by: int | str) -> str:
-    return (
-        pointer if by == 0 else code.let(f"getelementptr i8, ptr {pointer}, i64 {by}")
-    )
+    return pointer if by == 0 else code.let(f"getelementptr i8, ptr {pointer}, i64 {by}")

@@ -22,9 +22,7 @@ def tile(code: Emit, t: Tile) -> None:
     with code.scope():
         shape = _shape(code, t)
         accumulators = _start(code, t, shape)
-        _finish(
-            code, t, shape, multiply(code, t, shape.lanes, accumulators)
-        )
+        _finish(code, t, shape, multiply(code, t, shape.lanes, accumulators))
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,7 @@ def _shape(code: Emit, t: Tile) -> _Shape:
     if valid is not None and valid >= t.cols:
         return _Shape(lanes, vectors, (None,) * vectors)
     count = code.expr(t.valid_cols)
-    masks = tuple(
-        _mask(code, count, j * lanes, lanes) for j in range(vectors)
-    )
+    masks = tuple(_mask(code, count, j * lanes, lanes) for j in range(vectors))
     return _Shape(lanes, vectors, masks)
 
 
@@ -57,26 +53,20 @@ def _mask(code: Emit, count: str, first: int, lanes: int) -> str:
     return code.mask(count, lanes)
 
 
-def _elements(
-    code: Emit, t: Tile, shape: _Shape
-) -> Iterator[tuple[int, int]]:
+def _elements(code: Emit, t: Tile, shape: _Shape) -> Iterator[tuple[int, int]]:
     """(row, vector) of each accumulator, row and col being bound to it meanwhile."""
     for i in range(t.rows):
         with code.scope():
             code.define(t.row, str(i))
             for j, mask in enumerate(shape.masks):
-                with code.lanes(
-                    t.col, str(j * shape.lanes), shape.lanes, mask
-                ):
+                with code.lanes(t.col, str(j * shape.lanes), shape.lanes, mask):
                     yield i, j
 
 
 def _start(code: Emit, t: Tile, shape: _Shape) -> list[str]:
     if t.start is None:
         return ["zeroinitializer"] * (t.rows * shape.vectors)
-    return [
-        code.expr(t.start, shape.lanes) for _ in _elements(code, t, shape)
-    ]
+    return [code.expr(t.start, shape.lanes) for _ in _elements(code, t, shape)]
 
 
 def _finish(code: Emit, t: Tile, shape: _Shape, sums: list[str]) -> None:
@@ -90,9 +80,7 @@ def _finish(code: Emit, t: Tile, shape: _Shape, sums: list[str]) -> None:
             _finish_row(code, t, shape, i, sums)
 
 
-def _finish_row(
-    code: Emit, t: Tile, shape: _Shape, i: int, sums: list[str]
-) -> None:
+def _finish_row(code: Emit, t: Tile, shape: _Shape, i: int, sums: list[str]) -> None:
     with code.scope():
         code.define(t.row, str(i))
         for j, mask in enumerate(shape.masks):

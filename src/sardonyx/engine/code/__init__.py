@@ -1,0 +1,1 @@
+"""Texts into machine code: compiling, caching, linking, the helper process."""

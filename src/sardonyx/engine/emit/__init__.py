@@ -1,0 +1,1 @@
+"""Scheduled kernels into LLVM text."""

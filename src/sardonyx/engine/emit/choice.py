@@ -1,0 +1,158 @@
+"""`where` in machine code: a branch, a select, or both sides under complementary masks.
+
+Where the condition is the same in every lane, control goes to the chosen side. Where it differs,
+both sides are computed and each reads memory in the lanes that choose it. A side of a few
+operations that cannot fault is simply computed. A chain of choices, each in the last side of the
+one before, is written without recursion.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import Expr, walk
+from sardonyx.engine.emit.arith import EXPENSIVE
+from sardonyx.engine.emit.types import register, splat, vector
+from sardonyx.engine.emit.values import Value, Values
+from sardonyx.engine.emit.writer import Scope
+
+
+class Choices(Values):
+    """Values that choose between two sides."""
+
+    def choose(self, x: Expr) -> Value:
+        """The value of a `where` whose condition has been computed."""
+        condition = self.known(x.args[0])
+        if condition.lanes is not None:
+            return self._blend(x)
+        if all(self._cheap(side) for side in x.args[1:]):
+            sides = [self.value(side) for side in x.args[1:]]
+            return self._select(x.dtype, condition, *sides)
+        return _Fork(self, x).run()
+
+    def _cheap(self, e: Expr) -> bool:
+        """Whether computing an expression that may not be needed costs little and cannot fault."""
+        if self.made(e):
+            return True
+        parts = walk(e)
+        return len(parts) <= 12 and all(
+            self.made(p) or (p.op not in EXPENSIVE and p.op != "load") for p in parts
+        )
+
+    def forks(self, e: Expr) -> bool:
+        """Whether an expression is a choice that control decides."""
+        return (
+            e.op == "where"
+            and not self.made(e)
+            and not self.varies(e.args[0])
+            and not all(self._cheap(side) for side in e.args[1:])
+        )
+
+    def _select(self, dtype: DType, condition: Value, yes: Value, no: Value) -> Value:
+        lanes, level, reads = self.combine((condition, yes, no))
+        kind = register(dtype, lanes)
+        with self.at(level):
+            # A scalar condition may choose between vectors.
+            mask = vector("i1", condition.lanes)
+            a, b = (self.matched(side, dtype, lanes) for side in (yes, no))
+            out = self.let(f"select {mask} {condition.operand}, {kind} {a}, {kind} {b}")
+        return Value(out, lanes, level, reads)
+
+    def _blend(self, x: Expr) -> Value:
+        """All sides, each reading only in the lanes that choose it."""
+        pairs: list[tuple[Value, Value]] = []
+        with ExitStack() as masks:
+            while True:
+                condition = self.value(x.args[0])
+                pairs.append((condition, self._side(x.args[1], condition, True)))
+                x = x.args[2]
+                if x.op != "where" or self.made(x) or not self.faults(x):
+                    break
+                if not self.varies(x.args[0]):
+                    break
+                masks.enter_context(self._under(condition, False))
+            out = self._side(x, pairs[-1][0], False)
+        for condition, side in reversed(pairs):
+            parts = [self._here(v) for v in (condition, side, out)]
+            out = self._select(x.dtype, *parts)
+        return out
+
+    def _side(self, side: Expr, condition: Value, keep: bool) -> Value:
+        if not self.faults(side):
+            return self.value(side)
+        with self._under(condition, keep):
+            return self.value(side)
+
+    def _here(self, value: Value) -> Value:
+        """A value made in a scope that has ended, as one of the innermost scope."""
+        return value._replace(level=min(value.level, len(self.scopes) - 1))
+
+    @contextmanager
+    def _under(self, condition: Value, keep: bool) -> Iterator[None]:
+        """Inside, loads that could fault read only where the condition is `keep`."""
+        before, kind = self.predicate, vector("i1", condition.lanes)
+        mask = condition.operand
+        if not keep:
+            all_ = splat("i1", "true", condition.lanes)
+            mask = self.let(f"xor {kind} {mask}, {all_}")
+        if before is not None:
+            mask = self.let(f"and {kind} {mask}, {before}")
+        with self.open(None, guard=True) as scope:
+            self.predicate = mask
+            yield
+            self.predicate = before
+        self.join(scope)
+
+
+class _Fork:
+    """Blocks of which the chosen one runs.
+
+    Each level of the chain holds the scope of its first side and the open scope of its last, in
+    which the next level is written.
+    """
+
+    def __init__(self, code: Choices, x: Expr) -> None:
+        self.code, self.x = code, x
+        self.width = code.lane.width if code.lane and code.varies(x) else None
+        self.after = code.label("both")
+        self.incoming: list[str] = []
+        self.reads: frozenset[int] = frozenset()
+
+    def run(self) -> Value:
+        """The merged value, at the innermost level."""
+        code, x = self.code, self.x
+        levels: list[tuple[str, Scope, Scope, ExitStack]] = []
+        while True:
+            condition = code.value(x.args[0])
+            self.reads |= condition.reads
+            labels = [code.label(p) for p in ("yes", "no")]
+            with code.open(labels[0], guard=True) as yes:
+                self._arrive(x.args[1])
+            opened = ExitStack()
+            no = opened.enter_context(code.open(labels[1], guard=True))
+            jump = f"br i1 {condition.operand}, label %{labels[0]}, label %{labels[1]}"
+            levels.append((jump, yes, no, opened))
+            x = x.args[2]
+            if not code.forks(x):
+                break
+        self._arrive(x)
+        for jump, yes, no, opened in reversed(levels):
+            opened.close()
+            code.line(jump)
+            code.join(yes)
+            code.join(no)
+        code.block(self.after, fall=False)
+        kind = register(self.x.dtype, self.width)
+        out = code.let(f"phi {kind} {', '.join(self.incoming)}")
+        return Value(out, self.width, len(code.scopes) - 1, self.reads)
+
+    def _arrive(self, side: Expr) -> None:
+        """Computes a side in the open scope and leaves for the block after all."""
+        code = self.code
+        value = code.value(side)
+        self.reads |= value.reads
+        operand = code.matched(value, side.dtype, self.width)
+        self.incoming.append(f"[ {operand}, %{code.here()} ]")
+        code.line(f"br label %{self.after}")

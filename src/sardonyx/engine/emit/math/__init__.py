@@ -1,0 +1,1 @@
+"""Elementary functions as formulas over vectors."""

@@ -1,0 +1,1 @@
+"""Graphs into kernels: what is read through what, and what is launched."""

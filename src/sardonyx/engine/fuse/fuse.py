@@ -1,0 +1,408 @@
+"""Which values live in memory, and the kernel that computes each of them.
+
+    MatMul -> Add(bias) -> Gelu -> MatMul        two kernels: the first stores Gelu(acc + bias)
+
+Every value is either stored or computed where it is read. A value is read through when that
+repeats no work: it only moves data, or it is cheap, or it has one reader that reads each element
+once. A contraction or reduction is read through only by an elementwise reader (its epilogue), at
+most one to a kernel. What has no native code is a host step, with the reason kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sardonyx.core.expr import Expr, const, fresh, load, number, product, scalar
+from sardonyx.engine.fuse.probe import (
+    Leaf,
+    Probe,
+    as_subscripts,
+    blockers,
+    literal,
+    probe,
+    types_of,
+)
+from sardonyx.graph.ir import Graph, Node, Type, Value, captured
+from sardonyx.graph.op import Contraction, Index, Operand, loop_index
+from sardonyx.loops.build import Closed, Sizes, Unplaceable, close, contraction, pointwise
+from sardonyx.loops.ir import Contract, Kernel, Store
+
+_CHEAP = 2
+_OPERAND = 4
+_JOIN = 16
+_REREAD = 12
+_LARGEST = 200
+_BUFFERS = 14
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A raw kernel computing values: `params` are its buffers in order, outputs first.
+
+    `nodes` are the graph nodes it stands for, the last one producing the stored value.
+    """
+
+    kernel: Kernel
+    params: tuple[Value, ...]
+    symbols: tuple[Expr, ...]
+    outs: int
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A node that runs in numpy, and why."""
+
+    node: Node
+    reason: str
+
+
+Step = Computed | Host
+
+
+@dataclass
+class _Plan:
+    probes: dict[Value, Probe] = field(default_factory=dict)
+    contractions: set[Value] = field(default_factory=set)
+    carries: dict[Value, Value] = field(default_factory=dict)
+    stored: set[Value] = field(default_factory=set)
+    totals: dict[Value, int] = field(default_factory=dict)
+    host: dict[Node, str] = field(default_factory=dict)
+    builds: set[Node] = field(default_factory=set)
+    order: dict[Node, int] = field(default_factory=dict)
+
+
+def fuse(graph: Graph) -> list[Step]:
+    """The steps of a prepared graph (types inferred, sorted), in execution order."""
+    plan = _Plan(order={node: n for n, node in enumerate(graph.nodes)})
+    known = {s for v in graph.inputs for d in v.shape or () for s in d.free}
+    for node in graph.nodes:
+        fresh_dims = _new_symbols(node) - known
+        known |= fresh_dims
+        if fresh_dims:
+            plan.host[node] = "the size of its output is known only when it has run"
+        else:
+            _classify(node, plan)
+    for node in graph.nodes:
+        for v in node.outputs:
+            if v is not None:
+                _decide(v, node, graph, plan)
+    steps: list[Step] = []
+    for node in graph.nodes:
+        steps.extend(_emit(node, plan))
+    return _needed(steps, graph)
+
+
+def _needed(steps: list[Step], graph: Graph) -> list[Step]:
+    """The steps that some output depends on: arithmetic on dims has been read already."""
+    needed = set(graph.outputs)
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if isinstance(step, Host):
+            made, read = (step.node.outputs, (*step.node.inputs, *captured(step.node)))
+        else:
+            made, read = step.params[: step.outs], step.params[step.outs :]
+        if any(v in needed for v in made):
+            needed.update(v for v in read if v is not None)
+            kept.append(step)
+    return kept[::-1]
+
+
+def _new_symbols(node: Node) -> set[Expr]:
+    """The symbols in the shapes of a node's outputs."""
+    shapes = (v.shape or () for v in node.outputs if v is not None)
+    return {s for shape in shapes for d in shape for s in d.free}
+
+
+def _classify(node: Node, plan: _Plan) -> None:
+    reason = blockers(node)
+    outs = [v for v in node.outputs if v is not None]
+    inputs = types_of(node.inputs)
+    if reason:
+        plan.host[node] = reason
+        return
+    if node.op.has("contract") and len(outs) == 1:
+        leaves = [None if t is None else Leaf(f"x{n}", t) for n, t in enumerate(inputs)]
+        if node.op.contract(outs[0].type, *leaves) is not None:
+            plan.contractions.add(outs[0])
+            return
+    if node.op.has("build"):
+        if _built(node) is not None:
+            plan.builds.add(node)
+            return
+    for which, v in enumerate(node.outputs):
+        found = probe(node.op, which, v.type, inputs) if v is not None else ""
+        if isinstance(found, str) and v is not None:
+            plan.host[node] = found
+            return
+        if v is not None and not isinstance(found, str):
+            plan.probes[v] = found
+
+
+def _decide(v: Value, node: Node, graph: Graph, plan: _Plan) -> None:
+    """Stores `v` or lets its readers compute it."""
+    inlined = [x for x in _operands(v, node, plan) if x not in plan.stored]
+    anchors = {plan.carries[x]: x for x in inlined if x in plan.carries}
+    for extra in list(anchors)[:-1]:
+        plan.stored.update((extra, anchors.pop(extra)))
+    facts = plan.probes.get(v)
+    if v in plan.contractions or (facts is not None and facts.reduces):
+        plan.carries[v] = v
+    elif anchors:
+        plan.carries[v] = next(iter(anchors))
+    plan.totals[v] = (facts.cost if facts else 0) + sum(plan.totals.get(x, 0) for x in inlined)
+    if not _readable_through(v, node, graph, plan):
+        plan.stored.add(v)
+
+
+def _operands(v: Value, node: Node, plan: _Plan) -> list[Value]:
+    """The inputs whose elements computing `v` reads."""
+    facts = plan.probes.get(v)
+    return [
+        x
+        for n, x in enumerate(node.inputs)
+        if x is not None and (facts is None or n in facts.reads)
+    ]
+
+
+def _readable_through(v: Value, node: Node, graph: Graph, plan: _Plan) -> bool:
+    users = list(v.uses)
+    if not users or v in graph.outputs or node in plan.host or node in plan.builds:
+        return False
+    if any(u in plan.host or u in plan.builds or v in captured(u) for u in users):
+        return False
+    if plan.totals[v] > _LARGEST or len(_sources(v, plan)) > _BUFFERS:
+        return False
+    if v in plan.carries:
+        return _joins(v, plan)
+    facts = plan.probes[v]
+    if facts.moves and plan.totals[v] == 0:
+        return True
+    if any(_contracts(u, plan) for u in users):
+        return len(users) == 1 and plan.totals[v] <= _OPERAND
+    if len(users) > 1:
+        return plan.totals[v] <= _CHEAP
+    repeats = max(_repeats(v, users[0], plan), 1)
+    return repeats == 1 or plan.totals[v] * repeats <= _REREAD
+
+
+def _joins(v: Value, plan: _Plan) -> bool:
+    """Whether all readers of an anchored value end in one elementwise value, element by element.
+
+    So do x and sigmoid(x) in x * sigmoid(x), and all of a Gelu written out in parts.
+    """
+    waiting, seen = list(v.uses), {v: set(v.uses)}
+    inside: set[Node] = set()
+    while waiting:
+        node = min(waiting, key=plan.order.__getitem__)
+        waiting.remove(node)
+        if node in inside:
+            continue
+        inside.add(node)
+        read = [x for x in node.inputs if x in seen]
+        outs = [o for o in node.outputs if o is not None]
+        whole = len(outs) == 1 and all(_reads_identity(x, node, plan) for x in set(read))
+        if not whole or len(inside) > _JOIN:
+            return False
+        if set().union(*seen.values()) <= inside:
+            return True
+        seen[outs[0]] = set(outs[0].uses)
+        waiting.extend(outs[0].uses)
+    return False
+
+
+def _sources(v: Value, plan: _Plan) -> set[Value]:
+    """The stored values that computing `v` reads."""
+    found: set[Value] = set()
+    stack = [v]
+    while stack:
+        node = stack.pop().producer
+        for x in node.inputs if node is not None else ():
+            if x is None or x in found:
+                continue
+            if x in plan.stored or x.producer is None:
+                found.add(x)
+            else:
+                stack.append(x)
+    return found
+
+
+def _contracts(node: Node, plan: _Plan) -> bool:
+    return any(v in plan.contractions for v in node.outputs)
+
+
+def _user_probes(user: Node, plan: _Plan) -> list[Probe]:
+    return [plan.probes[o] for o in user.outputs if o is not None and o in plan.probes]
+
+
+def _reads_identity(v: Value, user: Node, plan: _Plan) -> bool:
+    if _contracts(user, plan):
+        return False
+    at = [n for n, x in enumerate(user.inputs) if x is v]
+    facts = _user_probes(user, plan)
+    return (
+        len(at) == 1
+        and len(facts) == 1
+        and not facts[0].reduces
+        and (facts[0].identity(at[0], v.type))
+    )
+
+
+def _repeats(v: Value, user: Node, plan: _Plan) -> int:
+    """How often the reader evaluates an element: its readings, reductions counting double."""
+    at = [n for n, x in enumerate(user.inputs) if x is v]
+    total = 0
+    for facts in _user_probes(user, plan):
+        for n in at:
+            total += sum(2 if r.reduced else 1 for r in facts.reads.get(n, ()))
+            total += 0 if facts.identity(n, v.type) or facts.reduces else _stretches(v, facts)
+    return total
+
+
+def _stretches(v: Value, facts: Probe) -> int:
+    """1 when the output has more elements than `v`, so that elements are read again."""
+    return 0 if v.type.shape is not None and v.type.count is product(facts.index.shape) else 1
+
+
+class _Through(Operand):
+    """An operand that is loaded when stored, and computed from its producer otherwise."""
+
+    def __init__(self, value: Value, plan: _Plan, known: dict[Value, Expr]) -> None:
+        self.value = value
+        self.type = value.type
+        self._plan = plan
+        self._known = known
+
+    def __getitem__(self, idx: Expr | int | Sequence[Expr | int]) -> Expr:
+        subscripts = as_subscripts(idx)
+        v = self.value
+        if v in self._known:
+            return self._known[v]
+        found = literal(v.type, subscripts)
+        if found is not None:
+            return found
+        if v in self._plan.stored or v.producer is None:
+            return load(key_of(v), [flat_index(v, subscripts)], self.dtype)
+        return element(v, Index(subscripts, v.type.dims), self._plan, self._known)
+
+
+def element(v: Value, idx: Index, plan: _Plan, known: dict[Value, Expr]) -> Expr:
+    """The expression of one element of a value, from its producer."""
+    node = v.producer
+    assert node is not None
+    operands = [None if x is None else _Through(x, plan, known) for x in node.inputs]
+    return node.op.at_output(node.outputs.index(v), idx, *operands)
+
+
+def key_of(v: Value) -> str:
+    """The buffer name of a value while kernels are built."""
+    return f"v{id(v)}"
+
+
+def flat_index(v: Value, subscripts: Sequence[Expr]) -> Expr:
+    """The position of an element in the value's memory, by its layout."""
+    total = const(0)
+    for axis in v.layout or range(len(subscripts)):
+        total = total * v.type.dims[axis] + subscripts[axis]
+    return total
+
+
+def _emit(node: Node, plan: _Plan) -> list[Step]:
+    if node in plan.host:
+        return [Host(node, plan.host[node])]
+    if node in plan.builds:
+        built = _built(node)
+        assert built is not None
+        return [built]
+    steps: list[Step] = []
+    for v in node.outputs:
+        if v is not None and v in plan.stored:
+            try:
+                steps.append(_kernel(v, plan))
+            except Unplaceable as reason:
+                steps.append(Host(node, str(reason)))
+                break
+    return steps
+
+
+def _kernel(v: Value, plan: _Plan) -> Computed:
+    anchor, nodes = _anchor(v, plan)
+    named: dict[str, Value] = {}
+    for x in (v, *_sources(v, plan)):
+        named[key_of(x)] = x
+    sizes: Sizes = {k: (x.type.dtype, x.type.count) for k, x in named.items() if x.type.dtype}
+    if anchor is None:
+        closed = _pointwise(v, plan, sizes)
+    else:
+        closed = _contraction(v, anchor, plan, sizes)
+    params = tuple(named[k] for k in closed.params)
+    return Computed(closed.kernel, params, closed.symbols, 1, nodes)
+
+
+def _anchor(v: Value, plan: _Plan) -> tuple[Value | None, tuple[Node, ...]]:
+    """The contraction that computing `v` contains, and the nodes it stands for, in order."""
+    found: list[Value] = []
+    nodes: dict[Node, None] = {}
+    stack = [v]
+    while stack:
+        x = stack.pop()
+        if x.producer is None or (x is not v and x in plan.stored):
+            continue
+        nodes[x.producer] = None
+        if x in plan.contractions:
+            found.append(x)
+        stack.extend(i for i in x.producer.inputs if i is not None)
+    return (found[0] if found else None), tuple(reversed(nodes))
+
+
+def _pointwise(v: Value, plan: _Plan, sizes: Sizes) -> Closed:
+    idx = loop_index(v.type.dims)
+    value = element(v, idx, plan, {})
+    loops = [idx[a] for a in v.layout or range(len(idx))]
+    loops = [x for x in loops if not x.is_const]
+    return pointwise(key_of(v), loops, flat_index(v, idx), value, sizes)
+
+
+def _contraction(v: Value, anchor: Value, plan: _Plan, sizes: Sizes) -> Closed:
+    node = anchor.producer
+    assert node is not None
+    operands = [None if x is None else _Through(x, plan, {}) for x in node.inputs]
+    c = node.op.contract(anchor.type, *operands)
+    assert c is not None
+    return contraction(_contract(c, v, anchor, plan), key_of(v), sizes)
+
+
+def _contract(c: Contraction, v: Value, anchor: Value, plan: _Plan) -> Contract:
+    batch, m, n, k = (_subscripts(extents) for extents in (c.batch, c.m, c.n, c.k))
+    acc = scalar("acc", c.acc)
+    idx = Index(c.place(batch, m, n), anchor.type.dims)
+    value = c.finish(acc, idx)
+    if v is not anchor:
+        value = element(v, idx, plan, {anchor: value})
+    store = Store(0, flat_index(v, idx), value)
+    left, right = c.left(batch, m, k), c.right(batch, k, n)
+    loops = [tuple(v for v in axes if not v.is_const) for axes in (batch, m, n, k)]
+    return Contract(loops[0], loops[1], loops[2], loops[3], acc, left, right, (store,))
+
+
+def _subscripts(extents: Sequence[Expr]) -> tuple[Expr, ...]:
+    return tuple(const(0) if number(e) == 1 else fresh(e) for e in extents)
+
+
+def _built(node: Node) -> Computed | None:
+    """The kernel of an op that says its own loops; None when it declines."""
+    outs = [v for v in node.outputs if v is not None]
+    if len(outs) != len(node.outputs):
+        return None
+    types: tuple[Type, ...] = tuple(v.type for v in outs)
+    kernel = node.op.build(types, *types_of(node.inputs))
+    if kernel is None:
+        return None
+    params = (*outs, *(v for v in node.inputs if v is not None))
+    keys = [key_of(v) for v in params]
+    sizes: Sizes = {
+        k: (v.type.dtype, v.type.count) for k, v in zip(keys, params, strict=True) if v.type.dtype
+    }
+    closed = close(kernel.body, keys, sizes, len(outs), kernel.scratch)
+    return Computed(closed.kernel, tuple(params), closed.symbols, len(outs), (node,))

@@ -1,0 +1,138 @@
+"""From what is to be computed to what is launched: strategies chosen, packed operands named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from sardonyx.core.expr import Expr, evaluate, substitute
+from sardonyx.core.tensor import Tensor
+from sardonyx.engine.aligned import nbytes
+from sardonyx.engine.fuse.fuse import Computed, Host, Step
+from sardonyx.graph.ir import Node, Type, Value
+from sardonyx.kernels.pick import schedule
+from sardonyx.kernels.scheduled import Scheduled
+from sardonyx.loops.ir import For, Kernel, expressions, statements
+from sardonyx.loops.target import Target
+
+_FLOOR = 256 << 20
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One call of one kernel: the values behind its parameters (the first `outs` are written)
+    and the dims behind its symbols. `once`: everything it reads is constant, so it runs at load.
+    `work` is the kernel's in the model's symbols, `scratch` the bytes each thread needs, `parallel`
+    whether threads can share it. `kernel` is None where only its code was kept.
+    """
+
+    kernel: Kernel | None
+    params: tuple[Value, ...]
+    symbols: tuple[Expr, ...]
+    outs: int
+    nodes: tuple[Node, ...]
+    once: bool
+    strategy: str
+    work: Expr
+    scratch: int
+    parallel: bool
+
+    @property
+    def made(self) -> tuple[Value, ...]:
+        """The values written."""
+        return self.params[: self.outs]
+
+    @property
+    def read(self) -> tuple[Value, ...]:
+        """The values read."""
+        return self.params[self.outs :]
+
+
+def in_model(e: Expr, own: Sequence[Expr], model: Sequence[Expr]) -> Expr:
+    """A kernel's expression in the model's symbols."""
+    return substitute(e, dict(zip(own, model, strict=True)))
+
+
+class Constants:
+    """What load time makes; more than twice the model's own constants, it is made at run time."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._made: set[Value] = set()
+        self._size = 0
+        own = {
+            v: v.const.nbytes
+            for s in steps
+            if isinstance(s, Computed)
+            for v in s.params
+            if isinstance(v.const, Tensor)
+        }
+        self._most = max(_FLOOR, 2 * sum(own.values()))
+
+    def admit(self, made: Sequence[Value], read: Sequence[Value]) -> bool:
+        """Whether a step makes constants from constants, and may."""
+        if any(v.const is None and v not in self._made for v in read):
+            return False
+        size = self._size + sum(evaluate(nbytes(v), {}) for v in made)
+        if size > self._most:
+            return False
+        self._made.update(made)
+        self._size = size
+        return True
+
+
+def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
+    """Schedules every kernel; a packed operand becomes a launch of its own before its user."""
+    out: list[Launch | Host] = []
+    constant = Constants(steps)
+    known: dict[Kernel, Scheduled] = {}
+    for step in steps:
+        if isinstance(step, Host):
+            out.append(step)
+            continue
+        if step.kernel not in known:
+            known[step.kernel] = schedule(step.kernel, target)
+        out.extend(_launches(step, known[step.kernel], constant))
+    return out
+
+
+def _launches(step: Computed, done: Scheduled, constant: Constants) -> list[Launch]:
+    found: list[Launch] = []
+    params = list(step.params)
+    for packed in done.packed:
+        count = in_model(packed.count, packed.kernel.symbols, step.symbols)
+        value = Value(f"{step.params[0].name}.packed", Type(packed.dtype, (count,)))
+        sources = tuple(step.params[n] for n in packed.sources)
+        kernel, symbols = _trimmed(packed.kernel, step.symbols)
+        found.append(_launch(kernel, (value, *sources), symbols, 1, step.nodes, "pack", constant))
+        params.append(value)
+    kept = tuple(params[n] for n in done.params) if done.params is not None else tuple(params)
+    found.append(
+        _launch(done.kernel, kept, step.symbols, step.outs, step.nodes, done.strategy, constant)
+    )
+    return found
+
+
+def _trimmed(kernel: Kernel, model: tuple[Expr, ...]) -> tuple[Kernel, tuple[Expr, ...]]:
+    """The kernel without the symbols that it does not mention."""
+    used = {s for stmt in statements(kernel.body) for e in expressions(stmt) for s in e.free}
+    used.update(s for b in kernel.params for s in b.size.free)
+    used.update(kernel.work.free)
+    kept = [(own, m) for own, m in zip(kernel.symbols, model, strict=True) if own in used]
+    return replace(kernel, symbols=tuple(own for own, _ in kept)), tuple(m for _, m in kept)
+
+
+def _launch(
+    kernel: Kernel,
+    params: tuple[Value, ...],
+    symbols: tuple[Expr, ...],
+    outs: int,
+    nodes: tuple[Node, ...],
+    strategy: str,
+    constant: Constants,
+) -> Launch:
+    once = not symbols and constant.admit(params[:outs], params[outs:])
+    sizes = (evaluate(b.size, {}) * b.dtype.bits // 8 for b in kernel.scratch)
+    scratch = sum(-(-size // 64) * 64 for size in sizes)
+    shared = any(isinstance(s, For) and s.kind == "parallel" for s in statements(kernel.body))
+    work = in_model(kernel.work, kernel.symbols, symbols)
+    return Launch(kernel, params, symbols, outs, nodes, once, strategy, work, scratch, shared)

@@ -1,0 +1,145 @@
+"""What one operator's `at` does to its operands: the facts that fusion decides by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import Expr, const, load, loop_sites, number, walk
+from sardonyx.graph.ir import Node, Type, Value
+from sardonyx.graph.op import Index, Op, Operand, loop_index
+from sardonyx.loops.build import cost
+
+_INLINE_COUNT = 64
+
+
+class Leaf(Operand):
+    """An operand read from memory, its subscripts kept apart: load(key, i, j, ...)."""
+
+    def __init__(self, key: str, type_: Type) -> None:
+        self.key = key
+        self.type = type_
+
+    def __getitem__(self, idx: Expr | int | Sequence[Expr | int]) -> Expr:
+        subscripts = as_subscripts(idx)
+        known = literal(self.type, subscripts)
+        return known if known is not None else load(self.key, subscripts, self.dtype)
+
+
+def as_subscripts(idx: Expr | int | Sequence[Expr | int]) -> tuple[Expr, ...]:
+    """Subscripts as a tuple of expressions."""
+    items = (idx,) if isinstance(idx, Expr | int) else idx
+    return tuple(const(i) for i in items)
+
+
+def literal(type_: Type, subscripts: tuple[Expr, ...]) -> Expr | None:
+    """The element at known subscripts of a value whose elements are known."""
+    if type_.value is None:
+        return None
+    position = 0
+    for i, d in zip(subscripts, type_.dims, strict=True):
+        at, extent = number(i), number(d)
+        if at is None or extent is None:
+            return None
+        position = position * extent + at
+    found = type_.value[position] if position < len(type_.value) else None
+    if found is None or type_.dtype is None or found.dtype is not type_.dtype:
+        return None
+    return (
+        found if (found.is_const and not _long_float(found)) or found.dtype is DType.INT64 else None
+    )
+
+
+def _long_float(e: Expr) -> bool:
+    """Whether a float literal has many digits: loaded rather than written, so that layers which
+    differ in a scale only share their code."""
+    if not e.dtype.is_float:
+        return False
+    mantissa = float(e.arg).hex().split("p")[0].split(".")[-1]
+    return len(mantissa.rstrip("0")) > 3
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How an op reads one operand: the subscripts of each load, and whether inside a reduction."""
+
+    subscripts: tuple[Expr, ...]
+    reduced: bool
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The facts about one output of one node.
+
+    `moves`: the element is exactly one operand's element, or a constant. `cost`: operations per
+    element, a reduction's body once. `reduces`: contains a reduction. `reads`: operand position
+    -> its readings.
+    """
+
+    index: Index
+    moves: bool
+    cost: int
+    reduces: bool
+    reads: dict[int, tuple[Reading, ...]]
+
+    def identity(self, operand: int, type_: Type) -> bool:
+        """Whether element i of the operand is read for element i of the output, and no other."""
+        found = self.reads.get(operand, ())
+        return (
+            len(found) == 1
+            and not found[0].reduced
+            and (found[0].subscripts == tuple(self.index) and type_.shape == self.index.shape)
+        )
+
+
+def probe(op: Op, which: int, out: Type, inputs: Sequence[Type | None]) -> Probe | str:
+    """Asks `at` for a symbolic element; the reason where it gives none."""
+    if not (op.has("at") or op.has("at_output")):
+        return f"{op.op_type} has no native code yet"
+    index = loop_index(out.dims)
+    leaves = [None if t is None else Leaf(f"x{n}", t) for n, t in enumerate(inputs)]
+    try:
+        element = op.at_output(which, index, *leaves)
+    except NotImplementedError as reason:
+        return str(reason) or f"{op.op_type} has no native code for these operands"
+    reads: dict[int, list[Reading]] = {}
+    reduced = loop_sites(element)
+    for x in walk(element):
+        if x.op == "load":
+            reads.setdefault(int(x.arg[1:]), []).append(Reading(x.args, x in reduced))
+    moves = element.op in ("load", "const", "var")
+    return Probe(
+        index,
+        moves,
+        0 if moves else cost(element),
+        any(x.op == "reduce" for x in walk(element)),
+        {n: tuple(r) for n, r in reads.items()},
+    )
+
+
+def types_of(values: Sequence[Value | None]) -> list[Type | None]:
+    """The types of a node's inputs."""
+    return [None if v is None else v.type for v in values]
+
+
+def native_type(t: Type) -> bool:
+    """Whether machine code can hold a value of this type."""
+    d = t.dtype
+    return (
+        t.kind == "tensor"
+        and t.shape is not None
+        and d is not None
+        and not d.is_string
+        and not d.is_complex
+        and d.bits in (8, 16, 32, 64)
+        and not (d.is_float and d.bits == 8)
+    )
+
+
+def blockers(node: Node) -> str:
+    """Why a node cannot be native code whatever its op says, or an empty string."""
+    for v in (*node.inputs, *node.outputs):
+        if v is not None and not native_type(v.type):
+            return f"`{v.name}` is {v.type}"
+    return ""

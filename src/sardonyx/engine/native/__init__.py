@@ -1,0 +1,1 @@
+"""Running: memory, threads, barriers, and the entry that Python calls."""

@@ -1,0 +1,284 @@
+"""A program for one set of shapes: pointer table, evaluated symbols, step records.
+
+    record := { ptr function; ptr ids; ptr symbols; i64 flags }
+    flags  := 1 serial | 2 barrier after
+
+A run points the table at the fed arrays and at fresh outputs, then executes each segment in one
+native call. Values whose size is known only when a host step has run are allocated on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from sardonyx.core.errors import ShapeMismatch, Terminated
+from sardonyx.core.expr import Expr, evaluate, show
+from sardonyx.core.limits import Limits
+from sardonyx.engine.fuse.fuse import Host
+from sardonyx.engine.fuse.launches import Launch
+from sardonyx.engine.native.entry import Argument, Entry
+from sardonyx.engine.native.memory import Weights, address, contiguous, view
+from sardonyx.engine.native.threads import Pool
+from sardonyx.engine.program.arena import Arena
+from sardonyx.graph.bind import Bindings
+from sardonyx.graph.ir import Graph, Value, captured
+from sardonyx.graph.run import Walk
+
+Array = np.ndarray[Any, Any]
+RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
+SERIAL, BARRIER = 1, 2
+_WAKE = 150_000
+_LONG = 200_000
+
+
+class Owner(Protocol):
+    """What a bound program needs of its program."""
+
+    graph: Graph
+    weights: Weights
+    pool: Pool
+    limits: Limits
+    arena: Arena
+    index: dict[Value, int]
+    doubtful: tuple[Expr, ...]
+    running: list[Launch | Host]
+    functions: dict[int, int]
+
+    def memory(self, size: int) -> Array:
+        """The arena, grown to `size` bytes."""
+
+
+@dataclass
+class Segment:
+    """Launches between two host steps; `records` is None while some size is not known yet."""
+
+    launches: list[Launch] = field(default_factory=list)
+    records: Array | None = None
+    threads: int = 1
+    kept: list[Array] = field(default_factory=list)
+
+
+class Bound:
+    """See the module; made by `Program`, used by one run at a time."""
+
+    def __init__(self, owner: Owner, env: Bindings) -> None:
+        self.owner = owner
+        self.fixed = env
+        self.env = dict(env)
+        self.table = np.zeros(max(len(owner.index), 1), np.uint64)
+        self.offsets, self.size = owner.arena.offsets(env)
+        self._check()
+        self.base = -1
+        self.entry: Entry | None = None
+        self._fresh: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+        self._values: dict[Value, Any] = {}
+        self._given: dict[Value, Any] = {}
+        self.segments = _segments(owner.running)
+        for v, n in owner.index.items():
+            if owner.weights.has(v):
+                self.table[n] = owner.weights.address(v)
+        for segment in self.segments:
+            if isinstance(segment, Segment) and self._known(segment):
+                self._prepare(segment)
+
+    def _check(self) -> None:
+        """Whether these shapes can be: no negative dim, and memory for arena and outputs."""
+        for dim in self.owner.doubtful:
+            if all(x in self.env for x in dim.free):
+                refuse_negative(evaluate(dim, self.env), dim)
+        need = self.size
+        for v in self.owner.graph.outputs:
+            if v.type.dtype is None or v.type.dtype.is_string or v.type.shape is None:
+                continue
+            if all(x in self.env for x in v.type.count.free):
+                need += evaluate(v.type.count, self.env) * v.type.dtype.numpy.itemsize
+        self.owner.limits.check_memory(need)
+
+    def _known(self, segment: Segment) -> bool:
+        return all(d in self.env for s in segment.launches for e in s.symbols for d in e.free)
+
+    def _prepare(self, segment: Segment) -> None:
+        records = np.zeros(len(segment.launches), RECORD)
+        segment.kept = []
+        busy = False
+        for n, step in enumerate(segment.launches):
+            ids = np.array([self.owner.index[v] for v in step.params], np.int32)
+            symbols = np.array([evaluate(e, self.env) for e in step.symbols], np.int64)
+            alone = not step.parallel or evaluate(step.work, self.env) < _WAKE
+            busy = busy or not alone
+            flags = (SERIAL if alone else 0) | BARRIER
+            records[n] = (self.owner.functions[id(step)], address(ids), address(symbols), flags)
+            segment.kept += [ids, symbols]
+        segment.records = records
+        segment.threads = self.owner.pool.threads if busy else 1
+
+    def feed(self, feeds: Sequence[Any]) -> None:
+        """Points the table at the inputs, the arena and fresh outputs."""
+        owner = self.owner
+        memory = owner.memory(self.size)
+        base = address(memory)
+        if base != self.base:
+            for v, slot in owner.arena.place.items():
+                self.table[owner.index[v]] = base + self.offsets[slot]
+            self.base = base
+            self.entry = None
+        self._given = {}
+        for v, array in zip(owner.graph.inputs, feeds, strict=True):
+            self._given[v] = array
+            if isinstance(array, np.ndarray):
+                self.table[owner.index[v]] = address(array)
+        if len(self.env) > len(self.fixed):
+            self.env = dict(self.fixed)
+        self._values.clear()
+        for v in owner.graph.outputs:
+            self._allocate(v)
+
+    def _allocate(self, v: Value) -> None:
+        """Fresh memory for an output or a late-sized value, where its size is known by now."""
+        constant = v in self._given or v in self._values or self.owner.weights.has(v)
+        if constant or v.type.shape is None or v.type.dtype is None or v.type.dtype.is_string:
+            return
+        if any(d not in self.env for e in v.type.shape for d in e.free):
+            return
+        shape = tuple(evaluate(e, self.env) for e in v.type.shape)
+        for size, dim in zip(shape, v.type.shape, strict=True):
+            refuse_negative(size, dim)
+        self.owner.limits.check_tensor(v.type.dtype, shape, v.name)
+        self._hold(v, np.empty(shape, v.type.dtype.numpy))
+
+    def _hold(self, v: Value, array: Any) -> None:
+        self._values[v] = array
+        if isinstance(array, np.ndarray) and v in self.owner.index:
+            self.table[self.owner.index[v]] = address(array)
+
+    def launch(self, segment: Segment, abort: Callable[[], bool] | None = None) -> None:
+        """Runs a segment natively; `abort()` is asked now and then."""
+        late = segment.records is None
+        if late:
+            for step in segment.launches:
+                for v in step.made:
+                    if v not in self.owner.arena.place:
+                        self._allocate(v)
+            self._prepare(segment)
+        records = segment.records
+        assert records is not None
+        self.owner.pool.run(
+            address(records),
+            len(records),
+            address(self.table),
+            threads=segment.threads,
+            poll=None if abort is None else _raising(abort),
+        )
+        if late:
+            segment.records = None
+
+    def arm(self) -> None:
+        """Makes the quick way (`quick`) ready where one native segment is all there is to a run."""
+        owner = self.owner
+        given = set(owner.graph.inputs)
+        plain = len(self.segments) == 1 and isinstance(self.segments[0], Segment)
+        made = all(v not in given and not owner.weights.has(v) for v in owner.graph.outputs)
+        segment = self.segments[0] if plain else None
+        if not isinstance(segment, Segment) or segment.records is None or not made:
+            return
+        if len(set(owner.graph.outputs)) != len(owner.graph.outputs):
+            return
+        arguments = [self._argument(v, False) for v in owner.graph.inputs]
+        outs = [self._argument(v, True) for v in owner.graph.outputs]
+        self._fresh = [(a.shape, a.dtype) for a in outs]
+        work = sum(evaluate(s.work, self.env) for s in segment.launches)
+        where = address(segment.records), len(segment.records), address(self.table)
+        self.entry = Entry(
+            owner.pool, *where, (*arguments, *outs), threads=segment.threads, release=work > _LONG
+        )
+
+    def _argument(self, v: Value, out: bool) -> Argument:
+        assert v.type.dtype is not None
+        shape = tuple(evaluate(e, self.env) for e in v.type.dims)
+        return Argument(shape, v.type.dtype.numpy, self.owner.index[v], out)
+
+    def quick(self, feeds: Sequence[Any]) -> list[Any] | None:
+        """The outputs, where the feeds are arrays just as bound; None asks for the long way."""
+        entry = self.entry
+        if entry is None:
+            return None
+        outs: list[Any] = [np.empty(shape, dtype) for shape, dtype in self._fresh]
+        return outs if entry.call(*feeds, *outs) is None else None
+
+    def run_host(self, step: Host, walk: Walk) -> None:
+        """Runs a node in numpy between two segments."""
+        node = step.node
+        arrays = [None if v is None else self.read(v) for v in node.inputs]
+        env = {v: self.read(v) for v in captured(node)}
+        results = walk.apply(node, arrays, env)
+        for v, result in zip(node.outputs, results, strict=False):
+            if v is None:
+                continue
+            if isinstance(result, np.ndarray):
+                result = contiguous(result)
+                self._learn(v, result.shape)
+            self._hold(v, result)
+
+    def _learn(self, v: Value, shape: tuple[int, ...]) -> None:
+        for dim, size in zip(v.type.shape or (), shape, strict=False):
+            if dim.op == "var":
+                self.env.setdefault(dim, size)
+
+    def read(self, v: Value) -> Any:
+        """A value as numpy sees it now."""
+        if v in self._given:
+            return self._given[v]
+        if v in self._values:
+            return self._values[v]
+        if self.owner.weights.has(v):
+            return self.owner.weights.array(v)
+        assert v.type.dtype is not None
+        shape = tuple(evaluate(e, self.env) for e in v.type.dims)
+        return view(int(self.table[self.owner.index[v]]), shape, v.type.dtype.numpy)
+
+    def results(self) -> list[Any]:
+        """The outputs of the run; nothing of them is shared with the program."""
+        found = []
+        for v in self.owner.graph.outputs:
+            value = self.read(v)
+            shared = v in self._given or self.owner.weights.has(v) or v not in self._values
+            found.append(value.copy() if shared and isinstance(value, np.ndarray) else value)
+        self._values.clear()
+        self._given = {}
+        return found
+
+
+def refuse_negative(size: int, dim: Expr) -> None:
+    """ShapeMismatch (E0232) where a dim would be below 0."""
+    if size < 0:
+        raise ShapeMismatch(
+            "E0232",
+            f"the dim {show(dim)} inside the model would be {size} for inputs of these shapes",
+            hint="feed larger inputs",
+        )
+
+
+def _raising(abort: Callable[[], bool]) -> Callable[[], None]:
+    def poll() -> None:
+        if abort():
+            raise Terminated("E0509", "the run was asked to stop")
+
+    return poll
+
+
+def _segments(steps: Sequence[Launch | Host]) -> list[Segment | Host]:
+    out: list[Segment | Host] = []
+    for step in steps:
+        if isinstance(step, Host):
+            out.append(step)
+            continue
+        last = out[-1] if out else None
+        if not isinstance(last, Segment):
+            last = Segment()
+            out.append(last)
+        last.launches.append(step)
+    return out

@@ -1,0 +1,211 @@
+"""Scaled dot-product attention, with grouped heads, caches, masks and windows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from sardonyx.core.expr import Expr, number
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Graph, Type, Value
+from sardonyx.graph.op import Op
+from sardonyx.ops.attention.weights import AttentionWeights
+from sardonyx.ops.base.element import Array, quiet, settle, widen
+from sardonyx.ops.base.nest import filled, some
+from sardonyx.ops.base.shapes import need_rank, refuse
+from sardonyx.ops.elementwise.binary import Mul
+from sardonyx.ops.move.concat import Concat
+from sardonyx.ops.product.matmul import MatMul
+
+
+@dataclass(frozen=True)
+class Attention(Op):
+    """softmax(Q K' * scale + bias) V for every head.
+
+    Q, K and V are [batch, heads, length, size] or, with the heads packed into the last axis,
+    [batch, length, heads * size]. Past keys and values are put before the present ones.
+    """
+
+    since = 25
+    tolerance = "reduction"
+    is_causal: int = 0
+    kv_num_heads: int | None = None
+    left_window_size: int = -1
+    q_num_heads: int | None = None
+    qk_matmul_output_mode: int = 0
+    right_window_size: int = -1
+    scale: float | None = None
+    softcap: float = 0.0
+    softmax_precision: int | None = None
+
+    def weights(self) -> AttentionWeights:
+        """The masked softmax as an op."""
+        return AttentionWeights(
+            causal=self.is_causal,
+            left=int(getattr(self, "left_window_size", -1)),
+            right=int(getattr(self, "right_window_size", -1)),
+            softcap=self.softcap,
+            precision=self.softmax_precision or 0,
+        )
+
+    def _heads(self, x: Type, heads: int | None, what: str) -> tuple[Expr, ...]:
+        """The dims [batch, heads, length, size] of Q, K or V."""
+        need_rank(x, 3, 4, what)
+        dims = x.dims
+        if len(dims) == 4:
+            return dims
+        if not heads or heads < 1:
+            raise refuse("E0341", "3-D inputs need q_num_heads and kv_num_heads", heads)
+        return (dims[0], dims[1].like(heads), dims[1], dims[2] // heads)
+
+    def infer(self, q: Type, k: Type, v: Type, *extras: Type | None) -> Any:
+        past_k = extras[1] if len(extras) > 1 else None
+        kinds = (q.dtype, k.dtype, v.dtype)
+        if q.shape is None or k.shape is None or v.shape is None:
+            return some(self.outputs, *(Type(d) for d in (*kinds, q.dtype)))
+        own = self._heads(q, self.q_num_heads, "Q")
+        key = self._heads(k, self.kv_num_heads, "K")
+        value = self._heads(v, self.kv_num_heads, "V")
+        groups, rest = number(own[1] // key[1]), number(own[1] % key[1])
+        if rest or groups == 0:
+            raise refuse("E0341", "the heads of Q do not divide by those of K", own[1], key[1])
+        length = key[2]
+        if past_k is not None and past_k.shape is not None:
+            need_rank(past_k, 4, 4, "past_key")
+            length = length + past_k.shape[2]
+        y = (*own[:3], value[3])
+        if len(q.shape) == 3:
+            y = (own[0], own[2], own[1] * value[3])
+        return some(
+            self.outputs,
+            Type(q.dtype, y),
+            Type(k.dtype, (*key[:2], length, key[3])),
+            Type(v.dtype, (*value[:2], length, value[3])),
+            Type(q.dtype, (*own[:3], length)),
+        )
+
+    @quiet
+    def reference(self, q: Array, k: Array, v: Array, *extras: Array | None) -> Any:
+        mask, past_k, past_v, lengths = filled(extras, 4)
+        own = _split(q, self.q_num_heads)
+        key, value = (_split(x, self.kv_num_heads) for x in (k, v))
+        if past_k is not None and past_v is not None:
+            key = np.concatenate([past_k, key], axis=2)
+            value = np.concatenate([past_v, value], axis=2)
+        scale = 1 / math.sqrt(own.shape[3]) if self.scale is None else self.scale
+        part = widen(own).dtype.type(math.sqrt(scale))
+        groups = own.shape[1] // key.shape[1]
+        grouped = (widen(own) * part).reshape(len(own), key.shape[1], groups, *own.shape[2:])
+        scores = np.matmul(grouped, (widen(key) * part)[:, :, None].swapaxes(-1, -2))
+        scores = scores.reshape(*own.shape[:3], key.shape[2])
+        made = self.weights().steps(scores, mask, lengths, past_k)
+        weights = made[-1].reshape(*grouped.shape[:-1], key.shape[2])
+        y = np.matmul(weights.astype(scores.dtype), widen(value)[:, :, None])
+        y = y.reshape(*own.shape[:3], value.shape[3])
+        if q.ndim == 3:
+            y = y.swapaxes(1, 2).reshape(len(y), y.shape[2], -1)
+        shown = (scores, *made)[self.qk_matmul_output_mode]
+        return some(self.outputs, settle(y, q.dtype), key, value, settle(shown, q.dtype))
+
+    def expand(self, graph: Graph, q: Value, k: Value, v: Value, *extras: Value | None) -> Any:
+        """Two MatMuls about AttentionWeights; None where the heads' numbers are not known."""
+        mask, past_k, past_v, lengths = filled(extras, 4)
+        if any(x.type.shape is None for x in (q, k, v)):
+            return None
+        own = self._heads(q.type, self.q_num_heads, "Q")
+        key = self._heads(k.type, self.kv_num_heads, "K")
+        heads, shared, size = number(own[1]), number(key[1]), number(own[3])
+        if heads is None or shared is None or size is None:
+            return None
+        body = Body(graph, "attention")
+        keys, values = (_unpacked(body, x, shared, past) for x, past in ((k, past_k), (v, past_v)))
+        part = math.sqrt(1 / math.sqrt(size) if self.scale is None else self.scale)
+        assert q.type.dtype is not None
+        factor = body.constant(np.array(part, q.type.dtype.numpy))
+        queries = body(Mul(), _unpacked(body, q, heads, None), factor)
+        left, right, picked = queries, body(Mul(), keys, factor), values
+        groups = heads // shared
+        if groups > 1:
+            left = body.reshape(left, (0, shared, groups, -1, size))
+            right = body.reshape(right, (0, shared, 1, -1, size))
+            picked = body.reshape(values, (0, shared, 1, -1, number(values.type.dims[3]) or -1))
+        order = (*range(len(right.type.dims) - 2), len(right.type.dims) - 1)
+        turned = body.transpose(right, *order, len(right.type.dims) - 2)
+        scores = body(MatMul(), left, turned)
+        weights = body(self.weights(), scores, mask, lengths, past_k)
+        y = self._packed(body, body(MatMul(), weights, picked), len(q.type.dims), heads)
+        if self.outputs < 4:
+            return (y, keys, values)[: max(1, self.outputs)]
+        shown = replace(self.weights(), stage=self.qk_matmul_output_mode, merged=int(groups > 1))
+        return y, keys, values, body(shown, scores, mask, lengths, past_k)
+
+    def _packed(self, body: Body, y: Value, rank: int, heads: int) -> Value:
+        """The output in the layout of the inputs."""
+        grouped = len(y.type.dims) == 5
+        if rank == 4:
+            size = number(y.type.dims[-1])
+            return body.reshape(y, (0, heads, -1, size or 0)) if grouped else y
+        turned = body.transpose(y, *((0, 3, 1, 2, 4) if grouped else (0, 2, 1, 3)))
+        return body.reshape(turned, (0, 0, -1))
+
+
+@dataclass(frozen=True)
+class _Unwindowed(Op, abstract=True):
+    """The attributes of the versions without windows."""
+
+    is_causal: int = 0
+    kv_num_heads: int | None = None
+    q_num_heads: int | None = None
+    qk_matmul_output_mode: int = 0
+    scale: float | None = None
+    softcap: float = 0.0
+    softmax_precision: int | None = None
+
+    def _now(self) -> Attention:
+        return Attention(
+            is_causal=self.is_causal,
+            kv_num_heads=self.kv_num_heads,
+            q_num_heads=self.q_num_heads,
+            qk_matmul_output_mode=self.qk_matmul_output_mode,
+            scale=self.scale,
+            softcap=self.softcap,
+            softmax_precision=self.softmax_precision,
+            outputs=self.outputs,
+        )
+
+    def infer(self, *inputs: Type | None) -> Any:
+        return self._now().infer(*inputs)  # type: ignore[arg-type]
+
+    def reference(self, *inputs: Array | None) -> Any:
+        return self._now().reference(*inputs)  # type: ignore[arg-type]
+
+    def expand(self, graph: Graph, *inputs: Value | None) -> Any:
+        """As the present version does."""
+        return self._now().expand(graph, *inputs)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class AttentionV23(_Unwindowed):
+    """Attention of opsets 23 and 24, without windows."""
+
+    since = 23
+    name = "Attention"
+    tolerance = "reduction"
+
+
+def _split(x: Array, heads: int | None) -> Array:
+    """[batch, heads, length, size] of an array that may have the heads packed."""
+    if x.ndim == 4:
+        return x
+    assert heads is not None
+    return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+
+
+def _unpacked(body: Body, x: Value, heads: int, past: Value | None) -> Value:
+    """The same as nodes, what is past put before it."""
+    if len(x.type.dims) == 3:
+        x = body.transpose(body.reshape(x, (0, 0, heads, -1)), 0, 2, 1, 3)
+    return x if past is None else body(Concat(axis=2), past, x)

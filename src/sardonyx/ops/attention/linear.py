@@ -1,0 +1,127 @@
+"""Attention without softmax (LinearAttention) and with user-made scores (FlexAttention)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sardonyx.core.dtype import DType
+from sardonyx.graph.ir import Graph, Type
+from sardonyx.graph.op import Op
+from sardonyx.ops.base.element import Array, is_narrow, quiet, settle, widen
+from sardonyx.ops.base.nest import filled
+from sardonyx.ops.base.shapes import need_rank, refuse
+
+_RULES = ("linear", "gated", "delta", "gated_delta")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinearAttention(Op):
+    """A state of keys times values, updated at every step and read by the queries.
+
+    Query, key and value are [batch, steps, heads * size]; the state is [batch, heads, key size,
+    value size]. Gated rules shrink it by exp(decay); delta rules write what it lacks.
+    """
+
+    since = 27
+    tolerance = "reduction"
+    kv_num_heads: int
+    q_num_heads: int
+    chunk_size: int = 64
+    scale: float = 0.0
+    update_rule: str = "gated_delta"
+
+    def infer(self, q: Type, k: Type, v: Type, *extras: Type | None) -> Any:
+        self._check(*extras)
+        for x in (q, k, v):
+            need_rank(x, 3, 3, "query, key and value")
+        past = extras[0] if extras else None
+        kept = q.dtype if past is None else past.dtype
+        if q.shape is None or k.shape is None or v.shape is None:
+            return Type(q.dtype), Type(kept)
+        size, wide = (k.shape[2] // self.kv_num_heads, v.shape[2] // self.kv_num_heads)
+        heads = q.shape[0].like(self.kv_num_heads)
+        y = Type(q.dtype, (*q.shape[:2], wide * self.q_num_heads))
+        return y, Type(kept, (q.shape[0], heads, size, wide))
+
+    def _check(self, *extras: object) -> None:
+        if self.update_rule not in _RULES:
+            raise refuse("E0341", "`update_rule` is unknown", self.update_rule, ", ".join(_RULES))
+        if min(self.kv_num_heads, self.q_num_heads) < 1 or self.q_num_heads % self.kv_num_heads:
+            given = f"{self.q_num_heads} and {self.kv_num_heads}"
+            raise refuse("E0341", "the heads of the queries do not divide by those of keys", given)
+        _, decay, beta = filled(extras, 3)
+        needs = ("gated" in self.update_rule, "delta" in self.update_rule)
+        if (decay is not None, beta is not None) != needs:
+            wanted = f"decay: {needs[0]}, beta: {needs[1]}"
+            raise refuse("E0341", f"inputs do not fit the rule {self.update_rule}", wanted=wanted)
+
+    @quiet
+    def reference(self, q: Array, k: Array, v: Array, *extras: Array | None) -> Any:
+        self._check(*extras)
+        past, decay, beta = filled(extras, 3)
+        batch, steps, _ = q.shape
+        own = widen(q).reshape(batch, steps, self.kv_num_heads, -1, q.shape[2] // self.q_num_heads)
+        key, value = (widen(x).reshape(batch, steps, self.kv_num_heads, -1) for x in (k, v))
+        scale = self.scale or 1 / math.sqrt(own.shape[-1])
+        shape = (batch, self.kv_num_heads, key.shape[3], value.shape[3])
+        state = np.zeros(shape, own.dtype) if past is None else widen(past)
+        rows = []
+        for t in range(steps):
+            written = value[:, t]
+            if decay is not None:
+                gate = widen(decay[:, t]).reshape(batch, self.kv_num_heads, -1)
+                state = state * np.exp(gate)[..., None]
+            if beta is not None:
+                found = np.matmul(key[:, t, :, None], state)[:, :, 0]
+                written = widen(beta[:, t])[..., None] * (written - found)
+            state = state + key[:, t, :, :, None] * written[:, :, None]
+            rows.append(np.matmul(own[:, t], state) * own.dtype.type(scale))
+        y = np.stack(rows, 1) if rows else np.zeros((batch, 0, self.q_num_heads, shape[3]))
+        y = y.reshape(batch, steps, self.q_num_heads * shape[3])
+        return settle(y, q.dtype), settle(state, q.dtype if past is None else past.dtype)
+
+
+@dataclass(frozen=True)
+class FlexAttention(Op):
+    """Attention whose scores and probabilities pass through subgraphs."""
+
+    domain = "ai.onnx.preview"
+    since = 1
+    tolerance = "reduction"
+    prob_mod: Graph | None = None
+    scale: float | None = None
+    score_mod: Graph | None = None
+    softmax_precision: int | None = None
+
+    def infer(self, q: Type, k: Type, v: Type) -> Type:
+        for x in (q, k, v):
+            need_rank(x, 4, 4, "Q, K and V")
+        if q.shape is None or v.shape is None:
+            return Type(v.dtype)
+        return Type(v.dtype, (*q.shape[:3], v.shape[3]))
+
+    def control(
+        self, call: Callable[[Graph, Sequence[Any]], list[Any]], q: Array, k: Array, v: Array
+    ) -> Array:
+        scale = 1 / math.sqrt(q.shape[3]) if self.scale is None else self.scale
+        part = q.dtype.type(math.sqrt(scale))
+        groups = q.shape[1] // k.shape[1]
+        keys, values = (np.repeat(x, groups, axis=1) for x in (k, v))
+        kind = DType.from_onnx(self.softmax_precision or DType.from_numpy(q.dtype).value)
+        if is_narrow(kind) and self.softmax_precision is None:
+            kind = DType.FLOAT32
+        scores = np.matmul(widen(q * part), widen(keys * part).swapaxes(-1, -2))
+        scores = scores.astype(kind.numpy)
+        if self.score_mod is not None:
+            scores = call(self.score_mod, [scores])[0]
+        a = widen(scores)
+        e = np.exp(a - a.max(axis=-1, keepdims=True))
+        weights = (e / e.sum(axis=-1, keepdims=True)).astype(kind.numpy)
+        if self.prob_mod is not None:
+            weights = call(self.prob_mod, [weights])[0]
+        return settle(np.matmul(widen(weights), widen(values)), v.dtype)

@@ -1,0 +1,204 @@
+"""Positions and caches around attention: RotaryEmbedding, TensorScatter, CausalConvWithState."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sardonyx.core.errors import RuntimeException
+from sardonyx.core.expr import INDEX, Expr, cast, const, mod, number, unary, where
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Index, Op, Operand, Subscripts
+from sardonyx.ops.base.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.base.nest import both, filled, total
+from sardonyx.ops.base.shapes import axis_of, common_dtype, like, need_rank, refuse, same_dim
+
+
+@dataclass(frozen=True)
+class RotaryEmbedding(Op):
+    """Rotates pairs of elements of each head by the angle of their position.
+
+    The input is [batch, heads, length, size] or [batch, length, heads * size]; cosines and sines
+    are [positions, pairs] with `position_ids`, [batch, length, pairs] without.
+    """
+
+    since = 23
+    tolerance = "rounding"
+    interleaved: int = 0
+    num_heads: int | None = None
+    rotary_embedding_dim: int = 0
+
+    def infer(self, x: Type, cos: Type, sin: Type, ids: Type | None = None) -> Type:
+        need_rank(x, 3, 4)
+        need_rank(cos, 2 if ids is not None else 3, 3, "the cosines")
+        if x.shape is not None and cos.shape is not None:
+            size = self._size(x.shape)
+            half = number(self._rotated(size))
+            if half is not None and half % 2:
+                raise refuse("E0341", "the rotated part must be of even length", half)
+            same_dim(cos.shape[-1], self._rotated(size) // 2)
+        del sin
+        return like(x)
+
+    def _size(self, shape: Sequence[Expr]) -> Expr:
+        """The length of a head."""
+        if len(shape) == 4:
+            return shape[3]
+        if not self.num_heads:
+            raise refuse("E0341", "a 3-D input needs num_heads", self.num_heads)
+        return shape[2] // self.num_heads
+
+    def _rotated(self, size: Expr) -> Expr:
+        return const(self.rotary_embedding_dim) if self.rotary_embedding_dim else size
+
+    @quiet
+    def reference(self, x: Array, cos: Array, sin: Array, ids: Array | None = None) -> Array:
+        a = widen(x)
+        if x.ndim == 3:
+            a = a.reshape(*a.shape[:2], self.num_heads or 1, -1)
+        else:
+            a = a.swapaxes(1, 2)
+        c, s = (widen(t if ids is None else t[ids])[:, :, None] for t in (cos, sin))
+        count = self.rotary_embedding_dim or a.shape[3]
+        turned, rest = a[..., :count], a[..., count:]
+        if self.interleaved:
+            one, two = turned[..., ::2], turned[..., 1::2]
+        else:
+            one, two = np.split(turned, 2, axis=-1)
+        real, imaginary = c * one - s * two, s * one + c * two
+        if self.interleaved:
+            made = np.stack([real, imaginary], axis=-1).reshape(turned.shape)
+        else:
+            made = np.concatenate([real, imaginary], axis=-1)
+        y = np.concatenate([made, rest], axis=-1)
+        return settle(y.reshape(x.shape) if x.ndim == 3 else y.swapaxes(1, 2), x.dtype)
+
+    def at(
+        self, idx: Index, x: Operand, cos: Operand, sin: Operand, ids: Operand | None = None
+    ) -> Expr:
+        size = self._size(x.shape)
+        count = self._rotated(size)
+        packed = x.rank == 3
+        batch, place = idx[0], idx[1] if packed else idx[2]
+        d = idx[2] % size if packed else idx[3]
+        first = mod(d, 2) < 1 if self.interleaved else d < count // 2
+        pair = d // 2 if self.interleaved else where(first, d, d - count // 2)
+        pair = where(d < count, pair, const(0))
+        one, two = (pair * 2, pair * 2 + 1) if self.interleaved else (pair, pair + count // 2)
+
+        def read(at: Expr) -> Expr:
+            return lift(x[(batch, place, idx[2] - d + at) if packed else (*idx[:3], at)])
+
+        where_from: Subscripts = (batch, place, pair)
+        if ids is not None:
+            where_from = (cast(ids[(batch, place)], INDEX), pair)
+        c, s = lift(cos[where_from]), lift(sin[where_from])
+        turned = where(first, c * read(one) - s * read(two), s * read(one) + c * read(two))
+        return cast(where(d < count, turned, lift(x[idx])), x.dtype)
+
+
+@dataclass(frozen=True)
+class TensorScatter(Op):
+    """A cache with new rows written at each sample's index, wrapping round where circular."""
+
+    since = 24
+    tolerance = "exact"
+    axis: int = -2
+    mode: str = "linear"
+
+    def infer(self, cache: Type, update: Type, indices: Type | None = None) -> Type:
+        if self.mode not in ("linear", "circular"):
+            raise refuse("E0341", "`mode` is unknown", self.mode, "linear, circular")
+        common_dtype(cache, update)
+        if cache.rank is not None and axis_of(self.axis, cache.rank) == 0:
+            raise refuse("E0341", "`axis` cannot be the batch", self.axis)
+        del indices
+        return like(cache)
+
+    def reference(self, cache: Array, update: Array, indices: Array | None = None) -> Array:
+        axis = axis_of(self.axis, cache.ndim)
+        length, most = update.shape[axis], cache.shape[axis]
+        starts = np.zeros(len(cache), np.int64) if indices is None else indices
+        y = cache.copy()
+        for b, start in enumerate(starts.tolist()):
+            rows = start + np.arange(length)
+            if self.mode == "circular":
+                rows = rows % most
+            elif length and (start < 0 or start + length > most):
+                given = f"{length} rows from {start}"
+                raise RuntimeException("E0404", "rows outside the cache", given=given, wanted=most)
+            y[b][(slice(None),) * (axis - 1) + (rows,)] = update[b]
+        return y
+
+    def at(
+        self, idx: Index, cache: Operand, update: Operand, indices: Operand | None = None
+    ) -> Expr:
+        axis = axis_of(self.axis, cache.rank)
+        start = const(0) if indices is None else cast(indices[idx[0]], INDEX)
+        row = idx[axis] - start
+        if self.mode == "circular":
+            row = mod(row, cache.shape[axis])
+        inside = both([const(0) <= row, row < update.shape[axis]])
+        return where(inside, update[(*idx[:axis], row, *idx[axis + 1 :])], cache[idx])
+
+
+@dataclass(frozen=True)
+class CausalConvWithState(Op):
+    """A convolution of each channel over itself and the past, and the past for the next call."""
+
+    since = 27
+    tolerance = "reduction"
+    activation: str = "none"
+
+    def infer(self, x: Type, w: Type, bias: Type | None = None, past: Type | None = None) -> Any:
+        del bias, past
+        if self.activation not in ("none", "silu", "swish"):
+            raise refuse("E0341", "`activation` is unknown", self.activation, "none, silu, swish")
+        need_rank(x, 3, 3)
+        need_rank(w, 3, 3, "the weights")
+        if x.shape is None or w.shape is None:
+            return like(x), Type(x.dtype)
+        same_dim(x.shape[1], w.shape[0])
+        return like(x), Type(x.dtype, (*x.shape[:2], w.shape[2] - 1))
+
+    @quiet
+    def reference(
+        self, x: Array, w: Array, bias: Array | None = None, past: Array | None = None
+    ) -> Any:
+        size, length = w.shape[2], x.shape[2]
+        before = np.zeros((*x.shape[:2], size - 1), x.dtype) if past is None else past
+        whole = np.concatenate([before, x], axis=2)
+        a, kernel = widen(whole), widen(w)[:, 0]
+        y = sum(a[:, :, k : k + length] * kernel[:, k, None] for k in range(size))
+        y = np.asarray(y) if bias is None else y + widen(bias)[:, None]
+        if self.activation != "none":
+            y = y / (1 + np.exp(-y))
+        return settle(y, x.dtype), whole[:, :, whole.shape[2] - (size - 1) :]
+
+    def at_output(self, which: int, idx: Index, *inputs: Any) -> Expr:
+        """The output, or the state (1)."""
+        x, w, bias, past = filled(inputs, 4)
+        before = w.shape[2] - 1
+
+        def read(position: Expr) -> Expr:
+            """The element at a position counted from the first of `x`."""
+            now = x[(*idx[:2], position)]
+            if past is None:
+                return where(const(0) <= position, now, 0)
+            return where(const(0) <= position, now, past[(*idx[:2], position + before)])
+
+        if which:
+            return read(idx[2] + x.shape[2] - before)
+        y = total(
+            "add",
+            w.shape[2:],
+            lambda k: lift(read(idx[2] + k[0] - before)) * lift(w[(idx[1], 0, k[0])]),
+        )
+        if bias is not None:
+            y = y + lift(bias[idx[1]])
+        if self.activation != "none":
+            y = y * unary("sigmoid", y)
+        return cast(y, x.dtype)

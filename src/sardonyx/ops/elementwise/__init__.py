@@ -1,0 +1,1 @@
+"""One output element from the inputs' elements at its place."""

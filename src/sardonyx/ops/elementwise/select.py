@@ -1,0 +1,225 @@
+"""Ops that choose elements by a condition or by their place: Where, Trilu, OneHot and their kin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.errors import InvalidArgument
+from sardonyx.core.expr import Expr, const, eq, where
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.ops.base.element import Array, settle, widen
+from sardonyx.ops.base.shapes import (
+    as_index,
+    axis_of,
+    broadcast,
+    check_size,
+    common_dtype,
+    like,
+    need_rank,
+    place,
+    refuse,
+    unknown_dim,
+)
+
+
+def only(x: Operand) -> Expr:
+    """The element of a tensor that has one."""
+    return x[(const(0),) * x.rank]
+
+
+class Where(Op):
+    """x where the condition holds, else y; all three broadcast as numpy does."""
+
+    since = 9
+    tolerance = "exact"
+
+    def infer(self, condition: Type, x: Type, y: Type) -> Type:
+        return Type(common_dtype(x, y), broadcast(condition.shape, x.shape, y.shape))
+
+    def reference(self, condition: Array, x: Array, y: Array) -> Array:
+        return np.where(condition, x, y)
+
+    def at(self, idx: Index, condition: Operand, x: Operand, y: Operand) -> Expr:
+        return where(condition.broadcast(idx), x.broadcast(idx), y.broadcast(idx))
+
+
+@dataclass(frozen=True)
+class Trilu(Op):
+    """The elements on and above diagonal `k` of every matrix, or on and below it, else 0."""
+
+    since = 14
+    tolerance = "exact"
+    upper: int = 1
+
+    def infer(self, x: Type, k: Type | None = None) -> Type:
+        del k
+        need_rank(x, 2)
+        return like(x)
+
+    def reference(self, x: Array, k: Array | None = None) -> Array:
+        diagonal = 0 if k is None else int(k.reshape(-1)[0])
+        rows, columns = np.ogrid[: x.shape[-2], : x.shape[-1]]
+        gap = columns - rows
+        kept = gap >= diagonal if self.upper else gap <= diagonal
+        return np.where(kept, x, np.zeros((), x.dtype))
+
+    def at(self, idx: Index, x: Operand, k: Operand | None = None) -> Expr:
+        diagonal = const(0) if k is None else as_index(only(k))
+        gap = idx[-1] - idx[-2]
+        return where(diagonal <= gap if self.upper else gap <= diagonal, x[idx], 0)
+
+
+@dataclass(frozen=True)
+class EyeLike(Op):
+    """A matrix of the input's shape with 1 on diagonal `k`, else 0."""
+
+    since = 9
+    tolerance = "exact"
+    dtype: int | None = None
+    k: int = 0
+
+    def _dtype(self, given: DType | None) -> DType | None:
+        return given if self.dtype is None else DType.from_onnx(self.dtype)
+
+    def infer(self, x: Type) -> Type:
+        need_rank(x, 2, 2)
+        return Type(self._dtype(x.dtype), x.shape)
+
+    def reference(self, x: Array) -> Array:
+        dtype = self._dtype(DType.from_numpy(x.dtype))
+        assert dtype is not None
+        rows, columns = x.shape
+        return settle(np.eye(rows, columns, self.k), dtype.numpy)
+
+    def at(self, idx: Index, x: Operand) -> Expr:
+        dtype = self._dtype(x.dtype)
+        assert dtype is not None
+        return where(eq(idx[1] - idx[0], self.k), const(1, dtype), 0)
+
+
+@dataclass(frozen=True)
+class OneHot(Op):
+    """values[1] where the subscript on the new axis is the index, else values[0].
+
+    An index outside [-depth, depth) is found nowhere.
+    """
+
+    since = 9
+    tolerance = "exact"
+    axis: int = -1
+
+    def infer(self, indices: Type, depth: Type, values: Type) -> Type:
+        need_rank(values, 1, 1, "values")
+        if indices.shape is None:
+            return Type(values.dtype)
+        axis = axis_of(self.axis, len(indices.shape) + 1)
+        size = unknown_dim("depth")
+        if depth.value:
+            known = depth.value[0]
+            size = const(int(known.arg)) if known.is_const else as_index(known)
+        return Type(values.dtype, (*indices.shape[:axis], size, *indices.shape[axis:]))
+
+    def reference(self, indices: Array, depth: Array, values: Array) -> Array:
+        axis = axis_of(self.axis, indices.ndim + 1)
+        count = int(depth.reshape(-1)[0])
+        if count < 0:
+            raise InvalidArgument("E0211", "a negative depth", given=count)
+        shape = list(indices.shape)
+        shape.insert(axis, count)
+        check_size(DType.from_numpy(values.dtype), shape)
+        at = widen(indices).astype(np.int64)
+        at = np.expand_dims(np.where(at < 0, at + count, at), axis)
+        line = np.arange(count).reshape([-1 if n == axis else 1 for n in range(len(shape))])
+        return np.asarray(values[(at == line).astype(np.int64)])
+
+    def at(self, idx: Index, indices: Operand, depth: Operand, values: Operand) -> Expr:
+        del depth
+        axis = axis_of(self.axis, len(idx))
+        at = as_index(indices[(*idx[:axis], *idx[axis + 1 :])])
+        at = where(at < 0, at + idx.shape[axis], at)
+        return where(eq(at, idx[axis]), values[1], values[0])
+
+
+@dataclass(frozen=True)
+class Compress(Op):
+    """The slices along `axis` (the elements, where there is none) for which the condition holds."""
+
+    since = 9
+    tolerance = "exact"
+    axis: int | None = None
+
+    def infer(self, x: Type, condition: Type) -> Type:
+        need_rank(condition, 1, 1, "the condition")
+        if self.axis is None:
+            return Type(x.dtype, (unknown_dim("compressed"),))
+        if x.shape is None:
+            return Type(x.dtype)
+        axis = axis_of(self.axis, len(x.shape))
+        return x.with_shape(place(x.shape, (axis,), (unknown_dim("compressed"),)))
+
+    def reference(self, x: Array, condition: Array) -> Array:
+        axis = None if self.axis is None else axis_of(self.axis, x.ndim)
+        most = x.size if axis is None else x.shape[axis]
+        if condition.size > most:
+            raise InvalidArgument(
+                "E0211", "the condition is too long", given=condition.size, wanted=most
+            )
+        return np.compress(condition, x, axis)
+
+
+class NonZero(Op):
+    """The subscripts of the elements that are not 0, one column for each, in row-major order."""
+
+    since = 9
+    tolerance = "exact"
+
+    def infer(self, x: Type) -> Type:
+        rows = unknown_dim("rank") if x.rank is None else const(x.rank)
+        return Type(DType.INT64, (rows, unknown_dim("nonzero")))
+
+    def reference(self, x: Array) -> Array:
+        if x.ndim == 0:
+            return np.zeros((0, int(bool(x))), np.int64)
+        return np.array(np.nonzero(x), np.int64).reshape(x.ndim, -1)
+
+
+@dataclass(frozen=True)
+class ReverseSequence(Op):
+    """For each batch, the first sequence_lens[batch] elements along the time axis reversed."""
+
+    since = 10
+    tolerance = "exact"
+    batch_axis: int = 1
+    time_axis: int = 0
+
+    def infer(self, x: Type, lengths: Type) -> Type:
+        need_rank(x, 2)
+        need_rank(lengths, 1, 1, "sequence_lens")
+        if {self.batch_axis, self.time_axis} != {0, 1}:
+            given = (self.batch_axis, self.time_axis)
+            raise refuse("E0325", "one axis must be 0 and the other 1", given)
+        return like(x)
+
+    def reference(self, x: Array, lengths: Array) -> Array:
+        steps = x.shape[self.time_axis]
+        if lengths.size != x.shape[self.batch_axis] or not np.all(
+            (lengths >= 0) & (lengths <= steps)
+        ):
+            raise InvalidArgument("E0211", "a length does not fit", given=lengths, wanted=steps)
+        out = x.copy()
+        for batch, length in enumerate(lengths.tolist()):
+            head = (batch, slice(0, length)) if self.batch_axis == 0 else (slice(0, length), batch)
+            out[head] = x[head][::-1]
+        return out
+
+    def at(self, idx: Index, x: Operand, lengths: Operand) -> Expr:
+        i = idx[self.time_axis]
+        length = as_index(lengths[idx[self.batch_axis]])
+        # A length beyond the axis would read out of bounds.
+        mirrored = where(i < length, length - 1 - i, i)
+        mirrored = where(mirrored < x.shape[self.time_axis], mirrored, i)
+        return x[place(idx, (self.time_axis,), (mirrored,))]

@@ -1,0 +1,1 @@
+"""Subgraphs and sequences."""

@@ -1,0 +1,1 @@
+"""Elements moved, picked, joined and made."""

@@ -1,0 +1,159 @@
+"""Ops that pick elements by subscripts held in a tensor.
+
+`reference` raises E0210 for a subscript out of range; compiled code, which cannot raise, reads the
+nearest element instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sardonyx.core.errors import InvalidArgument
+from sardonyx.core.expr import Expr, const, number
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.ops.base.element import Array
+from sardonyx.ops.base.shapes import (
+    as_index,
+    axis_of,
+    need_rank,
+    place,
+    refuse,
+    same_dim,
+    text,
+    wrap,
+)
+
+
+def wrapped(indices: Array, dim: int) -> Array:
+    """Subscripts counted from 0; InvalidArgument E0210 for one outside [-dim, dim)."""
+    i = indices.astype(np.int64, copy=False)
+    if i.size and (i.min() < -dim or i.max() >= dim):
+        bad = i.min() if i.min() < -dim else i.max()
+        raise InvalidArgument(
+            "E0210", f"index {bad} is out of range", given=int(bad), wanted=f"{-dim} … {dim - 1}"
+        )
+    return np.where(i < 0, i + dim, i)
+
+
+@dataclass(frozen=True)
+class Gather(Op):
+    """Slices of `x` along `axis`, in the shape of the indices; those may count from the end."""
+
+    since = 1
+    tolerance = "exact"
+    axis: int = 0
+
+    def infer(self, x: Type, indices: Type) -> Type:
+        need_rank(x, 1)
+        if x.shape is None or indices.shape is None:
+            return Type(x.dtype)
+        axis = axis_of(self.axis, len(x.shape))
+        return x.with_shape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+    def reference(self, x: Array, indices: Array) -> Array:
+        axis = axis_of(self.axis, x.ndim)
+        return np.take(x, wrapped(indices, x.shape[axis]), axis)
+
+    def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
+        axis = axis_of(self.axis, x.rank)
+        end = axis + indices.rank
+        i = wrap(as_index(indices[idx[axis:end]]), x.shape[axis])
+        return x[(*idx[:axis], i, *idx[end:])]
+
+
+@dataclass(frozen=True)
+class GatherElements(Op):
+    """For every index, the element of `x` at its place but for the subscript along `axis`."""
+
+    since = 11
+    tolerance = "exact"
+    axis: int = 0
+
+    def infer(self, x: Type, indices: Type) -> Type:
+        need_rank(x, 1)
+        if x.rank is not None:
+            axis_of(self.axis, x.rank)
+            need_rank(indices, x.rank, x.rank, "the indices")
+        return Type(x.dtype, indices.shape)
+
+    def reference(self, x: Array, indices: Array) -> Array:
+        axis = axis_of(self.axis, x.ndim)
+        at: list[Array] = list(np.indices(indices.shape, sparse=True))
+        at[axis] = wrapped(indices, x.shape[axis])
+        try:
+            return np.asarray(x[tuple(at)])
+        except IndexError:
+            raise InvalidArgument(
+                "E0210", "the indices are larger than the data", given=list(indices.shape),
+                wanted=list(x.shape),
+            ) from None  # fmt: skip
+
+    def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
+        axis = axis_of(self.axis, x.rank)
+        i = wrap(as_index(indices[idx]), x.shape[axis])
+        return x[place(idx, (axis,), (i,))]
+
+
+def depth_of(indices: Type) -> int:
+    """The number of subscripts in each row of the indices; E0320 when it is not known."""
+    depth = number(indices.dims[-1]) if indices.rank else None
+    if depth is None:
+        raise refuse("E0320", "the last dim of the indices must be a number", text(indices.shape))
+    return depth
+
+
+class GatherNDV11(Op):
+    """GatherND of opset 11, without batch dims."""
+
+    name = "GatherND"
+    since = 11
+    tolerance = "exact"
+
+    @property
+    def batch(self) -> int:
+        """The number of leading axes that both inputs share."""
+        return 0
+
+    def infer(self, x: Type, indices: Type) -> Type:
+        need_rank(x, 1)
+        need_rank(indices, 1, what="the indices")
+        if x.shape is None or indices.shape is None or number(indices.shape[-1]) is None:
+            return Type(x.dtype)
+        depth = self.batch + depth_of(indices)
+        if depth > len(x.shape) or self.batch >= len(indices.shape):
+            raise refuse("E0320", "the indices have too many subscripts", depth, len(x.shape))
+        shared = zip(x.shape[: self.batch], indices.shape[: self.batch], strict=True)
+        batch = [same_dim(a, b) for a, b in shared]
+        return x.with_shape((*batch, *indices.shape[self.batch : -1], *x.shape[depth:]))
+
+    def reference(self, x: Array, indices: Array) -> Array:
+        lead = np.indices(indices.shape[: self.batch], sparse=True)
+        ones = (1,) * (indices.ndim - 1 - self.batch)
+        at: list[Array] = [i.reshape(i.shape + ones) for i in lead]
+        dims = x.shape[self.batch :][: indices.shape[-1]]
+        at += [wrapped(indices[..., n], d) for n, d in enumerate(dims)]
+        return np.asarray(x[tuple(at)])
+
+    def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
+        lead = idx[: indices.rank - 1]
+        depth = depth_of(indices.type)
+        inner = [
+            wrap(as_index(indices[(*lead, const(n))]), x.shape[self.batch + n])
+            for n in range(depth)
+        ]
+        return x[(*lead[: self.batch], *inner, *idx[indices.rank - 1 :])]
+
+
+@dataclass(frozen=True)
+class GatherND(GatherNDV11):
+    """Slices of `x`, one for each row of subscripts in the indices' last axis."""
+
+    since = 12
+    batch_dims: int = 0
+
+    @property
+    def batch(self) -> int:
+        return self.batch_dims

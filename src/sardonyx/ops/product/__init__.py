@@ -1,0 +1,1 @@
+"""Sums of products: matrices, einsum, linear algebra."""

@@ -1,0 +1,1 @@
+"""Integers with scales."""

@@ -1,0 +1,169 @@
+"""Integer convolutions: ConvInteger and QLinearConv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import Expr, cast, number
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Contraction, Index, Operand
+from sardonyx.ops.base.element import Array, lift, quiet, widen
+from sardonyx.ops.base.shapes import need_rank
+from sardonyx.ops.product.matmul import Read
+from sardonyx.ops.quantized.linear import quantize, quantized
+from sardonyx.ops.quantized.matmul import centred, difference
+from sardonyx.ops.window.conv import Windowed
+
+
+def _by_filter(values: Array | None, rank: int) -> Array | None:
+    """One number a filter, shaped to broadcast over weights of that rank."""
+    if values is None or values.size == 1:
+        return None if values is None else values.reshape(())
+    return values.reshape(-1, *[1] * (rank - 1))
+
+
+def _own(x: Operand | None, which: Expr) -> Expr | None:
+    """The number belonging to filter `which`, or to all."""
+    if x is None:
+        return None
+    if x.rank == 0:
+        return x[()]
+    return x[0 if number(x.shape[0]) == 1 else which]
+
+
+def _only(x: Operand) -> Expr:
+    return x[(0,) * x.rank]
+
+
+def _left(zero: Operand | None) -> Read:
+    return lambda x, at: difference(x[at], None if zero is None else _only(zero))
+
+
+def _right(zero: Operand | None) -> Read:
+    return lambda w, at: difference(w[at], _own(zero, at[0]))
+
+
+def _few(*extras: Type | None) -> None:
+    for extra in extras:
+        if extra is not None:
+            need_rank(extra, 0, 1, "a scale or zero point")
+
+
+@dataclass(frozen=True)
+class ConvInteger(Windowed):
+    """The convolution of integers less their zero points, in int32."""
+
+    since = 10
+    tolerance = "exact"
+
+    def infer(
+        self, x: Type, w: Type, x_zero: Type | None = None, w_zero: Type | None = None
+    ) -> Type:
+        _few(x_zero, w_zero)
+        return Type(DType.INT32, self.shape(x, w))
+
+    def reference(
+        self, x: Array, w: Array, x_zero: Array | None = None, w_zero: Array | None = None
+    ) -> Array:
+        left = centred(x, None if x_zero is None else x_zero.reshape(()))
+        right = centred(w, _by_filter(w_zero, w.ndim))
+        return self.convolve(left, right).astype(np.int64).astype(np.int32)
+
+    def at(
+        self,
+        idx: Index,
+        x: Operand,
+        w: Operand,
+        x_zero: Operand | None = None,
+        w_zero: Operand | None = None,
+    ) -> Expr:
+        return self.element(idx, x, w, _left(x_zero), _right(w_zero))
+
+    def contract(
+        self,
+        out: Type,
+        x: Operand,
+        w: Operand,
+        x_zero: Operand | None = None,
+        w_zero: Operand | None = None,
+    ) -> Contraction | None:
+        del out
+        left, right = _left(x_zero), _right(w_zero)
+        return self.product(x, w, DType.INT32, left, right, lambda acc, _: acc)
+
+
+@dataclass(frozen=True)
+class QLinearConv(Windowed):
+    """The convolution of quantized tensors, quantized again; weights have scales by filter."""
+
+    since = 10
+
+    def infer(
+        self,
+        x: Type,
+        x_scale: Type,
+        x_zero: Type,
+        w: Type,
+        w_scale: Type,
+        w_zero: Type,
+        y_scale: Type,
+        y_zero: Type,
+        b: Type | None = None,
+    ) -> Type:
+        _few(x_scale, x_zero, w_scale, w_zero, y_scale, y_zero, b)
+        return Type(y_zero.dtype, self.shape(x, w))
+
+    @quiet
+    def reference(
+        self,
+        x: Array,
+        x_scale: Array,
+        x_zero: Array,
+        w: Array,
+        w_scale: Array,
+        w_zero: Array,
+        y_scale: Array,
+        y_zero: Array,
+        b: Array | None = None,
+    ) -> Array:
+        right = centred(w, _by_filter(w_zero, w.ndim))
+        acc = self.convolve(centred(x, x_zero.reshape(())), right)
+        if b is not None:
+            acc = acc + b.astype(np.float64).reshape(-1, *[1] * (x.ndim - 2))
+        scale = _by_filter(widen(w_scale), x.ndim - 1)
+        assert scale is not None
+        factor = widen(x_scale).reshape(()) * scale / widen(y_scale).reshape(())
+        zero = y_zero.reshape(())
+        return quantized(acc.astype(np.float32) * factor, zero, DType.from_numpy(zero.dtype))
+
+    def at(self, idx: Index, *inputs: Operand) -> Expr:
+        x, _, x_zero, w, _, w_zero, *_ = inputs
+        acc = self.element(idx, x, w, _left(x_zero), _right(w_zero))
+        return _finish(acc, idx, inputs)
+
+    def contract(self, out: Type, *inputs: Operand) -> Contraction | None:
+        del out
+        x, _, x_zero, w, _, w_zero, *_ = inputs
+        return self.product(
+            x,
+            w,
+            DType.INT32,
+            _left(x_zero),
+            _right(w_zero),
+            lambda acc, idx: _finish(acc, idx, inputs),
+        )
+
+
+def _finish(acc: Expr, idx: Index, inputs: Sequence[Operand]) -> Expr:
+    x_scale, w_scale, y_scale, y_zero = (inputs[i] for i in (1, 4, 6, 7))
+    b = inputs[8] if len(inputs) > 8 else None
+    if b is not None:
+        acc = acc + b[idx[1]]
+    own = _own(w_scale, idx[1])
+    assert own is not None
+    factor = lift(_only(x_scale)) * lift(own) / lift(_only(y_scale))
+    return quantize(cast(acc, factor.dtype) * factor, _only(y_zero), y_zero.dtype)

@@ -1,0 +1,188 @@
+"""Integer matrix products: MatMulInteger and QLinearMatMul."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import Expr, cast, number
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Contraction, Index, Op, Operand
+from sardonyx.ops.base.element import Array, lift, quiet, widen
+from sardonyx.ops.base.shapes import need_rank
+from sardonyx.ops.product.matmul import Read, matmul_shape, multiply, multiply_at
+from sardonyx.ops.quantized.linear import quantize, quantized
+
+
+def centred(x: Array, zero: Array | None) -> Array:
+    """The elements less their zero point, as float64, in which sums of products are exact."""
+    a = x.astype(np.float64)
+    return a if zero is None else a - zero.astype(np.float64)
+
+
+def difference(e: Expr, zero: Expr | None) -> Expr:
+    """An element less its zero point, as int32."""
+    wide = cast(e, DType.INT32)
+    return wide if zero is None else wide - cast(zero, DType.INT32)
+
+
+def _by_row(values: Array) -> Array:
+    """A zero point or scale of the left operand, shaped to broadcast."""
+    return values[:, None] if values.ndim == 1 and values.size > 1 else values
+
+
+def _own(x: Operand | None, at: Sequence[Expr], axis: int) -> Expr | None:
+    """The zero point or scale belonging to row (axis -2) or column (-1) `at[axis]`."""
+    if x is None:
+        return None
+    if x.rank == 0:
+        return x[()]
+    if x.rank == 1:
+        return x[0 if number(x.shape[0]) == 1 or len(at) < 2 else at[axis]]
+    lead = at[len(at) - x.rank : -2]
+    tail = [0, 0]
+    fixed = [0 if number(d) == 1 else i for i, d in zip(lead, x.shape, strict=False)]
+    return x[[*fixed, *(at[a] if a == axis else t for a, t in zip((-2, -1), tail, strict=True))]]
+
+
+def _reader(zero: Operand | None, axis: int) -> Read:
+    return lambda x, at: difference(x[at], _own(zero, at, axis))
+
+
+def _zero_points(*zeros: Type | None) -> None:
+    for zero in zeros:
+        if zero is not None:
+            need_rank(zero, 0, what="a zero point")
+
+
+@dataclass(frozen=True)
+class MatMulInteger(Op):
+    """(A - its zero point) @ (B - its zero point) in int32, a zero point being one for all, for
+    each row of A, or for each column of B."""
+
+    since = 10
+    tolerance = "exact"
+
+    def infer(
+        self, a: Type, b: Type, a_zero: Type | None = None, b_zero: Type | None = None
+    ) -> Type:
+        _zero_points(a_zero, b_zero)
+        return Type(DType.INT32, matmul_shape(a, b))
+
+    def reference(
+        self, a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None
+    ) -> Array:
+        left = centred(a, None if a_zero is None else _by_row(a_zero))
+        product = np.matmul(left, centred(b, b_zero))
+        return np.asarray(product).astype(np.int64).astype(np.int32)
+
+    def at(
+        self,
+        idx: Index,
+        a: Operand,
+        b: Operand,
+        a_zero: Operand | None = None,
+        b_zero: Operand | None = None,
+    ) -> Expr:
+        return multiply_at(idx, a, b, _reader(a_zero, -2), _reader(b_zero, -1))
+
+    def contract(
+        self,
+        out: Type,
+        a: Operand,
+        b: Operand,
+        a_zero: Operand | None = None,
+        b_zero: Operand | None = None,
+    ) -> Contraction:
+        left, right = _reader(a_zero, -2), _reader(b_zero, -1)
+        return multiply(out, a, b, left, right, lambda acc, _: acc, DType.INT32)
+
+
+@dataclass(frozen=True)
+class QLinearMatMul(Op):
+    """The product of two quantized matrices, quantized again."""
+
+    since = 10
+
+    def infer(
+        self,
+        a: Type,
+        a_scale: Type,
+        a_zero: Type,
+        b: Type,
+        b_scale: Type,
+        b_zero: Type,
+        y_scale: Type,
+        y_zero: Type,
+    ) -> Type:
+        _zero_points(a_scale, a_zero, b_scale, b_zero, y_scale, y_zero)
+        return Type(y_zero.dtype, matmul_shape(a, b))
+
+    @quiet
+    def reference(
+        self,
+        a: Array,
+        a_scale: Array,
+        a_zero: Array,
+        b: Array,
+        b_scale: Array,
+        b_zero: Array,
+        y_scale: Array,
+        y_zero: Array,
+    ) -> Array:
+        left = centred(a, _by_row(a_zero))
+        acc = np.asarray(np.matmul(left, centred(b, b_zero))).astype(np.float32)
+        factor = _by_row(widen(a_scale)) * widen(b_scale) / widen(y_scale)
+        return quantized(acc * factor, _by_row(y_zero), DType.from_numpy(y_zero.dtype))
+
+    def at(
+        self,
+        idx: Index,
+        a: Operand,
+        a_scale: Operand,
+        a_zero: Operand,
+        b: Operand,
+        b_scale: Operand,
+        b_zero: Operand,
+        y_scale: Operand,
+        y_zero: Operand,
+    ) -> Expr:
+        acc = multiply_at(idx, a, b, _reader(a_zero, -2), _reader(b_zero, -1))
+        return _requantized(acc, idx, a_scale, b_scale, y_scale, y_zero)
+
+    def contract(
+        self,
+        out: Type,
+        a: Operand,
+        a_scale: Operand,
+        a_zero: Operand,
+        b: Operand,
+        b_scale: Operand,
+        b_zero: Operand,
+        y_scale: Operand,
+        y_zero: Operand,
+    ) -> Contraction:
+        return multiply(
+            out,
+            a,
+            b,
+            _reader(a_zero, -2),
+            _reader(b_zero, -1),
+            lambda acc, idx: _requantized(acc, idx, a_scale, b_scale, y_scale, y_zero),
+            DType.INT32,
+        )
+
+
+def _requantized(
+    acc: Expr, idx: Index, a_scale: Operand, b_scale: Operand, y_scale: Operand, y_zero: Operand
+) -> Expr:
+    left, right = _own(a_scale, idx, -2), _own(b_scale, idx, -1)
+    down, zero = _own(y_scale, idx, -2), _own(y_zero, idx, -2)
+    assert left is not None
+    assert right is not None
+    assert down is not None
+    factor = lift(left) * lift(right) / lift(down)
+    return quantize(cast(acc, factor.dtype) * factor, zero, y_zero.dtype)

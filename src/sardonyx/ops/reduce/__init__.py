@@ -1,0 +1,1 @@
+"""Many elements into one, along axes."""

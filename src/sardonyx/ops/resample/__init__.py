@@ -1,0 +1,1 @@
+"""Elements between elements: resizing, grids, images."""

@@ -1,0 +1,184 @@
+"""Resize in all its modes, and its predecessor Upsample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import Expr, const, number
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Index, Operand
+from sardonyx.ops.base.element import Array
+from sardonyx.ops.base.nest import filled
+from sardonyx.ops.base.shapes import axes_of, known, need_rank, refuse
+from sardonyx.ops.resample.resampling import Plan, Resampling, by_scales, floats
+
+
+@dataclass(frozen=True)
+class ResizeV10(Resampling):
+    """Resize of opset 10: scales only."""
+
+    since = 10
+    name = "Resize"
+    mode: str = "nearest"
+
+    def plan(self, x: Type, *extras: Type | None) -> Plan | None:
+        scales = floats(extras[0])
+        return None if scales is None else by_scales(x, scales, range(len(x.dims)))
+
+    def infer(self, x: Type, scales: Type) -> Type:
+        return self.typed(x, scales)
+
+    def reference(self, x: Array, scales: Array) -> Array:
+        return self.computed(x, scales)
+
+    def at(self, idx: Index, x: Operand, scales: Operand) -> Expr:
+        return self.element(idx, x, self.plan(x.type, scales.type))
+
+
+@dataclass(frozen=True)
+class ResizeV11(Resampling):
+    """Resize of opsets 11 to 17: to scales or to sizes, with a choice of coordinates."""
+
+    since = 11
+    name = "Resize"
+    coordinate_transformation_mode: str = "half_pixel"
+    cubic_coeff_a: float = -0.75
+    exclude_outside: int = 0
+    extrapolation_value: float = 0.0
+    mode: str = "nearest"
+    nearest_mode: str = "round_prefer_floor"
+
+    def _axes(self, rank: int) -> tuple[int, ...]:
+        axes = getattr(self, "axes", None)
+        return tuple(range(rank)) if axes is None else axes_of(axes, rank)
+
+    def plan(self, x: Type, *extras: Type | None) -> Plan | None:
+        roi, scales, sizes = filled(extras, 3)
+        axes = self._axes(len(x.dims))
+        factors = floats(scales)
+        found = None if factors is None else by_scales(x, factors, axes)
+        if found is None and sizes is not None:
+            lengths = known(sizes)
+            found = None if not lengths else self._by_sizes(x, lengths, axes)
+        if found is None or self.coordinates != "tf_crop_and_resize":
+            return found
+        return self._cropping(x, roi, axes, found)
+
+    def _by_sizes(self, x: Type, sizes: Sequence[Expr], axes: Sequence[int]) -> Plan | None:
+        if len(sizes) != len(axes):
+            raise refuse("E0341", "sizes do not fit the axes", len(sizes), f"{len(axes)} sizes")
+        given = dict(zip(axes, sizes, strict=True))
+        policy = getattr(self, "keep_aspect_ratio_policy", "stretch")
+        if policy != "stretch":
+            return self._by_aspect(x, given, policy == "not_larger")
+        lengths = tuple(given.get(i, d) for i, d in enumerate(x.dims))
+        resized = tuple(i for i in sorted(given) if given[i] is not x.dims[i])
+        scales = tuple(None if i in given else 1.0 for i in range(len(lengths)))
+        return Plan(lengths, scales, resized)
+
+    def _by_aspect(self, x: Type, given: dict[int, Expr], least: bool) -> Plan | None:
+        pairs = [(number(s), number(x.dims[i])) for i, s in given.items()]
+        ratios = [s / d for s, d in pairs if s is not None and d]
+        if len(ratios) != len(pairs):
+            return None
+        scale = min(ratios) if least else max(ratios)
+        lengths = [
+            const(int(scale * (number(d) or 0) + 0.5)) if i in given else d
+            for i, d in enumerate(x.dims)
+        ]
+        factors = tuple(scale if i in given else 1.0 for i in range(len(lengths)))
+        return Plan(tuple(lengths), factors, tuple(sorted(given)))
+
+    def _cropping(self, x: Type, roi: Type | None, axes: Sequence[int], found: Plan) -> Plan:
+        if roi is None or not roi.value or len(roi.value) != 2 * len(axes):
+            raise NotImplementedError("cropping needs a roi known before running")
+        starts, ends = roi.value[: len(axes)], roi.value[len(axes) :]
+        zero, one = const(0.0, DType.FLOAT32), const(1.0, DType.FLOAT32)
+        parts = [(zero, one)] * len(x.dims)
+        for axis, start, end in zip(axes, starts, ends, strict=True):
+            parts[axis] = (start, end)
+        whole = {(0.0, 1.0)}
+        cut = [
+            i
+            for i in axes
+            if i in found.resized or tuple(float(e.arg) for e in parts[i]) not in whole
+        ]
+        return Plan(found.lengths, found.scales, tuple(sorted(cut)), tuple(parts))
+
+    def infer(self, x: Type, *extras: Type | None) -> Type:
+        need_rank(x, 0)
+        return self.typed(x, *extras)
+
+    def reference(self, x: Array, *extras: Array | None) -> Array:
+        return self.computed(x, *extras)
+
+    def at(self, idx: Index, x: Operand, *extras: Operand | None) -> Expr:
+        types = (None if e is None else e.type for e in extras)
+        return self.element(idx, x, self.plan(x.type, *types))
+
+
+@dataclass(frozen=True)
+class Resize(ResizeV11):
+    """Resize of chosen axes, which may be antialiased and keep the aspect ratio."""
+
+    since = 18
+    antialias: int = 0
+    axes: tuple[int, ...] | None = None
+    keep_aspect_ratio_policy: str = "stretch"
+
+
+@dataclass(frozen=True)
+class Upsample(ResizeV10):
+    """Resize to larger scales; replaced by Resize in opset 10."""
+
+    since = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsampleV7(Resampling):
+    """Upsample of opsets 7 and 8, whose scales are an attribute."""
+
+    since = 7
+    name = "Upsample"
+    scales: tuple[float, ...]
+    mode: str = "nearest"
+
+    def plan(self, x: Type, *extras: Type | None) -> Plan | None:
+        del extras
+        return by_scales(x, self.scales, range(len(x.dims)))
+
+    def infer(self, x: Type) -> Type:
+        return self.typed(x)
+
+    def reference(self, x: Array) -> Array:
+        return self.computed(x)
+
+    def at(self, idx: Index, x: Operand) -> Expr:
+        return self.element(idx, x, self.plan(x.type))
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpsampleV1(Resampling):
+    """Upsample of opsets 1 to 6: height and width of images."""
+
+    since = 1
+    name = "Upsample"
+    height_scale: float
+    width_scale: float
+    mode: str = "nearest"
+
+    def plan(self, x: Type, *extras: Type | None) -> Plan | None:
+        del extras
+        need_rank(x, 4, 4)
+        return by_scales(x, (1, 1, self.height_scale, self.width_scale), range(4))
+
+    def infer(self, x: Type) -> Type:
+        return self.typed(x)
+
+    def reference(self, x: Array) -> Array:
+        return self.computed(x)
+
+    def at(self, idx: Index, x: Operand) -> Expr:
+        return self.element(idx, x, self.plan(x.type))

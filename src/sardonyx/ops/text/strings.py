@@ -1,0 +1,185 @@
+"""Strings: StringConcat, StringSplit, RegexFullMatch, StringNormalizer and TfIdfVectorizer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.errors import RuntimeException
+from sardonyx.core.expr import const
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Op
+from sardonyx.ops.base.element import Array
+from sardonyx.ops.base.shapes import broadcast_types, like, need_rank, refuse, unknown_dim
+from sardonyx.ops.text.regex import Regex
+
+
+def texts(words: Sequence[Any], shape: Sequence[int]) -> Array:
+    """An array of strings."""
+    out = np.empty(len(words), object)
+    out[:] = list(words)
+    return out.reshape(tuple(shape))
+
+
+class _Text(Op, abstract=True):
+    tolerance = "exact"
+
+
+@dataclass(frozen=True)
+class StringConcat(_Text):
+    """Each string of X followed by that of Y, broadcast."""
+
+    since = 20
+
+    def infer(self, x: Type, y: Type) -> Type:
+        return broadcast_types(x, y)
+
+    def reference(self, x: Array, y: Array) -> Array:
+        a, b = np.broadcast_arrays(x, y)
+        pairs = zip(a.reshape(-1), b.reshape(-1), strict=True)
+        return texts([str(p) + str(q) for p, q in pairs], a.shape)
+
+
+@dataclass(frozen=True)
+class StringSplit(_Text):
+    """The parts between delimiters (by default, white space), filled up with empty strings."""
+
+    since = 20
+    delimiter: str | None = None
+    maxsplit: int | None = None
+
+    def infer(self, x: Type) -> Any:
+        if x.shape is None:
+            return Type(DType.STRING), Type(DType.INT64)
+        return Type(DType.STRING, (*x.shape, unknown_dim("parts"))), like(x, DType.INT64)
+
+    def reference(self, x: Array) -> Any:
+        most = -1 if self.maxsplit is None else self.maxsplit
+        rows = [str(word).split(self.delimiter or None, most) for word in x.reshape(-1)]
+        counts = np.array([len(r) for r in rows], np.int64).reshape(x.shape)
+        width = max((len(r) for r in rows), default=0)
+        words = [w for r in rows for w in (*r, *[""] * (width - len(r)))]
+        return texts(words, (*x.shape, width)), counts
+
+
+@dataclass(frozen=True)
+class RegexFullMatch(_Text):
+    """Whether each whole string matches a regular expression of RE2's syntax."""
+
+    since = 20
+    pattern: str | None = None
+
+    def infer(self, x: Type) -> Type:
+        Regex(self.pattern or "")
+        return like(x, DType.BOOL)
+
+    def reference(self, x: Array) -> Array:
+        regex = Regex(self.pattern or "")
+        found = [regex.full(str(word)) for word in x.reshape(-1)]
+        return np.array(found, bool).reshape(x.shape)
+
+
+@dataclass(frozen=True)
+class StringNormalizer(_Text):
+    """The strings without stop words, in lower, upper or their own case; one empty one of none."""
+
+    since = 10
+    case_change_action: str = "NONE"
+    is_case_sensitive: int = 0
+    locale: str | None = None
+    stopwords: tuple[str, ...] | None = None
+
+    def infer(self, x: Type) -> Type:
+        need_rank(x, 1, 2)
+        if self.case_change_action not in ("NONE", "LOWER", "UPPER"):
+            given = self.case_change_action
+            raise refuse("E0341", "`case_change_action` is unknown", given, "NONE, LOWER, UPPER")
+        if x.shape is None:
+            return like(x)
+        return x.with_shape((*x.shape[:-1], unknown_dim("words")))
+
+    def reference(self, x: Array) -> Array:
+        if x.ndim not in (1, 2) or (x.ndim == 2 and len(x) != 1):
+            raise RuntimeException("E0404", "strings must be [C] or [1, C]", given=x.shape)
+        words = [str(w) for w in x.reshape(-1)]
+        if self.stopwords:
+            same = str if self.is_case_sensitive else str.casefold
+            stops = {same(w) for w in self.stopwords}
+            words = [w for w in words if same(w) not in stops]
+        change = {"LOWER": str.lower, "UPPER": str.upper}.get(self.case_change_action, str)
+        words = [change(w) for w in words] or [""]
+        return texts(words, (*x.shape[:-1], len(words)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TfIdfVectorizer(_Text):
+    """How often each n-gram of a pool occurs in a row, weighted.
+
+    The items of an n-gram may be apart by the same distance, up to max_skip_count skipped.
+    """
+
+    since = 9
+    tolerance = "rounding"
+    max_gram_length: int
+    max_skip_count: int
+    min_gram_length: int
+    mode: str
+    ngram_counts: tuple[int, ...]
+    ngram_indexes: tuple[int, ...]
+    pool_int64s: tuple[int, ...] | None = None
+    pool_strings: tuple[str, ...] | None = None
+    weights: tuple[float, ...] | None = None
+
+    def infer(self, x: Type) -> Type:
+        need_rank(x, 0, 2)
+        if self.mode not in ("TF", "IDF", "TFIDF"):
+            raise refuse("E0341", "`mode` is unknown", self.mode, "TF, IDF, TFIDF")
+        width = const(max(self.ngram_indexes, default=-1) + 1)
+        if x.shape is None:
+            return Type(DType.FLOAT32)
+        return Type(DType.FLOAT32, (*x.shape[:-1], width))
+
+    def _grams(self) -> dict[tuple[Any, ...], int]:
+        """n-gram -> its number in the pool."""
+        pool: Sequence[Any] = self.pool_strings or self.pool_int64s or ()
+        ends = (*self.ngram_counts[1:], len(pool))
+        found: dict[tuple[Any, ...], int] = {}
+        number = 0
+        for size, (start, end) in enumerate(zip(self.ngram_counts, ends, strict=True), 1):
+            for at in range(start, end - size + 1, size):
+                if self.min_gram_length <= size <= self.max_gram_length:
+                    found.setdefault(tuple(pool[at : at + size]), number)
+                number += 1
+        if number > len(self.ngram_indexes):
+            given, wanted = number, len(self.ngram_indexes)
+            raise refuse("E0341", "`ngram_indexes` is shorter than the pool", given, wanted)
+        return found
+
+    def reference(self, x: Array) -> Array:
+        grams, width = self._grams(), max(self.ngram_indexes, default=-1) + 1
+        rows = x.reshape(1, -1) if x.ndim < 2 else x
+        counts = np.zeros((len(rows), width), np.float32)
+        for n, row in enumerate(rows.tolist()):
+            for gram in self._windows(row):
+                number = grams.get(gram)
+                if number is not None:
+                    counts[n, self.ngram_indexes[number]] += 1
+        y = counts if self.mode != "IDF" else (counts > 0).astype(np.float32)
+        if self.weights is not None and self.mode != "TF":
+            y = y * np.array(self.weights, np.float32)[:width]
+        return y.reshape(*x.shape[:-1], width)
+
+    def _windows(self, row: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        """Every n-gram of a row; those of one item once, whatever may be skipped."""
+        for step in range(1, self.max_skip_count + 2):
+            first = self.min_gram_length if step == 1 else max(self.min_gram_length, 2)
+            for size in range(first, self.max_gram_length + 1):
+                reach = (size - 1) * step
+                if reach >= len(row):
+                    break
+                for start in range(len(row) - reach):
+                    yield tuple(row[start : start + reach + 1 : step])

@@ -1,0 +1,66 @@
+"""MaxUnpool: puts pooled elements back where their maxima were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sardonyx.core.errors import RuntimeException
+from sardonyx.core.expr import Expr
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Op
+from sardonyx.ops.base.element import Array
+from sardonyx.ops.base.shapes import known, need_rank, unknown_dim
+from sardonyx.ops.window.windows import settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaxUnpool(Op):
+    """Zeros, but for the elements of X at the positions that MaxPool found them at."""
+
+    since = 9
+    tolerance = "exact"
+    kernel_shape: tuple[int, ...]
+    pads: tuple[int, ...] | None = None
+    strides: tuple[int, ...] | None = None
+
+    def _dims(self, dims: tuple[Expr, ...]) -> tuple[Expr, ...]:
+        n = len(dims) - 2
+        kernel = settings(self.kernel_shape, n, "kernel_shape")
+        strides = settings(self.strides, n, "strides")
+        pads = settings(self.pads, 2 * n, "pads", default=0, least=0)
+        rows = zip(dims[2:], strides, kernel, pads[:n], pads[n:], strict=True)
+        return (*dims[:2], *((d - 1) * s + (k - b - e) for d, s, k, b, e in rows))
+
+    def infer(self, x: Type, indices: Type, shape: Type | None = None) -> Type:
+        del indices
+        need_rank(x, 3)
+        if x.shape is None:
+            return Type(x.dtype)
+        if shape is None:
+            return x.with_shape(self._dims(x.shape))
+        lengths = known(shape)
+        if lengths is None:
+            lengths = tuple(unknown_dim("unpooled") for _ in x.shape)
+        return x.with_shape(lengths)
+
+    def reference(self, x: Array, indices: Array, shape: Array | None = None) -> Array:
+        n = x.ndim - 2
+        kernel = settings(self.kernel_shape, n, "kernel_shape")
+        strides = settings(self.strides, n, "strides")
+        pads = settings(self.pads, 2 * n, "pads", default=0, least=0)
+        rows = zip(x.shape[2:], strides, kernel, pads[:n], pads[n:], strict=True)
+        own = (*x.shape[:2], *((d - 1) * s + k - b - e for d, s, k, b, e in rows))
+        y = np.zeros(int(np.prod(own)), x.dtype)
+        flat = indices.reshape(-1)
+        if flat.size and not 0 <= flat.min() <= flat.max() < y.size:
+            given, wanted = f"{flat.min()} to {flat.max()}", f"[0, {y.size})"
+            raise RuntimeException("E0404", "an index is out of range", given=given, wanted=wanted)
+        y[flat] = x.reshape(-1)
+        y = y.reshape(own)
+        if shape is None:
+            return y
+        made = np.zeros(shape.tolist(), x.dtype)
+        made[tuple(slice(min(a, b)) for a, b in zip(own, made.shape, strict=True))] = y
+        return made

@@ -1,0 +1,45 @@
+from pathlib import Path
+
+from sardonyx.engine.code.source import closure, digest
+
+FILES = {
+    "sardonyx/__init__.py": "",
+    "sardonyx/a.py": "from sardonyx.b import (\n    thing,\n    other,\n)\n",
+    "sardonyx/b/__init__.py": "",
+    "sardonyx/b/thing.py": "import sardonyx.c.deep.leaf\n",
+    "sardonyx/b/unread.py": "",
+    "sardonyx/c/__init__.py": "",
+    "sardonyx/c/deep/__init__.py": "",
+    "sardonyx/c/deep/leaf.py": "def late():\n    from sardonyx.d import x\n",
+    "sardonyx/d/__init__.py": "import importlib\n",
+    "sardonyx/d/one/two.py": "factor = 2\n",
+}
+
+
+def lay(root: Path) -> Path:
+    for name, text in FILES.items():
+        file = root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    return root
+
+
+def test_follows_imports_of_every_form(tmp_path: Path) -> None:
+    found = set(closure(("sardonyx.a",), lay(tmp_path)))
+    wanted = {"sardonyx.a", "sardonyx.b", "sardonyx.b.thing", "sardonyx.c.deep.leaf"}
+    assert wanted | {"sardonyx.d", "sardonyx.d.one.two"} <= found
+    assert "sardonyx.b.unread" not in found
+
+
+def test_an_edit_in_a_sub_folder_is_another_digest(tmp_path: Path) -> None:
+    first, second = lay(tmp_path / "x"), lay(tmp_path / "y")
+    assert digest("sardonyx.a", root=first) == digest("sardonyx.a", root=second)
+    changed = lay(tmp_path / "z")
+    (changed / "sardonyx/d/one/two.py").write_text("factor = 3\n", encoding="utf-8")
+    assert digest("sardonyx.a", root=changed) != digest("sardonyx.a", root=first)
+
+
+def test_what_code_is_made_by_is_in_its_keys() -> None:
+    found = set(closure(("sardonyx.engine.program.program", "sardonyx.ops.reduce.softmax")))
+    wanted = ("core.term", "loops.ir", "kernels.gemm", "kernels.micro.tile", "ops.softmax")
+    assert {f"sardonyx.{name}" for name in wanted} <= found
