@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, evaluate, symbol
 from sardonyx.core.tensor import Tensor
 from sardonyx.engine.code.jit import Jit
@@ -40,7 +40,6 @@ from sardonyx.kernels.winograd import filtered
 from sardonyx.loops.ir import Contract, Kernel
 from sardonyx.loops.target import Target, host
 
-Array = np.ndarray[Any, Any]
 _CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int64)
 _OPSET = 20
 _QUIET = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "ORT_DISABLE_TELEMETRY": "1"}

@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from architectures import Hidden, Logits
+from sardonyx.core.dtype import Array
 from sardonyx.formats import load
 from sardonyx.graph.text import to_text
 
-Array = np.ndarray[Any, Any]
 Dims = Mapping[str, tuple[int | str, ...]]
 
 

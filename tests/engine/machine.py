@@ -9,15 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, number, walk
 from sardonyx.engine.code.link import Linker, Unit
 from sardonyx.engine.emit.kernel import emit
 from sardonyx.loops import target
 from sardonyx.loops.ir import Buffer, For, Kernel, Stmt
 from sardonyx.loops.target import Target
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 _serial = itertools.count()
 _linkers: dict[str, Linker] = {}

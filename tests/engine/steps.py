@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.engine.code.link import Linker, Unit
 from sardonyx.engine.native.memory import address
 from sardonyx.loops import target
-
-Array = np.ndarray[Any, Any]
 
 STEP = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
 HEAD = "(ptr %table, ptr %ids, ptr %syms, ptr %scratch, i64 %tid, i64 %threads)"

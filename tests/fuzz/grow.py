@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 import sardonyx.ops  # noqa: F401
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.expr import Expr, evaluate, name_of, number
 from sardonyx.core.tensor import Tensor
@@ -21,7 +21,6 @@ from sardonyx.graph.op import find
 from sardonyx.passes.infer import infer_node
 
 T = TypeVar("T")
-Array = np.ndarray[Any, Any]
 OPSET = 23
 
 FLOATS = (DType.FLOAT32, DType.FLOAT64, DType.FLOAT16, DType.BFLOAT16)

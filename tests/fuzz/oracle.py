@@ -14,11 +14,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Op
 from sardonyx.graph.run import evaluate
-
-Array = np.ndarray[Any, Any]
 
 RUNS = 5
 ULPS = 8.0

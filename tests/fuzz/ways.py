@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fuzz.oracle import Wanted, wanted
 from sardonyx.core import knobs
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import SardonyxError
 from sardonyx.engine.program import bound
 from sardonyx.graph.ir import Graph
 from sardonyx.loops import target
 from sardonyx.session import GraphOptimizationLevel, InferenceSession, SessionOptions
 
-Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
 

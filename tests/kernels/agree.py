@@ -8,9 +8,10 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from kernels.contracts import Array, Case
+from kernels.contracts import Case
 from kernels.native import aligned, run
 from sardonyx.core import knobs
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import UsageError
 from sardonyx.core.expr import evaluate
 from sardonyx.kernels.scheduled import Scheduled

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, fresh, load, product, scalar
 from sardonyx.loops.build import Closed, Sizes, contraction
 from sardonyx.loops.ir import Contract, Store
 
-Array = np.ndarray[Any, Any]
 Dim = Expr | int
 Dims = Sequence[Dim]
 Env = Mapping[Expr, int]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.contracts import INT32, Array, Case, Dim, Env, Memory, flat, values
-from sardonyx.core.dtype import DType
+from kernels.contracts import INT32, Case, Dim, Env, Memory, flat, values
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, const, fresh, load, reduce, scalar, where
 from sardonyx.loops.build import pointwise
 from sardonyx.loops.ir import Contract, Store

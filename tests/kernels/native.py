@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import evaluate, number
 from sardonyx.engine.code.jit import Jit
 from sardonyx.kernels.scheduled import Scheduled
 from sardonyx.loops.ir import Kernel
 from sardonyx.loops.target import Target
 
-Array = np.ndarray[Any, Any]
 _SIGNATURE = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * 4, ctypes.c_int64, ctypes.c_int64)
 
 

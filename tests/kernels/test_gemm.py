@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from kernels.agree import LEVELS, agrees_interpreted, agrees_natively, machine
-from kernels.contracts import Array, Case, Finishing, matmul
+from kernels.contracts import Case, Finishing, matmul
 from kernels.images import Window, conv
 from kernels.native import run
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, exp, load, symbol, unary
 from sardonyx.kernels.gemm import gemm
 from sardonyx.loops.ir import Contract, Store

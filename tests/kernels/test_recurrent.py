@@ -10,7 +10,7 @@ import pytest
 import sardonyx.ops  # noqa: F401 - registers the operators
 from kernels import native
 from kernels.agree import LEVELS, needed
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import symbol
 from sardonyx.graph.ir import tensor_type
 from sardonyx.kernels.pick import explain, spelled_out
@@ -21,8 +21,6 @@ from sardonyx.loops.interp import interpret
 from sardonyx.loops.ir import Contract, Tile, statements
 from sardonyx.ops.recurrent.layers import GRU, LSTM, RNN
 from sardonyx.ops.recurrent.recurrence import Recurrence
-
-Array = np.ndarray[Any, Any]
 
 
 def normal(seed: int, *shape: int) -> Array:

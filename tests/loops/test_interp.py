@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import EngineError
 from sardonyx.core.expr import BINARY, UNARY, Expr, binary, cast, const, unary
 from sardonyx.loops import scalar as element
@@ -18,7 +18,6 @@ from sardonyx.loops.interp import interpret
 from sardonyx.loops.ir import Buffer, Kernel, Store
 from sardonyx.loops.text import from_text
 
-Array = np.ndarray[Any, Any]
 F32, I8, I32 = DType.FLOAT32, DType.INT8, DType.INT32
 
 

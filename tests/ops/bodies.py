@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-import numpy as np
-
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import symbol
 from sardonyx.graph.ir import Graph, Value, tensor_type
 from sardonyx.graph.op import Op
 from sardonyx.graph.run import run
-
-Array = np.ndarray[Any, Any]
 
 
 def expanded(

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from conformance import node_cases
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, evaluate, load, symbol
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op, Operand, as_arrays, loop_index
 from sardonyx.graph.type import elements
 from sardonyx.ops.base.shapes import assumptions
 
-Array = np.ndarray[Any, Any]
 Function = Callable[..., Any]
 Env = dict[Expr, int]
 

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, evaluate, fresh, load, symbol, walk
 from sardonyx.graph.ir import Type, tensor_type
 from sardonyx.graph.op import Index, Op, Operand
 
-Array = np.ndarray[Any, Any]
 Env = dict[Expr, Any]
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ops.lanes import Array, Given, contracted, element_by_element, symbolic
+from ops.lanes import Given, contracted, element_by_element, symbolic
+from sardonyx.core.dtype import Array
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op, as_arrays
 

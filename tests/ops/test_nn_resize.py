@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ops.lanes import Array, element_by_element, symbolic
+from ops.lanes import element_by_element, symbolic
 from ops.nn import agrees, close, normal
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidGraph
 from sardonyx.core.expr import const, evaluate
 from sardonyx.graph.op import Op

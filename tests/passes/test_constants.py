@@ -1,13 +1,13 @@
 """Channel arithmetic moves into weights, quantization patterns become integer products."""
 
 import re
-from typing import Any
 
 import numpy as np
 import pytest
 
 from graph.sources import parse
 from passes.equal import apply, ops, ready
+from sardonyx.core.dtype import Array
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.rewrite import Log, Pass
@@ -16,8 +16,6 @@ from sardonyx.passes.affine import AFFINE
 from sardonyx.passes.dead import DEAD
 from sardonyx.passes.infer import infer
 from sardonyx.passes.quant import QUANT
-
-Array = np.ndarray[Any, Any]
 
 
 def close(found: Array, wanted: Array) -> None:

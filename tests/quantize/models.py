@@ -1,7 +1,6 @@
 """Small float models to quantize, with data that suit them."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import onnx
@@ -9,10 +8,9 @@ from onnx.helper import make_model, make_opsetid
 from onnx.numpy_helper import from_array
 from onnx.parser import parse_graph
 
+from sardonyx.core.dtype import Array
 from sardonyx.formats import load
 from sardonyx.graph.ir import Graph
-
-Array = np.ndarray[Any, Any]
 
 RESIDUAL = """residual (float[N, 3, 12, 12] x) => (float[N, 5] logits) {
     c1 = Conv<pads = [1, 1, 1, 1]>(x, w1, b1)

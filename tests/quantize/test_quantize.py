@@ -8,6 +8,7 @@ import onnxruntime
 import pytest
 
 from quantize import models
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import CalibrationError, InvalidArgument, SardonyxError
 from sardonyx.core.errors import NotImplemented as Unsupported
 from sardonyx.formats import to_bytes, to_proto
@@ -15,7 +16,6 @@ from sardonyx.graph.ir import Graph
 from sardonyx.quantize import Quantization, agreement, quantize
 from sardonyx.session import InferenceSession
 
-Array = np.ndarray[Any, Any]
 Data = dict[str, Array]
 
 

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from quantize.models import graph
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import CalibrationError, InvalidArgument
 from sardonyx.graph.ir import Graph
 from sardonyx.quantize.rows import batches
-
-Array = np.ndarray[Any, Any]
 
 
 def _model(**inputs: str) -> Graph:

@@ -1,16 +1,13 @@
 """Ranges from batches seen once: what they contain, how exact they are, what is left out."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from sardonyx.core.dtype import Array
 from sardonyx.quantize.statistics import BINS, Range, Statistics
-
-Array = np.ndarray[Any, Any]
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 ANY = st.floats(width=32)

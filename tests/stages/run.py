@@ -7,11 +7,10 @@ rubbish.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import evaluate
 from sardonyx.engine.fuse.fuse import Computed, Host, Step, fuse
 from sardonyx.engine.fuse.launches import Launch, launches
@@ -24,7 +23,6 @@ from sardonyx.loops.interp import interpret
 from sardonyx.loops.target import Target
 from sardonyx.passes.pipeline import optimize, prepare
 
-Array = np.ndarray[Any, Any]
 Feeds = Mapping[str, Array]
 
 

@@ -6,17 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from sardonyx.cli.report import Output, note_model
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument, NoSuchFile, UsageError
 from sardonyx.formats import load, save, to_bytes
 from sardonyx.formats.arrays import SUFFIXES, read_arrays, typed, write_arrays
 from sardonyx.graph.ir import Graph
 
-Array = np.ndarray[Any, Any]
 STREAM = "-"
 
 

@@ -22,6 +22,7 @@ from sardonyx.cli.digits import INPUT, Digits
 from sardonyx.compare import Comparison, compare, of_model
 from sardonyx.convert import Conversion, convert, side_of
 from sardonyx.core import knobs
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import UsageError
 from sardonyx.engine.program.analysis import Analysis, analyse
 from sardonyx.formats import save
@@ -33,7 +34,6 @@ from sardonyx.providers.registry import providers
 from sardonyx.quantize import Quantization, quantize
 from sardonyx.session import InferenceSession, SessionOptions
 
-Array = np.ndarray[Any, Any]
 Progress = Callable[[float], None]
 
 PEER = "OnnxRuntimeExecutionProvider"

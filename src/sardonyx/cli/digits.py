@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from sardonyx.bench.contender import Prepared, Run
+from sardonyx.core.dtype import Array
 from sardonyx.core.knobs import silence_peers
 
-Array = np.ndarray[Any, Any]
 Progress = Callable[[float], None]
 
 INPUT = "image"

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, name_of
 from sardonyx.formats.arrays import read_arrays, typed
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.sample import free_symbols, sample_feeds
 
-Array = np.ndarray[Any, Any]
 BATCHES = (1, 7)
 MOST_RUNS = 1000
 MOST_BYTES = 64 << 20

@@ -8,10 +8,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 
-Array = np.ndarray[Any, Any]
 _SMALL = 1e-3
 _MOST_ULPS = 1 << 52
 

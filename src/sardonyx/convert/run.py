@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from sardonyx.compare.data import Case, Rows, read
 from sardonyx.compare.metrics import Tally
 from sardonyx.compare.report import Comparison
@@ -20,6 +18,7 @@ from sardonyx.convert.guards import Guards
 from sardonyx.convert.report import Accuracy, Conversion
 from sardonyx.convert.source import is_place, load_object
 from sardonyx.core.dim import Spec, parse_spec
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import ConvertError, Disagreement, SardonyxError, UsageError
 from sardonyx.core.limits import Limits
 from sardonyx.formats import load, save
@@ -38,13 +37,13 @@ class Source(Protocol):
     kind: str
     specs: list[Spec]
 
-    def sample(self, sizes: Mapping[str, int], seed: int) -> dict[str, np.ndarray[Any, Any]]:
+    def sample(self, sizes: Mapping[str, int], seed: int) -> dict[str, Array]:
         """Made-up inputs of these sizes."""
 
-    def outputs(self, feeds: Mapping[str, Any]) -> list[np.ndarray[Any, Any]]:
+    def outputs(self, feeds: Mapping[str, Any]) -> list[Array]:
         """What the framework computes."""
 
-    def exact(self, feeds: Mapping[str, Any]) -> list[np.ndarray[Any, Any]] | None:
+    def exact(self, feeds: Mapping[str, Any]) -> list[Array] | None:
         """What it computes in float64, where it can."""
 
     def export(self, path: Path, sizes: Mapping[str, int], opset: int | None) -> Guards:

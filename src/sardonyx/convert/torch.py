@@ -20,12 +20,11 @@ import numpy as np
 from sardonyx.convert.guards import Guards, watched
 from sardonyx.convert.source import origin
 from sardonyx.core.dim import Spec
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import ConvertError, RuntimeException, UsageError
 from sardonyx.core.knobs import silence_peers
 from sardonyx.graph.origin import innermost
 
-Array = np.ndarray[Any, Any]
 _UNUSUAL = (DType.STRING, DType.COMPLEX64, DType.COMPLEX128)
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

@@ -9,12 +9,14 @@ array with one element per item (`ml_dtypes` for the types numpy lacks). Text is
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Any, TypeAlias
 
 import ml_dtypes
 import numpy as np
 
 from sardonyx.core.errors import InvalidArgument, InvalidProtobuf
+
+Array: TypeAlias = np.ndarray[Any, Any]
 
 
 class DType(enum.Enum):
@@ -146,7 +148,7 @@ _BY_NUMPY = {d.numpy: d for d in DType}
 _BY_NAME = {str(d): d for d in DType} | {"float": DType.FLOAT32, "double": DType.FLOAT64}
 
 
-def pack(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, np.dtype[np.uint8]]:
+def pack(array: Array, dtype: DType) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The elements of `array` (of `dtype.numpy`), packed into a flat array of bytes."""
     flat = np.ascontiguousarray(array, dtype.numpy).reshape(-1)
     if not dtype.is_packed:
@@ -165,7 +167,7 @@ def pack(array: np.ndarray[Any, Any], dtype: DType) -> np.ndarray[Any, np.dtype[
     return packed.reshape(-1)[: dtype.nbytes(flat.size)]
 
 
-def unpack(data: Any, dtype: DType, count: int) -> np.ndarray[Any, Any]:
+def unpack(data: Any, dtype: DType, count: int) -> Array:
     """`count` elements out of the packed bytes `data`; zero-copy for types of whole bytes.
 
     InvalidProtobuf when `data` does not hold exactly that many.

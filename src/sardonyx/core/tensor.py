@@ -14,11 +14,10 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from sardonyx.core.dtype import DType, pack, unpack
+from sardonyx.core.dtype import Array, DType, pack, unpack
 from sardonyx.core.errors import InvalidProtobuf
 from sardonyx.core.limits import Limits
 
-Array: TypeAlias = "np.ndarray[Any, Any]"
 _ADDRESSABLE = 1 << 59
 Buffer: TypeAlias = "bytes | memoryview"
 

@@ -11,12 +11,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument, NoSuchFile, UsageError
 from sardonyx.core.limits import Limits
 from sardonyx.formats.files import replacing
 
-Array = np.ndarray[Any, Any]
 SUFFIXES = (".npy", ".npz", ".json")
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _DAMAGED = (ValueError, OSError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile)

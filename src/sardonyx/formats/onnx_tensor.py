@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType, unpack
+from sardonyx.core.dtype import Array, DType, unpack
 from sardonyx.core.errors import ExternalDataError, InvalidProtobuf, SardonyxError
 from sardonyx.core.limits import Limits
-from sardonyx.core.tensor import Array, SparseTensor, Tensor
+from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.formats.files import Folder, safe_parts
 from sardonyx.formats.message import Message, find_all
 from sardonyx.formats.packed import Packed

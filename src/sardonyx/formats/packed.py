@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidProtobuf
 
 _BLOCK = 1 << 22
@@ -51,7 +52,7 @@ class Packed:
             int(np.count_nonzero(np.frombuffer(block, np.uint8) < 0x80)) for block in self._blocks()
         )
 
-    def numpy(self) -> np.ndarray[Any, Any]:
+    def numpy(self) -> Array:
         """The elements as a flat array of the field's type."""
         if self.kind in _FIXED:
             parts = [np.frombuffer(chunk, _FIXED[self.kind]) for chunk in self.chunks]

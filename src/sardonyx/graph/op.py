@@ -23,9 +23,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from sardonyx.core.expr import Expr, const, fresh, minimum, number
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from sardonyx.core.dtype import DType
+    from sardonyx.core.dtype import Array, DType
     from sardonyx.graph.type import Type
 
 
@@ -235,6 +233,6 @@ def loop_index(shape: Sequence[Expr]) -> Index:
     return Index([const(0) if number(d) == 1 else fresh(d) for d in shape], shape)
 
 
-def as_arrays(result: Any) -> tuple[np.ndarray[Any, Any], ...]:
+def as_arrays(result: Any) -> tuple[Array, ...]:
     """What a `reference` returned, as a tuple."""
     return result if isinstance(result, tuple) else (result,)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, evaluate, name_of, walk
 from sardonyx.graph.ir import Graph, Value
-
-Array = np.ndarray[Any, Any]
 
 
 def free_symbols(graph: Graph) -> list[str]:

@@ -11,13 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import EngineError
 from sardonyx.core.expr import INDEX, Expr, name_of
 from sardonyx.loops import scalar
 from sardonyx.loops.ir import Contract, Fold, For, If, Kernel, Let, Stmt, Store, Tile
 
-Array = np.ndarray[Any, Any]
 _RUBBISH = 0xFB
 
 

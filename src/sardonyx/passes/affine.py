@@ -13,13 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
 from sardonyx.ops.elementwise.binary import Add
 
-Array = np.ndarray[Any, Any]
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.expr import (
     INDEX,
@@ -119,7 +119,7 @@ def _is_constant(t: Type) -> bool:
     return t.kind == "tensor" and t.value is not None and all(e.is_const for e in t.value)
 
 
-def array(t: Type) -> np.ndarray[Any, Any]:
+def array(t: Type) -> Array:
     """The elements of a type whose value is all constants, as an array."""
     assert t.value is not None
     assert t.dtype is not None
@@ -145,7 +145,7 @@ def _by_reference(
     ]
 
 
-def constant_type(a: np.ndarray[Any, Any], like: Type) -> Type:
+def constant_type(a: Array, like: Type) -> Type:
     """The type of a known small array."""
     found = array_type(a)
     return found if like.dtype in (None, found.dtype) else like

@@ -14,12 +14,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
-
+from sardonyx.core.dtype import Array
 from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Graph
 
-Array = np.ndarray[Any, Any]
 Abort = Callable[[], bool]
 
 

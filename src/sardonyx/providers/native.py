@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, const, substitute
 from sardonyx.engine.program.program import Program
 from sardonyx.graph.bind import bind
@@ -13,7 +14,7 @@ from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.run import bodies
 from sardonyx.passes.pipeline import optimize, prepare
-from sardonyx.providers.base import Abort, Array, Gap, Options, Provider, Runnable
+from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 
 
 class NativeRunnable:

@@ -6,10 +6,11 @@ import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import EPFail
 from sardonyx.core.knobs import silence_peers
 from sardonyx.graph.ir import Graph
-from sardonyx.providers.base import Abort, Array, Gap, Options, Provider, Runnable
+from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 
 _LEVELS = {"off": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
            "all": "ORT_ENABLE_ALL"}  # fmt: skip

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import EPFail
 from sardonyx.core.knobs import silence_peers
 from sardonyx.graph.ir import Graph
-from sardonyx.providers.base import Abort, Array, Gap, Options, Provider, Runnable
+from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 
 
 class OpenVinoRunnable:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from sardonyx.core.dtype import Array
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.run import run
-from sardonyx.providers.base import Abort, Array, Gap, Options, Provider, Runnable
+from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 
 
 class ReferenceRunnable:

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import CalibrationError, InvalidArgument
 from sardonyx.core.expr import Expr, evaluate, number
 from sardonyx.graph.ir import Graph, Value
 
-Array = np.ndarray[Any, Any]
 Feeds = dict[str, Array]
 Data = Mapping[str, Any] | Array | Iterable[Mapping[str, Any]]
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from sardonyx.core.dtype import Array
+
 BINS = 4096
 TOP = 255
 SMALLEST = 2.0**-60

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Node, Value
 from sardonyx.quantize.statistics import SMALLEST
 from sardonyx.quantize.targets import weight_axis
 from sardonyx.quantize.writer import Writer
 
-Array = np.ndarray[Any, Any]
 _LARGEST_BIAS = 2.0**30
 
 

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 
-Array = np.ndarray[Any, Any]
 _CPU = 1
 _PLAIN = {0: "i", 1: "u", 2: "f", 5: "c"}
 _NARROW = {

@@ -7,8 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument, ShapeMismatch
-from sardonyx.session.arrays import Array, as_array
+from sardonyx.session.arrays import as_array
 from sardonyx.session.value import OrtValue, array_at, check_device
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument, ShapeMismatch
 from sardonyx.graph.bind import bind
 from sardonyx.graph.ir import Graph, Type, Value
-from sardonyx.session.arrays import Array, as_array
+from sardonyx.session.arrays import as_array
 from sardonyx.session.value import OrtValue
 
 _REMEMBERED = 256

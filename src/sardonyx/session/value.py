@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.graph.ir import Type, tensor_type
-from sardonyx.session.arrays import Array, as_array, from_dlpack
+from sardonyx.session.arrays import as_array, from_dlpack
 from sardonyx.session.describe import type_name
 
 

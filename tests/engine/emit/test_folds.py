@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.machine import Array, Native, guarded, levels, nest, run
-from sardonyx.core.dtype import DType
+from engine.machine import Native, guarded, levels, nest, run
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import CompileError
 from sardonyx.core.expr import (
     Expr,

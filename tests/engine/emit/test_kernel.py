@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.machine import Array, Native, evaluate, guarded, levels
-from sardonyx.core.dtype import DType
+from engine.machine import Native, evaluate, guarded, levels
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, const, load, symbol, unary, var
 from sardonyx.loops.ir import Buffer, For, Kernel, Stmt, Store
 

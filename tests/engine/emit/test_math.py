@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine.machine import Array, Native, levels
-from sardonyx.core.dtype import DType
+from engine.machine import Native, levels
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, const, load, symbol, unary, var
 from sardonyx.loops.ir import Buffer, For, Kernel, Store
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from engine.machine import Array, Native, levels
-from sardonyx.core.dtype import DType
+from engine.machine import Native, levels
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import (
     Expr,
     binary,

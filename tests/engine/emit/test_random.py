@@ -7,8 +7,8 @@ import random
 import numpy as np
 import pytest
 
-from engine.machine import Array, Native, guarded, levels
-from sardonyx.core.dtype import DType
+from engine.machine import Native, guarded, levels
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import (
     Expr,
     binary,

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.steps import Array, Steps, table
+from engine.steps import Steps, table
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import Terminated
 from sardonyx.engine.native.executor import BARRIER, SERIAL
 from sardonyx.engine.native.memory import address, aligned

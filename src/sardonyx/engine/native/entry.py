@@ -20,12 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.engine.native import executor
 from sardonyx.engine.native.executor import Job
 from sardonyx.engine.native.memory import address
 from sardonyx.engine.native.threads import Pool, Question, crew
-
-Array = np.ndarray[Any, Any]
 
 _CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
 _FASTCALL = 0x80

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import LimitExceeded
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Value
 
-Array = np.ndarray[Any, Any]
 _HUGE = 2 << 20
 _ALIGNMENT = 64
 

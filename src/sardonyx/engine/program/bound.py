@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import ShapeMismatch, Terminated
 from sardonyx.core.expr import Expr, evaluate, show
 from sardonyx.core.limits import Limits
@@ -28,7 +29,6 @@ from sardonyx.graph.bind import Bindings
 from sardonyx.graph.ir import Graph, Value, captured
 from sardonyx.graph.run import Walk
 
-Array = np.ndarray[Any, Any]
 RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
 SERIAL, BARRIER = 1, 2
 _WAKE = 150_000

@@ -13,8 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, evaluate, nonnegative
 from sardonyx.core.limits import Limits
 from sardonyx.engine.aligned import nbytes
@@ -30,8 +29,6 @@ from sardonyx.graph.bind import bind
 from sardonyx.graph.ir import Graph, Value, captured
 from sardonyx.graph.run import Walk
 from sardonyx.loops.target import Target, host
-
-Array = np.ndarray[Any, Any]
 
 
 class Program:

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, number
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
 from sardonyx.ops.attention.weights import AttentionWeights
-from sardonyx.ops.base.element import Array, quiet, settle, widen
+from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.nest import filled, some
 from sardonyx.ops.base.shapes import need_rank, refuse
 from sardonyx.ops.elementwise.binary import Mul

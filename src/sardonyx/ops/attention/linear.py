@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.graph.ir import Graph, Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array, is_narrow, quiet, settle, widen
+from sardonyx.ops.base.element import is_narrow, quiet, settle, widen
 from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import need_rank, refuse
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import INDEX, Expr, cast, const, mod, number, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
-from sardonyx.ops.base.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both, filled, total
 from sardonyx.ops.base.shapes import axis_of, common_dtype, like, need_rank, refuse, same_dim
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import INDEX, Expr, cast, const, eq, exp, minimum, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
-from sardonyx.ops.base.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both, total
 from sardonyx.ops.base.shapes import like
 

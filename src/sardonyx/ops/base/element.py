@@ -7,17 +7,15 @@ computed in float32 and rounded once, at the end.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, const, eq, exp, minimum, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.shapes import axis_of, broadcast_types, common_dtype, like, refuse
-
-Array: TypeAlias = "np.ndarray[Any, Any]"
 
 quiet = np.errstate(all="ignore")
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array, quiet
+from sardonyx.ops.base.element import quiet
 from sardonyx.ops.base.shapes import need_rank, same_dim, unknown_dim
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array, quiet, settle, widen
+from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.shapes import need_rank, refuse
 
 _MOST_SAMPLES = 4096

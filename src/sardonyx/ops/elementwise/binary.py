@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, eq, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Operand
-from sardonyx.ops.base.element import Aligned, Array, Binary, InPlace, lift
+from sardonyx.ops.base.element import Aligned, Binary, InPlace, lift
 from sardonyx.ops.base.shapes import refuse
 
 

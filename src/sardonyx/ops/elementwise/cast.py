@@ -8,12 +8,12 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, binary, cast
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, quiet
+from sardonyx.ops.base.element import quiet
 from sardonyx.ops.base.shapes import like, refuse
 
 EIGHT = frozenset({

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, cast, const, maximum, minimum, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, InPlace, Unary, lift, quiet, settle, single, widen
+from sardonyx.ops.base.element import InPlace, Unary, lift, quiet, settle, single, widen
 from sardonyx.ops.base.shapes import broadcast, common_dtype, like, need_rank
 
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, eq, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, settle, widen
+from sardonyx.ops.base.element import settle, widen
 from sardonyx.ops.base.shapes import (
     as_index,
     axis_of,

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, const, unary
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, InPlace, Unary, lift, quiet, widen
+from sardonyx.ops.base.element import InPlace, Unary, lift, quiet, widen
 from sardonyx.ops.base.shapes import like
 
 

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, binary, cast
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, InPlace, lift, quiet, settle, widen
+from sardonyx.ops.base.element import InPlace, lift, quiet, settle, widen
 from sardonyx.ops.base.shapes import broadcast_types, refuse
 
 

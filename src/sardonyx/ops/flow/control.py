@@ -8,12 +8,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import number
 from sardonyx.graph.ir import Graph, Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.shapes import axis_of, refuse, unknown_dim
 
 Call: TypeAlias = Callable[[Graph, Sequence[Any]], list[Any]]

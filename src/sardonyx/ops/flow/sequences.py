@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import const, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.shapes import axis_of, known_ints, refuse, unknown_dim
 from sardonyx.ops.flow.control import joined
 

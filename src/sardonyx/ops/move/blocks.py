@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.shapes import assume, need_rank, refuse, text
 
 MODES = ("DCR", "CRD")

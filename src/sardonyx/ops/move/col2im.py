@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, cast, const, eq, number, product, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, lift, settle, widen
+from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import both, total
 from sardonyx.ops.base.shapes import (
     check_size,

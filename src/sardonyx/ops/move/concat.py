@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, number, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.shapes import (
     assume,
     axis_of,

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, cast, const, maximum, number
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Type, tensor_type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.graph.type import constant_type
-from sardonyx.ops.base.element import Array, is_narrow, lift, settle, widen
+from sardonyx.ops.base.element import is_narrow, lift, settle, widen
 from sardonyx.ops.base.shapes import (
     as_index,
     check_size,

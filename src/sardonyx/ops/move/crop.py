@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import axes_of, check_size, known, refuse, unknown_dim
 

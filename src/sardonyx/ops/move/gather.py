@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.shapes import (
     as_index,
     axis_of,

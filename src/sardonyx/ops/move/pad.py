@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, maximum, minimum, number, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, single
+from sardonyx.ops.base.element import single
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import (
     axes_of,

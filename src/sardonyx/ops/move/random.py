@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type, tensor_type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array, settle, single, widen
+from sardonyx.ops.base.element import settle, single, widen
 from sardonyx.ops.base.shapes import check_size, need_rank
 
 

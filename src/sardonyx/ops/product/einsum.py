@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, cast, const, minimum, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts
-from sardonyx.ops.base.element import Array, lift, settle, widen
+from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import broadcast_dim, common_dtype, refuse
 from sardonyx.ops.product.matmul import accumulator

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, cast, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, lift, settle, widen
+from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.shapes import need_rank, same_dim
 
 _SMALL = 4

@@ -8,11 +8,11 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, minimum, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts
-from sardonyx.ops.base.element import Array, is_narrow, lift, settle, widen
+from sardonyx.ops.base.element import is_narrow, lift, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import broadcast, common_dtype, need_rank, same_dim
 

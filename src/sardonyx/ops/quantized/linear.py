@@ -13,11 +13,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, eq, maximum, minimum, number, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, is_narrow, lift, quiet, settle, widen
+from sardonyx.ops.base.element import is_narrow, lift, quiet, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import axis_of, like, refuse, same_dim
 

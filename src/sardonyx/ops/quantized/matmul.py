@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Contraction, Index, Op, Operand
-from sardonyx.ops.base.element import Array, lift, quiet, widen
+from sardonyx.ops.base.element import lift, quiet, widen
 from sardonyx.ops.base.shapes import need_rank
 from sardonyx.ops.product.matmul import Read, matmul_shape, multiply, multiply_at
 from sardonyx.ops.quantized.linear import quantize, quantized

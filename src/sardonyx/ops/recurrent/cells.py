@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, unary
-from sardonyx.ops.base.element import Array, Unary
+from sardonyx.ops.base.element import Unary
 from sardonyx.ops.base.nest import bounded
 from sardonyx.ops.base.shapes import refuse
 from sardonyx.ops.elementwise.activation import (

@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, number
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array, is_narrow, quiet, settle, widen
+from sardonyx.ops.base.element import is_narrow, quiet, settle, widen
 from sardonyx.ops.base.nest import filled, some
 from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
 from sardonyx.ops.elementwise.binary import Add, Mul

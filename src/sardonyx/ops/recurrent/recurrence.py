@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.loops.ir import Kernel
-from sardonyx.ops.base.element import Array, quiet
+from sardonyx.ops.base.element import quiet
 from sardonyx.ops.base.shapes import same_dim
 from sardonyx.ops.recurrent.cells import Cell, activation, gru, lstm
 from sardonyx.ops.recurrent.loops import Steps

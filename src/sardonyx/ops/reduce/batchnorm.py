@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, binary, cast, const, sqrt, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both, some, total
 from sardonyx.ops.base.shapes import like, need_rank, refuse, same_dim
 from sardonyx.ops.reduce.normalization import moments

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array, quiet, settle, widen
+from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.shapes import axis_of, known_ints, like, need_rank
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, cast, eq, maximum, minimum, where
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
-from sardonyx.ops.base.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import some, total
 from sardonyx.ops.base.shapes import like, need_rank, refuse, same_shape
 from sardonyx.ops.reduce.softmax import LogSoftmax

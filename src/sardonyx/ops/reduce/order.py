@@ -8,12 +8,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, binary, const, eq, number, reduce, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, lift, widen
+from sardonyx.ops.base.element import lift, widen
 from sardonyx.ops.base.shapes import axis_of, known, place, refuse, unknown_dim
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, binary, cast, eq, exp, product, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import axis_of, like, place, ravel
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import INDEX, Expr, cast, const, minimum, mod, number, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import known, need_rank, refuse, same_dim, unknown_dim
 from sardonyx.ops.resample.interpolation import cubic_weights, within

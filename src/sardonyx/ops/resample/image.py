@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import UnsupportedOperator
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.shapes import need_rank, refuse, unknown_dim
 
 _CHANNELS = {"RGB": 3, "BGR": 3, "Grayscale": 1}

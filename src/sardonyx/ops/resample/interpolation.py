@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import INDEX, Expr, cast, eq, maximum, minimum, unary, where
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import refuse
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, number, reduce, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
-from sardonyx.ops.base.element import Array, lift, settle, widen
+from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import both, total
 from sardonyx.ops.base.shapes import like, refuse, unknown_dim
 from sardonyx.ops.quantized.linear import saturate, saturated

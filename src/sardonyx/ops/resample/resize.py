@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Operand
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import axes_of, known, need_rank, refuse
 from sardonyx.ops.resample.resampling import Plan, Resampling, by_scales, floats

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.shapes import broadcast_types, like, need_rank, refuse, unknown_dim
 from sardonyx.ops.text.regex import Regex
 

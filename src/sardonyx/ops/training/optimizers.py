@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import UnsupportedOperator
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array, quiet, settle, widen
+from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.shapes import refuse
 
 _DOMAIN = "ai.onnx.preview.training"

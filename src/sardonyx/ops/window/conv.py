@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, number, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts
-from sardonyx.ops.base.element import Array, lift, settle, widen
+from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
 from sardonyx.ops.product.matmul import Read, accumulator, plain

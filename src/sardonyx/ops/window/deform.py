@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array, quiet, settle, widen
+from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
 from sardonyx.ops.window.windows import Window, slide, whole
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import (
     Expr,
     cast,
@@ -23,7 +23,7 @@ from sardonyx.core.expr import (
 )
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
-from sardonyx.ops.base.element import Array, lift, quiet, settle, widen
+from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import lowest, p_norm, some, total
 from sardonyx.ops.base.shapes import like, need_rank, ravel, unravel
 from sardonyx.ops.window.windows import Window, gather, slide, whole

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import Expr, cast, const, unary, where
 from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import Array, quiet, settle, widen
+from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.shapes import axis_of, known, known_ints, need_rank, refuse, unknown_dim
 
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import Expr
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.shapes import known, need_rank, unknown_dim
 from sardonyx.ops.window.windows import settings
 

@@ -12,8 +12,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, const, floordiv, maximum, number, where
-from sardonyx.ops.base.element import Array
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import refuse
 
