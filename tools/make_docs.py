@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import sardonyx
-from sardonyx.core.codes import CODES
+from sardonyx.core.codes import explanations
 from sardonyx.core.knobs import all_knobs
 from sardonyx.core.limits import Limits
 from sardonyx.session.options import NO_EFFECT
@@ -25,7 +25,7 @@ def _errors() -> Iterator[str]:
     yield from (NOTE, "# Error codes", "")
     yield "`sardonyx explain E0203` prints the same. The form of an error, and the exit codes:"
     yield from ("[errors](../concepts/errors.md).", "")
-    for code, told in sorted(CODES.items()):
+    for code, told in sorted(explanations().items()):
         yield from (f"## {code}: {told.title}", "", told.meaning, "", f"*{told.mend}*", "")
 
 

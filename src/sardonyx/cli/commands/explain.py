@@ -11,7 +11,7 @@ import click
 from sardonyx.cli.commands.dump import chosen
 from sardonyx.cli.data import open_model
 from sardonyx.cli.report import Output, speaks
-from sardonyx.core.codes import CODES
+from sardonyx.core.codes import explanations
 from sardonyx.core.errors import NotFound, UsageError
 from sardonyx.engine.stages import reasons
 from sardonyx.passes.pipeline import optimize, prepare
@@ -61,9 +61,10 @@ def _text(rules: list[dict[str, Any]], entries: list[dict[str, Any]]) -> str:
 
 
 def _code(code: str, out: Output) -> None:
-    found = CODES.get(code)
+    known = explanations()
+    found = known.get(code)
     if found is None:
-        near = [known for known in CODES if known[:3] == code[:3]] or list(CODES)
+        near = [other for other in known if other[:3] == code[:3]] or list(known)
         close = difflib.get_close_matches(code, near, 1, cutoff=0.0)
         hint = f"did you mean {close[0]}?" if close else None
         raise NotFound("E0904", f"there is no error `{code}`", hint=hint)
