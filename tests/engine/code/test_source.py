@@ -1,5 +1,8 @@
 from pathlib import Path
 
+import pytest
+
+from sardonyx.engine.code import link
 from sardonyx.engine.code.source import closure, digest
 
 FILES = {
@@ -41,5 +44,16 @@ def test_an_edit_in_a_sub_folder_is_another_digest(tmp_path: Path) -> None:
 
 def test_what_code_is_made_by_is_in_its_keys() -> None:
     found = set(closure(("sardonyx.engine.program.program", "sardonyx.ops.reduce.softmax")))
-    wanted = ("core.term", "loops.ir", "kernels.gemm", "kernels.micro.tile", "ops.softmax")
+    wanted = ("core.term", "loops.ir", "kernels.gemm", "kernels.micro.tile", "ops.reduce.softmax")
     assert {f"sardonyx.{name}" for name in wanted} <= found
+
+
+def test_a_module_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match=r"sardonyx\.gone"):
+        digest("sardonyx.a", "sardonyx.gone", root=lay(tmp_path))
+
+
+def test_the_writers_of_code_are_in_its_keys() -> None:
+    found = set(closure(link._WRITERS))
+    wanted = ("emit.memory", "emit.math.single", "code.object", "native.barrier")
+    assert {f"sardonyx.engine.{name}" for name in wanted} <= found

@@ -31,7 +31,10 @@ _PYTHON = (
     "PyEval_SaveThread PyEval_RestoreThread PyErr_CheckSignals PyErr_Occurred "
     "PyObject_CallNoArgs Py_DecRef Py_IncRef PyCapsule_GetPointer"
 )
-_WRITERS = tuple(f"sardonyx.engine.{name}" for name in ("llvm", "codegen", "entry", "executor"))
+_WRITERS = tuple(
+    f"sardonyx.engine.{name}"
+    for name in ("emit.kernel", "code.object", "native.entry", "native.executor")
+)
 _serial = itertools.count()
 
 

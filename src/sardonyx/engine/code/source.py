@@ -30,7 +30,11 @@ def closure(roots: tuple[str, ...], root: Path = _ROOT) -> dict[str, bytes]:
     """The source of modules and of what they import, by name, read from the files' import lines.
 
     A package that imports by name (its `__init__` uses importlib) may import all it holds.
+    LookupError for a module that is not there: a key without it would hold true for ever.
     """
+    for name in roots:
+        if _file(root, name) is None:
+            raise LookupError(f"no module `{name}`")
     found: dict[str, bytes] = {}
     pending = list(roots)
     while pending:
