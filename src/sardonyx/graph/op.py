@@ -10,7 +10,7 @@
 
 `infer` and `reference` make an op work, `at` (or `contract`, `build`) makes it compile and fuse,
 `expand` gives it a body in other ops. Registration happens on subclassing; `find` chooses the
-version. Older versions are subclasses in the same file, with `name` set to the ONNX name.
+version. An older version is one more class of the same file, called by name and opset: `ReluV6`.
 """
 
 from __future__ import annotations
@@ -112,10 +112,11 @@ Subscripts = tuple[Expr, ...]
 class Op:
     """One version of one operator; instances are immutable and equal when their fields are.
 
-    Class variables: `domain` ("" is ai.onnx), `since` (first opset with this behaviour), `name`
-    (defaults to the class name), `tolerance` (exact, rounding or reduction: how exactly two
-    implementations must agree), `random` (results differ from run to run). `outputs` is how many
-    outputs the node has, which for some ops is the node's choice.
+    Class variables: `domain` ("" is ai.onnx), `since` (first opset with this behaviour; where it
+    is not given, 11 for a class called `SoftmaxV11`), `name` (the class name, without such a
+    `V11`), `tolerance` (exact, rounding or reduction: how exactly two implementations must
+    agree), `random` (results differ from run to run). `outputs` is how many outputs the node
+    has, which for some ops is the node's choice.
     """
 
     domain: ClassVar[str] = ""
@@ -127,8 +128,11 @@ class Op:
     outputs: int = field(default=1, kw_only=True, repr=False, metadata={"attribute": False})
 
     def __init_subclass__(cls, *, abstract: bool = False) -> None:
+        stem, version = _version(cls.__name__)
+        if "since" not in cls.__dict__ and version:
+            cls.since = version
         if "name" not in cls.__dict__:
-            cls.name = cls.__name__
+            cls.name = stem if version == cls.since else cls.__name__
         if not abstract:
             versions = _registry.setdefault((cls.domain, cls.name), {})
             versions[cls.since] = cls
@@ -187,6 +191,12 @@ class Op:
     def control(self, call: Callable[..., Any], *inputs: Any) -> Any:
         """Runs a control-flow op; `call(graph, arrays)` runs a subgraph, returning its outputs."""
         raise NotImplementedError
+
+
+def _version(name: str) -> tuple[str, int]:
+    """The stem and version of a class name: ("Softmax", 11) of SoftmaxV11; version 0 for none."""
+    stem, _, version = name.rpartition("V")
+    return (stem, int(version)) if stem and version.isdecimal() else (name, 0)
 
 
 _registry: dict[tuple[str, str], dict[int, type[Op]]] = {}

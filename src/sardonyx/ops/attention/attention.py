@@ -192,8 +192,6 @@ class _Unwindowed(Op, abstract=True):
 class AttentionV23(_Unwindowed):
     """Attention of opsets 23 and 24, without windows."""
 
-    since = 23
-    name = "Attention"
     tolerance = "reduction"
 
 

@@ -27,7 +27,6 @@ class RotaryEmbedding(Op):
     """
 
     since = 23
-    tolerance = "rounding"
     interleaved: int = 0
     num_heads: int | None = None
     rotary_embedding_dim: int = 0

@@ -103,8 +103,6 @@ def _corners(at: Array, length: int) -> list[tuple[Array, Array]]:
 class RoiAlignV10(_Aligned):
     """RoiAlign of opsets 10 to 15, without the half-pixel shift."""
 
-    since = 10
-    name = "RoiAlign"
     mode: str = "avg"
     output_height: int = 1
     output_width: int = 1

@@ -279,34 +279,25 @@ class Shrink(Unary):
 class ReluV1(InPlace, Relu):
     """Relu of opset 1."""
 
-    name = "Relu"
-
 
 class SigmoidV1(InPlace, Sigmoid):
     """Sigmoid of opset 1."""
-
-    name = "Sigmoid"
 
 
 @dataclass(frozen=True)
 class LeakyReluV1(InPlace, LeakyRelu):
     """LeakyRelu of opset 1."""
 
-    name = "LeakyRelu"
-
 
 @dataclass(frozen=True)
 class EluV1(InPlace, Elu):
     """Elu of opset 1."""
-
-    name = "Elu"
 
 
 @dataclass(frozen=True)
 class SeluV1(InPlace, Selu):
     """Selu of opset 1."""
 
-    name = "Selu"
     alpha: float = 1.6732
     gamma: float = 1.0507
 
@@ -314,5 +305,3 @@ class SeluV1(InPlace, Selu):
 @dataclass(frozen=True)
 class HardSigmoidV1(InPlace, HardSigmoid):
     """HardSigmoid of opset 1."""
-
-    name = "HardSigmoid"

@@ -126,9 +126,6 @@ class Mod(Binary):
 class ModV10(Mod):
     """Mod of opsets 10 to 27, where floats need fmod=1."""
 
-    name = "Mod"
-    since = 10
-
     def checked(self, x: Type, y: Type) -> DType | None:
         if x.dtype is not None and x.dtype.is_float and not self.fmod:
             raise refuse("E0325", "Mod of floats needs fmod=1", "fmod=0", "fmod=1")
@@ -273,96 +270,62 @@ class BitShift(Binary):
 class AddV6(Aligned, Add):
     """Add of opset 6."""
 
-    name = "Add"
-    since = 6
-
 
 class SubV6(Aligned, Sub):
     """Sub of opset 6."""
-
-    name = "Sub"
-    since = 6
 
 
 class MulV6(Aligned, Mul):
     """Mul of opset 6."""
 
-    name = "Mul"
-    since = 6
-
 
 class DivV6(Aligned, Div):
     """Div of opset 6."""
-
-    name = "Div"
-    since = 6
 
 
 @dataclass(frozen=True)
 class AddV1(InPlace, AddV6):
     """Add of opset 1."""
 
-    name = "Add"
-
 
 @dataclass(frozen=True)
 class SubV1(InPlace, SubV6):
     """Sub of opset 1."""
-
-    name = "Sub"
 
 
 @dataclass(frozen=True)
 class MulV1(InPlace, MulV6):
     """Mul of opset 1."""
 
-    name = "Mul"
-
 
 @dataclass(frozen=True)
 class DivV1(InPlace, DivV6):
     """Div of opset 1."""
 
-    name = "Div"
-
 
 class PowV1(Aligned, Pow):
     """Pow of opset 1."""
-
-    name = "Pow"
 
 
 class EqualV1(Aligned, Equal):
     """Equal of opset 1."""
 
-    name = "Equal"
-
 
 class LessV1(Aligned, Less):
     """Less of opset 1."""
-
-    name = "Less"
 
 
 class GreaterV1(Aligned, Greater):
     """Greater of opset 1."""
 
-    name = "Greater"
-
 
 class AndV1(Aligned, And):
     """And of opset 1."""
-
-    name = "And"
 
 
 class OrV1(Aligned, Or):
     """Or of opset 1."""
 
-    name = "Or"
-
 
 class XorV1(Aligned, Xor):
     """Xor of opset 1."""
-
-    name = "Xor"

@@ -194,8 +194,6 @@ class Conversion(Op, abstract=True):
 class CastV6(Conversion):
     """Cast of opsets 6 to 18."""
 
-    name = "Cast"
-    since = 6
     to: int
 
     def target(self, *others: Any) -> DType:
@@ -207,8 +205,6 @@ class CastV6(Conversion):
 class CastV19(CastV6):
     """Cast of opsets 19 to 23, with 8-bit floats."""
 
-    name = "Cast"
-    since = 19
     saturate: int = 1
 
     @property
@@ -232,7 +228,6 @@ class Cast(CastV19):
 class CastV1(Conversion):
     """Cast of opset 1, whose type is a word."""
 
-    name = "Cast"
     to: str
 
     def target(self, *others: Any) -> DType:
@@ -243,9 +238,6 @@ class CastV1(Conversion):
 class CastLikeV15(Conversion):
     """CastLike of opsets 15 to 18."""
 
-    name = "CastLike"
-    since = 15
-
     def target(self, *others: Any) -> DType:
         found: DType = others[0]
         return found
@@ -255,8 +247,6 @@ class CastLikeV15(Conversion):
 class CastLikeV19(CastLikeV15):
     """CastLike of opsets 19 to 23, with 8-bit floats."""
 
-    name = "CastLike"
-    since = 19
     saturate: int = 1
 
     @property

@@ -49,9 +49,6 @@ class PRelu(Op):
 class PReluV6(PRelu):
     """PRelu of opset 6, where a slope of one dim has an element for each channel (axis 1)."""
 
-    name = "PRelu"
-    since = 6
-
     def infer(self, x: Type, slope: Type) -> Type:
         return like(x, common_dtype(x, slope))
 
@@ -68,8 +65,6 @@ class PReluV6(PRelu):
 
 class PReluV1(InPlace, PReluV6):
     """PRelu of opset 1."""
-
-    name = "PRelu"
 
 
 class Clip(Op):
@@ -123,8 +118,6 @@ class Bounded(Unary, abstract=True):
 class ClipV6(Bounded):
     """Clip of opset 6."""
 
-    name = "Clip"
-    since = 6
     min: float = -3.4028234663852886e38
     max: float = 3.4028234663852886e38
 
@@ -133,6 +126,5 @@ class ClipV6(Bounded):
 class ClipV1(InPlace, Bounded):
     """Clip of opset 1."""
 
-    name = "Clip"
     min: float | None = None
     max: float | None = None

@@ -84,9 +84,6 @@ class Inference(Op, abstract=True):
 class DropoutV10(Inference):
     """Dropout of opsets 10 and 11, whose mask is bool."""
 
-    name = "Dropout"
-    since = 10
-
     def mask(self, x: DType | None) -> DType | None:
         del x
         return DType.BOOL
@@ -95,21 +92,14 @@ class DropoutV10(Inference):
 class DropoutV7(Inference):
     """Dropout of opsets 7 to 9."""
 
-    name = "Dropout"
-    since = 7
-
 
 @dataclass(frozen=True)
 class DropoutV6(Inference):
     """Dropout of opset 6; `is_test` 0 asked for training, which nothing here does."""
 
-    name = "Dropout"
-    since = 6
     is_test: int = 0
 
 
 @dataclass(frozen=True)
 class DropoutV1(InPlace, DropoutV6):
     """Dropout of opset 1."""
-
-    name = "Dropout"

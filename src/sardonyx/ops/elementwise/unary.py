@@ -310,52 +310,34 @@ class IsInf(Question):
 class AbsV1(InPlace, Abs):
     """Abs of opset 1."""
 
-    name = "Abs"
-
 
 class NegV1(InPlace, Neg):
     """Neg of opset 1."""
-
-    name = "Neg"
 
 
 class CeilV1(InPlace, Ceil):
     """Ceil of opset 1."""
 
-    name = "Ceil"
-
 
 class FloorV1(InPlace, Floor):
     """Floor of opset 1."""
-
-    name = "Floor"
 
 
 class ReciprocalV1(InPlace, Reciprocal):
     """Reciprocal of opset 1."""
 
-    name = "Reciprocal"
-
 
 class SqrtV1(InPlace, Sqrt):
     """Sqrt of opset 1."""
-
-    name = "Sqrt"
 
 
 class ExpV1(InPlace, Exp):
     """Exp of opset 1."""
 
-    name = "Exp"
-
 
 class LogV1(InPlace, Log):
     """Log of opset 1."""
 
-    name = "Log"
-
 
 class TanhV1(InPlace, Tanh):
     """Tanh of opset 1."""
-
-    name = "Tanh"

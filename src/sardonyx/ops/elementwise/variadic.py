@@ -82,50 +82,30 @@ class Min(Variadic):
 class SumV6(Sum):
     """Sum of opset 6."""
 
-    name = "Sum"
-    since = 6
-
 
 class MeanV6(Mean):
     """Mean of opset 6."""
-
-    name = "Mean"
-    since = 6
 
 
 class MaxV6(Max):
     """Max of opset 6."""
 
-    name = "Max"
-    since = 6
-
 
 class MinV6(Min):
     """Min of opset 6."""
-
-    name = "Min"
-    since = 6
 
 
 class SumV1(InPlace, Sum):
     """Sum of opset 1."""
 
-    name = "Sum"
-
 
 class MeanV1(InPlace, Mean):
     """Mean of opset 1."""
-
-    name = "Mean"
 
 
 class MaxV1(InPlace, Max):
     """Max of opset 1."""
 
-    name = "Max"
-
 
 class MinV1(InPlace, Min):
     """Min of opset 1."""
-
-    name = "Min"

@@ -168,8 +168,6 @@ def _nth(values: tuple[int, ...] | None, n: int) -> int:
 class ScanV8(Op):
     """Scan of opset 8: every tensor has a batch axis first, and sequences have lengths."""
 
-    since = 8
-    name = "Scan"
     tolerance = "exact"
     body: Graph
     num_scan_inputs: int

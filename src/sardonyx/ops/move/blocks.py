@@ -67,8 +67,6 @@ def divided(d: Expr, by: int, x: Type) -> Expr:
 class DepthToSpaceV1(Blocks):
     """DepthToSpace of opsets 1 to 10, in mode DCR."""
 
-    name = "DepthToSpace"
-
     def infer(self, x: Type) -> Type:
         self.check(x)
         if x.shape is None:
@@ -107,8 +105,6 @@ class DepthToSpace(DepthToSpaceV1):
 @dataclass(frozen=True)
 class SpaceToDepthV1(Blocks):
     """SpaceToDepth of opsets 1 to 27, in mode DCR."""
-
-    name = "SpaceToDepth"
 
     def infer(self, x: Type) -> Type:
         self.check(x)

@@ -79,8 +79,6 @@ class Concat(Op):
 class ConcatV1(Concat):
     """Concat of opsets 1 to 3, whose axis is 1 by default."""
 
-    name = "Concat"
-    since = 1
     axis: int | None = None  # type: ignore[assignment]
 
     def along(self, rank: int) -> int:
@@ -148,8 +146,6 @@ def _check_sum(total: Expr, split: Sequence[Expr]) -> None:
 class SplitV13(Pieces):
     """Split of opsets 13 to 17."""
 
-    name = "Split"
-    since = 13
     axis: int = 0
 
     @property
@@ -206,8 +202,6 @@ class Split(SplitV13):
 class SplitV2(Pieces):
     """Split of opsets 2 to 12, whose sizes are an attribute."""
 
-    name = "Split"
-    since = 2
     axis: int = 0
     split: tuple[int, ...] | None = None
 
@@ -236,7 +230,6 @@ class SplitV2(Pieces):
 class SplitV1(Pieces):
     """Split of opset 1, whose sizes are an attribute or an input."""
 
-    name = "Split"
     axis: int | None = None
     split: tuple[int, ...] | None = None
 

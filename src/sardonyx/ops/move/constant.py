@@ -90,8 +90,6 @@ def _element(tensor: Tensor | SparseTensor, idx: Index) -> Expr:
 class ConstantV11(Op):
     """Constant of opset 11."""
 
-    name = "Constant"
-    since = 11
     tolerance = "exact"
     value: Tensor | None = None
     sparse_value: SparseTensor | None = None
@@ -110,7 +108,6 @@ class ConstantV11(Op):
 class ConstantV1(Op):
     """Constant of opsets 1 to 10."""
 
-    name = "Constant"
     tolerance = "exact"
     value: Tensor
 
@@ -163,9 +160,6 @@ class ConstantOfShape(Op):
 
 class RangeV11(Op):
     """Range of opsets 11 to 26."""
-
-    name = "Range"
-    since = 11
 
     def infer(self, start: Type, limit: Type, delta: Type) -> Type:
         dtype = common_dtype(start, limit, delta)

@@ -89,7 +89,6 @@ def _tiled(x: Array, times: Sequence[int]) -> Array:
 class TileV1(Op):
     """Tile of opset 1: the input repeated along one axis."""
 
-    name = "Tile"
     tolerance = "exact"
 
     def infer(self, x: Type, tiles: Type, axis: Type) -> Type:

@@ -108,8 +108,6 @@ def depth_of(indices: Type) -> int:
 class GatherNDV11(Op):
     """GatherND of opset 11, without batch dims."""
 
-    name = "GatherND"
-    since = 11
     tolerance = "exact"
 
     @property

@@ -205,8 +205,6 @@ class Framed(Op, abstract=True):
 class PadV2(Framed):
     """Pad of opsets 2 to 10."""
 
-    name = "Pad"
-    since = 2
     pads: tuple[int, ...]
     mode: str = "constant"
     value: float = 0.0
@@ -220,7 +218,6 @@ class PadV2(Framed):
 class PadV1(Framed):
     """Pad of opset 1."""
 
-    name = "Pad"
     paddings: tuple[int, ...]
     mode: str = "constant"
     value: float = 0.0

@@ -38,7 +38,6 @@ class Shape(Op):
 class ShapeV1(Op):
     """Shape of opsets 1 to 14: all dims."""
 
-    name = "Shape"
     tolerance = "exact"
 
     def infer(self, x: Type) -> Type:

@@ -90,9 +90,6 @@ def _check_counts(before: Expr, after: Expr, x: Dims, out: Sequence[Expr]) -> No
 class ReshapeV5(View):
     """Reshape of opsets 5 to 13: -1 takes what is left, 0 copies the input's dim."""
 
-    name = "Reshape"
-    since = 5
-
     @property
     def literal_zero(self) -> bool:
         """Whether a 0 is a dim of 0."""
@@ -159,7 +156,6 @@ class Reshape(ReshapeV5):
 class ReshapeV1(View):
     """Reshape of opset 1, whose shape is an attribute."""
 
-    name = "Reshape"
     consumed_inputs: tuple[int, ...] | None = None
     shape: tuple[int, ...] | None = None
 

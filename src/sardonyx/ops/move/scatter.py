@@ -47,8 +47,6 @@ def check_reduction(reduction: str) -> None:
 class ScatterElementsV11(Op):
     """ScatterElements of opsets 11 to 15, without a reduction."""
 
-    name = "ScatterElements"
-    since = 11
     tolerance = "exact"
     axis: int = 0
 
@@ -94,8 +92,6 @@ class Scatter(ScatterElementsV11):
 class ScatterNDV11(Op):
     """ScatterND of opsets 11 to 15, without a reduction."""
 
-    name = "ScatterND"
-    since = 11
     tolerance = "exact"
 
     @property

@@ -173,7 +173,6 @@ class Slice(Op):
 class SliceV1(Op):
     """Slice of opsets 1 to 9, whose bounds are attributes."""
 
-    name = "Slice"
     tolerance = "exact"
     starts: tuple[int, ...]
     ends: tuple[int, ...]

@@ -102,7 +102,6 @@ def _put_back(idx: Index, shape: Dims, axes: Sequence[int] | None) -> list[Expr]
 class SqueezeV1(View):
     """Squeeze of opsets 1 to 12, whose axes are an attribute."""
 
-    name = "Squeeze"
     axes: tuple[int, ...] | None = None
 
     def infer(self, x: Type) -> Type:
@@ -146,7 +145,6 @@ class Unsqueeze(View):
 class UnsqueezeV1(View):
     """Unsqueeze of opsets 1 to 12, whose axes are an attribute."""
 
-    name = "Unsqueeze"
     axes: tuple[int, ...]
 
     def infer(self, x: Type) -> Type:

@@ -257,6 +257,4 @@ def _scale(e: Expr, factor: float) -> Expr:
 class GemmV1(Gemm):
     """Gemm of opsets 1 to 6, where `broadcast` allowed C to be smaller."""
 
-    since = 1
-    name = "Gemm"
     broadcast: int = 0

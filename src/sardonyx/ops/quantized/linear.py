@@ -112,8 +112,6 @@ class _Linear(Op, abstract=True):
 class QuantizeLinearV10(_Linear):
     """saturate(round(x / scale) + zero point), rounding half to even."""
 
-    since = 10
-    name = "QuantizeLinear"
     tolerance = "exact"
 
     def target(self, zero: DType | None) -> DType:
@@ -168,8 +166,6 @@ class QuantizeLinearV10(_Linear):
 class QuantizeLinearV13(QuantizeLinearV10):
     """QuantizeLinear with a scale for every index of an axis."""
 
-    since = 13
-    name = "QuantizeLinear"
     axis: int = 1
 
 
@@ -177,8 +173,6 @@ class QuantizeLinearV13(QuantizeLinearV10):
 class QuantizeLinearV19(QuantizeLinearV13):
     """QuantizeLinear to 8-bit floats too, which saturate or not."""
 
-    since = 19
-    name = "QuantizeLinear"
     saturate: int = 1
 
 
@@ -186,8 +180,6 @@ class QuantizeLinearV19(QuantizeLinearV13):
 class QuantizeLinearV21(QuantizeLinearV19):
     """QuantizeLinear with blocks and with a named output type."""
 
-    since = 21
-    name = "QuantizeLinear"
     block_size: int = 0
     output_dtype: int = 0
 
@@ -203,9 +195,6 @@ class QuantizeLinear(QuantizeLinearV21):
 @dataclass(frozen=True)
 class DequantizeLinearV10(_Linear):
     """(x - zero point) * scale."""
-
-    since = 10
-    name = "DequantizeLinear"
 
     def target(self, scale: DType) -> DType:
         """The element type of the output."""
@@ -240,8 +229,6 @@ class DequantizeLinearV10(_Linear):
 class DequantizeLinearV13(DequantizeLinearV10):
     """DequantizeLinear with a scale for every index of an axis."""
 
-    since = 13
-    name = "DequantizeLinear"
     axis: int = 1
 
 
@@ -249,8 +236,6 @@ class DequantizeLinearV13(DequantizeLinearV10):
 class DequantizeLinearV21(DequantizeLinearV13):
     """DequantizeLinear with blocks."""
 
-    since = 21
-    name = "DequantizeLinear"
     block_size: int = 0
 
 

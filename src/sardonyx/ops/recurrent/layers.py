@@ -207,8 +207,6 @@ class Recurrent(Op, abstract=True):
 class RNNV7(Recurrent):
     """RNN of opsets 7 to 13, without `layout`."""
 
-    since = 7
-    name = "RNN"
     kind = "RNN"
     gates = 1
     usual = ("Tanh",)
@@ -227,8 +225,6 @@ class RNN(RNNV7):
 class RNNV1(RNNV7):
     """RNN of opsets 1 to 6, whose first output could be left out by attribute."""
 
-    since = 1
-    name = "RNN"
     output_sequence: int = 0
 
 
@@ -236,8 +232,6 @@ class RNNV1(RNNV7):
 class GRUV7(Recurrent):
     """GRU of opsets 7 to 13, without `layout`."""
 
-    since = 7
-    name = "GRU"
     kind = "GRU"
     gates = 3
     usual = ("Sigmoid", "Tanh")
@@ -256,8 +250,6 @@ class GRU(GRUV7):
 class GRUV3(GRUV7):
     """GRU of opsets 3 to 6, whose first output could be left out by attribute."""
 
-    since = 3
-    name = "GRU"
     output_sequence: int = 0
 
 
@@ -265,8 +257,6 @@ class GRUV3(GRUV7):
 class GRUV1(Recurrent):
     """GRU of opsets 1 and 2; its default direction is misspelt in the standard."""
 
-    since = 1
-    name = "GRU"
     kind = "GRU"
     gates = 3
     usual = ("Sigmoid", "Tanh")
@@ -282,8 +272,6 @@ class GRUV1(Recurrent):
 class LSTMV7(Recurrent):
     """LSTM of opsets 7 to 13, without `layout`."""
 
-    since = 7
-    name = "LSTM"
     kind = "LSTM"
     gates = 4
     usual = ("Sigmoid", "Tanh", "Tanh")
@@ -302,6 +290,4 @@ class LSTM(LSTMV7):
 class LSTMV1(LSTMV7):
     """LSTM of opsets 1 to 6, whose first output could be left out by attribute."""
 
-    since = 1
-    name = "LSTM"
     output_sequence: int = 0

@@ -22,9 +22,6 @@ from sardonyx.ops.reduce.normalization import moments
 class BatchNormalizationV9(Op):
     """(x - mean) / sqrt(variance + epsilon) * scale + B, by channel, with given statistics."""
 
-    since = 9
-    name = "BatchNormalization"
-    tolerance = "rounding"
     epsilon: float = 1e-5
     momentum: float = 0.9
 
@@ -120,8 +117,6 @@ class BatchNormalization(BatchNormalizationV9):
 class BatchNormalizationV7(BatchNormalizationV9):
     """BatchNormalization of opsets 7 and 8; with spatial=0 every element has its statistics."""
 
-    since = 7
-    name = "BatchNormalization"
     spatial: int = 1
 
     def _fits(self, x: Type, extra: Type) -> None:
@@ -136,8 +131,6 @@ class BatchNormalizationV7(BatchNormalizationV9):
 class BatchNormalizationV6(BatchNormalizationV7):
     """BatchNormalization of opset 6, which trains unless `is_test` is set."""
 
-    since = 6
-    name = "BatchNormalization"
     is_test: int = 0
 
     @property
@@ -149,8 +142,6 @@ class BatchNormalizationV6(BatchNormalizationV7):
 class BatchNormalizationV1(BatchNormalizationV6):
     """BatchNormalization of opset 1, which told which inputs might be overwritten."""
 
-    since = 1
-    name = "BatchNormalization"
     consumed_inputs: tuple[int, ...]
 
 

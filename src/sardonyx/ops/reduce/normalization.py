@@ -189,8 +189,6 @@ class InstanceNormalization(Op):
 class InstanceNormalizationV1(InstanceNormalization):
     """InstanceNormalization of opset 1, which told which inputs might be overwritten."""
 
-    since = 1
-    name = "InstanceNormalization"
     consumed_inputs: tuple[int, ...] | None = None
 
 
@@ -205,8 +203,6 @@ def _per_channel(x: Type, *extras: Type) -> None:
 class GroupNormalizationV18(Op):
     """Standardises groups of channels, then scales and shifts by group."""
 
-    since = 18
-    name = "GroupNormalization"
     tolerance = "reduction"
     num_groups: int
     epsilon: float = 1e-5

@@ -92,14 +92,12 @@ class ArgMin(_Arg):
 class ArgMaxV1(ArgV1):
     """ArgMax of opsets 1 to 11."""
 
-    name = "ArgMax"
     word = "max"
 
 
 class ArgMinV1(ArgV1):
     """ArgMin of opsets 1 to 11."""
 
-    name = "ArgMin"
     word = "min"
 
 
@@ -134,8 +132,6 @@ def top_types(x: Type, k: Expr, axis: int) -> tuple[Type, Type]:
 class TopKV10(Op):
     """TopK of opset 10: the largest elements."""
 
-    name = "TopK"
-    since = 10
     tolerance = "exact"
     axis: int = -1
 
@@ -169,7 +165,6 @@ class TopK(TopKV10):
 class TopKV1(Op):
     """TopK of opset 1, whose k is an attribute."""
 
-    name = "TopK"
     tolerance = "exact"
     k: int
     axis: int = -1

@@ -290,58 +290,38 @@ class ReduceLogSumExp(ByInput, _LogSumExp):
 class ReduceSumV1(ByAttribute, _Sum):
     """ReduceSum of opsets 1 to 12."""
 
-    name = "ReduceSum"
-
 
 class ReduceMeanV1(ByAttribute, _Mean):
     """ReduceMean of opsets 1 to 17."""
-
-    name = "ReduceMean"
 
 
 class ReduceProdV1(ByAttribute, _Product):
     """ReduceProd of opsets 1 to 17."""
 
-    name = "ReduceProd"
-
 
 class ReduceMaxV1(ByAttribute, _Max):
     """ReduceMax of opsets 1 to 17."""
-
-    name = "ReduceMax"
 
 
 class ReduceMinV1(ByAttribute, _Min):
     """ReduceMin of opsets 1 to 17."""
 
-    name = "ReduceMin"
-
 
 class ReduceL1V1(ByAttribute, _L1):
     """ReduceL1 of opsets 1 to 17."""
-
-    name = "ReduceL1"
 
 
 class ReduceL2V1(ByAttribute, _L2):
     """ReduceL2 of opsets 1 to 17."""
 
-    name = "ReduceL2"
-
 
 class ReduceSumSquareV1(ByAttribute, _SumSquare):
     """ReduceSumSquare of opsets 1 to 17."""
-
-    name = "ReduceSumSquare"
 
 
 class ReduceLogSumV1(ByAttribute, _LogSum):
     """ReduceLogSum of opsets 1 to 17."""
 
-    name = "ReduceLogSum"
-
 
 class ReduceLogSumExpV1(ByAttribute, _LogSumExp):
     """ReduceLogSumExp of opsets 1 to 17."""
-
-    name = "ReduceLogSumExp"

@@ -145,8 +145,6 @@ class Trailing(Normalised, abstract=True):
 class SoftmaxV1(Trailing, Softmax):
     """Softmax of opsets 1 to 12."""
 
-    since = 1
-    name = "Softmax"
     axis: int = 1
 
 
@@ -154,8 +152,6 @@ class SoftmaxV1(Trailing, Softmax):
 class LogSoftmaxV1(Trailing, LogSoftmax):
     """LogSoftmax of opsets 1 to 12."""
 
-    since = 1
-    name = "LogSoftmax"
     axis: int = 1
 
 
@@ -163,6 +159,4 @@ class LogSoftmaxV1(Trailing, LogSoftmax):
 class HardmaxV1(Trailing, Hardmax):
     """Hardmax of opsets 1 to 12."""
 
-    since = 1
-    name = "Hardmax"
     axis: int = 1

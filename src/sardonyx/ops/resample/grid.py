@@ -27,8 +27,6 @@ _FAR = float(1 << 22)
 class GridSampleV16(Op):
     """The input at the points that a grid gives in [-1, 1], the last axis first."""
 
-    since = 16
-    name = "GridSample"
     tolerance = "reduction"
     align_corners: int = 0
     mode: str = "bilinear"

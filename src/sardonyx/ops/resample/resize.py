@@ -18,8 +18,6 @@ from sardonyx.ops.resample.resampling import Plan, Resampling, by_scales, floats
 class ResizeV10(Resampling):
     """Resize of opset 10: scales only."""
 
-    since = 10
-    name = "Resize"
     mode: str = "nearest"
 
     def plan(self, x: Type, *extras: Type | None) -> Plan | None:
@@ -40,8 +38,6 @@ class ResizeV10(Resampling):
 class ResizeV11(Resampling):
     """Resize of opsets 11 to 17: to scales or to sizes, with a choice of coordinates."""
 
-    since = 11
-    name = "Resize"
     coordinate_transformation_mode: str = "half_pixel"
     cubic_coeff_a: float = -0.75
     exclude_outside: int = 0
@@ -139,8 +135,6 @@ class Upsample(ResizeV10):
 class UpsampleV7(Resampling):
     """Upsample of opsets 7 and 8, whose scales are an attribute."""
 
-    since = 7
-    name = "Upsample"
     scales: tuple[float, ...]
     mode: str = "nearest"
 
@@ -162,8 +156,6 @@ class UpsampleV7(Resampling):
 class UpsampleV1(Resampling):
     """Upsample of opsets 1 to 6: height and width of images."""
 
-    since = 1
-    name = "Upsample"
     height_scale: float
     width_scale: float
     mode: str = "nearest"

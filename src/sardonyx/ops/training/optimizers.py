@@ -20,7 +20,6 @@ class _Step(Op, abstract=True):
     """One step for several tensors: inputs are rate, count, then tensors, gradients and states."""
 
     domain = _DOMAIN
-    tolerance = "rounding"
     states: ClassVar[int]
 
     def _rows(self, inputs: Sequence[Any]) -> list[tuple[Any, ...]]:

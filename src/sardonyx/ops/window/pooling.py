@@ -69,8 +69,6 @@ class _Pool(Op, abstract=True):
 class MaxPoolV1(_Pool):
     """The largest element of each window."""
 
-    since = 1
-    name = "MaxPool"
     tolerance = "exact"
 
     def infer(self, x: Type) -> Any:
@@ -131,8 +129,6 @@ class MaxPoolV1(_Pool):
 class MaxPoolV8(MaxPoolV1):
     """MaxPool with the position of each maximum as a second output."""
 
-    since = 8
-    name = "MaxPool"
     storage_order: int = 0
 
 
@@ -149,8 +145,6 @@ class MaxPool(MaxPoolV8):
 class AveragePoolV1(_Pool):
     """The mean of each window, padding not counted."""
 
-    since = 1
-    name = "AveragePool"
     tolerance = "reduction"
 
     @quiet
@@ -201,8 +195,6 @@ def _taps(window: Window, axis: int, trip: Expr, padding: bool) -> Expr:
 class AveragePoolV7(AveragePoolV1):
     """AveragePool that may count padding."""
 
-    since = 7
-    name = "AveragePool"
     count_include_pad: int = 0
 
 
@@ -210,8 +202,6 @@ class AveragePoolV7(AveragePoolV1):
 class AveragePoolV10(AveragePoolV7):
     """AveragePool with windows that may leave the padded input at the end."""
 
-    since = 10
-    name = "AveragePool"
     ceil_mode: int = 0
 
 
@@ -246,8 +236,6 @@ class _LpWindow(_Pool, abstract=True):
 class LpPoolV1(_LpWindow):
     """LpPool of opset 1, whose p is a float and whose kernel may be left to the runtime."""
 
-    since = 1
-    name = "LpPool"
     kernel_shape: tuple[int, ...] | None = None  # type: ignore[assignment]
     p: float = 2.0
 
@@ -256,8 +244,6 @@ class LpPoolV1(_LpWindow):
 class LpPoolV2(_LpWindow):
     """The p-norm of each window."""
 
-    since = 2
-    name = "LpPool"
     p: int = 2
 
 
@@ -328,8 +314,6 @@ class _GlobalLp(_Global, abstract=True):
 class GlobalLpPoolV1(_GlobalLp):
     """GlobalLpPool of opset 1, whose p is a float."""
 
-    since = 1
-    name = "GlobalLpPool"
     p: float = 2.0
 
 

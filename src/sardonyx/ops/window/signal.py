@@ -72,8 +72,6 @@ class _Transform(Op, abstract=True):
 class DFTV17(_Transform):
     """DFT of opsets 17 to 19, whose axis is an attribute."""
 
-    since = 17
-    name = "DFT"
     axis: int = 1
     inverse: int = 0
     onesided: int = 0
@@ -156,7 +154,6 @@ class _Window(Op, abstract=True):
     """A window made of cosines: the sum of (-1) ** n * terms[n] * cos(2 pi n k / N)."""
 
     terms: ClassVar[tuple[float, ...]]
-    tolerance = "rounding"
     output_datatype: int = 1
     periodic: int = 1
 
