@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sardonyx.bench import BenchReport, Figures, Row
-from sardonyx.bench.report import mebibytes, seconds
+from sardonyx.bench.results import mebibytes, seconds
 
 HEAD = "<!-- Written by `make bench` (benchmarks/run.py); do not edit. -->"
 INTRODUCTION = """\

@@ -1,11 +1,15 @@
 """The house keeps its own rules: packaging, import time, and no forbidden words in the wheel."""
 
+import ast
+import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+OURS = re.compile(r"^\s*from sardonyx", re.MULTILINE)
 
 
 def _run(code: str) -> str:
@@ -42,3 +46,21 @@ def test_package_says_that_it_is_typed() -> None:
 def test_package_is_pure_python() -> None:
     kinds = {path.suffix for path in (ROOT / "src").rglob("*") if path.is_file()}
     assert not kinds & {".so", ".c", ".cc", ".cpp", ".pyx", ".pyd", ".o", ".a"}
+
+
+def _faces(path: Path) -> Iterator[str]:
+    """The packages that a module imports names from, and that import their own modules."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module is not None:
+            face = ROOT / "src" / Path(*node.module.split("."), "__init__.py")
+            if face.is_file() and re.search(OURS, face.read_text(encoding="utf-8")):
+                yield node.module
+
+
+def test_no_module_imports_from_a_face_that_imports_it() -> None:
+    found = []
+    for path in (ROOT / "src").rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts)
+        if path.name != "__init__.py":
+            found += [(name, face) for face in _faces(path) if name.startswith(f"{face}.")]
+    assert found == []

@@ -31,7 +31,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Row(NamedTuple):
+class Field(NamedTuple):
     """One field: `kind` is protobuf's type, `target` a message name, `oneof` a group's name."""
 
     number: int
@@ -63,7 +63,7 @@ def name_of(message: Any) -> str:
 
 
 def row(field: Any) -> str:
-    """One field as the source of a Row."""
+    """One field as the source of a Field."""
     parts = [str(field.number), f'"{field.name}"', f'"{KINDS[field.type]}"']
     repeated = field.is_repeated
     if repeated:
@@ -74,15 +74,15 @@ def row(field: Any) -> str:
         parts.append(f'target="{name_of(field.message_type)}"')
     if field.containing_oneof is not None:
         parts.append(f'oneof="{field.containing_oneof.name}"')
-    line = f"Row({', '.join(parts)}),"
+    line = f"Field({', '.join(parts)}),"
     if len(line) + 8 <= 100:
         return line
-    return "Row(\n" + "".join(f"            {part},\n" for part in parts) + "        ),"
+    return "Field(\n" + "".join(f"            {part},\n" for part in parts) + "        ),"
 
 
 def message_table(found: list[Any]) -> list[str]:
     """The MESSAGES table."""
-    lines = ["MESSAGES: dict[str, tuple[Row, ...]] = {"]
+    lines = ["MESSAGES: dict[str, tuple[Field, ...]] = {"]
     for message in found:
         rows = [row(f) for f in sorted(message.fields, key=lambda f: f.number)]
         short = f'    "{name_of(message)}": ({rows[0]}),'

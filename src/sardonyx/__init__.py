@@ -14,6 +14,8 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
+from sardonyx.core.version import __version__ as __version__
+
 if TYPE_CHECKING:
     from sardonyx.api import Source as Source
     from sardonyx.api import check as check
@@ -82,8 +84,6 @@ if TYPE_CHECKING:
         set_default_logger_verbosity as set_default_logger_verbosity,
     )
     from sardonyx.session.runtime import set_seed as set_seed
-
-__version__ = "0.1.0"
 
 _PLACES = {
     "api": (

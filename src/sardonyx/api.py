@@ -5,15 +5,14 @@ from __future__ import annotations
 import functools
 from typing import Any, TypeAlias
 
-import sardonyx
 from sardonyx.compare import Comparison
 from sardonyx.compare import compare as compare_sides
 from sardonyx.convert import convert as convert
 from sardonyx.convert import is_place, side_of
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.limits import Limits
-from sardonyx.formats import Source as Readable
-from sardonyx.formats import load
+from sardonyx.core.version import __version__
+from sardonyx.formats import Loadable, load
 from sardonyx.graph import check as structure
 from sardonyx.graph.check import Finding
 from sardonyx.graph.clone import clone
@@ -24,7 +23,7 @@ from sardonyx.passes import pipeline
 from sardonyx.passes.infer import infer
 from sardonyx.quantize import quantize as quantize
 
-Source: TypeAlias = "Readable | Graph"
+Source: TypeAlias = "Loadable | Graph"
 
 
 def graph_of(model: Source, limits: Limits | None = None) -> Graph:
@@ -73,9 +72,9 @@ def _side(one: Any) -> Any:
 
 def get_version_string() -> str:
     """The version of Sardonyx."""
-    return sardonyx.__version__
+    return __version__
 
 
 def get_build_info() -> str:
     """The version of Sardonyx, which is not built: it is Python."""
-    return f"Sardonyx {sardonyx.__version__}, pure Python"
+    return f"Sardonyx {__version__}, pure Python"

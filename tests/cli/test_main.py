@@ -14,7 +14,7 @@ import pytest
 
 from cli.call import SOURCE, sardonyx
 from sardonyx import __version__
-from sardonyx.cli import main, report
+from sardonyx.cli import main, output
 from sardonyx.cli.commands import __path__ as places
 from sardonyx.cli.main import SUMMARIES
 from sardonyx.core.errors import SardonyxError
@@ -52,7 +52,7 @@ def test_every_command_speaks_json(name: str, net: Path) -> None:
     call = _calls(net)[name]
     said = sardonyx(*call, "--json")
     assert said.code == 0, said
-    assert said.data["schema"] == report.SCHEMA
+    assert said.data["schema"] == output.SCHEMA
     assert said.data["command"] == call[0]
     plain = sardonyx(*call)
     assert plain.code == 0
@@ -126,7 +126,7 @@ def test_wrong_words_are_usage_errors(args: list[str], said: str) -> None:
     error = asked.data["error"]
     assert error["exit_code"] == 2
     assert error["code"].startswith("E09")
-    assert asked.data["schema"] == report.SCHEMA
+    assert asked.data["schema"] == output.SCHEMA
 
 
 def test_carets_stand_under_the_wrong_character(net: Path) -> None:
@@ -250,9 +250,9 @@ def test_off_terminals_there_are_no_colours_and_no_broken_lines(net: Path) -> No
 
 def test_no_color_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    assert report.console().no_color is True
+    assert output.console().no_color is True
     monkeypatch.delenv("NO_COLOR")
-    assert report.console().no_color is False
+    assert output.console().no_color is False
 
 
 def test_standard_streams_as_files(net: Path, tmp_path: Path) -> None:
@@ -297,7 +297,7 @@ def test_made_up_inputs_follow_the_seed(net: Path) -> None:
 
 
 def test_numbers_that_json_lacks() -> None:
-    made = report.dumps(
+    made = output.dumps(
         {
             "a": float("nan"),
             "b": [float("inf"), -float("inf")],
@@ -362,7 +362,7 @@ def test_every_unforeseen_error_has_a_form() -> None:
         (ValueError("x"), 70, "E0999"),
     ]
     for error, code, name in rows:
-        found: SardonyxError = report._known(error)
+        found: SardonyxError = output._known(error)
         assert (found.exit_code, found.code) == (code, name)
 
 

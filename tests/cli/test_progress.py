@@ -7,8 +7,8 @@ from contextlib import ExitStack, redirect_stderr, redirect_stdout
 
 import pytest
 
-from sardonyx.cli import report
-from sardonyx.cli.report import Output
+from sardonyx.cli import output
+from sardonyx.cli.output import Output
 
 
 class Terminal(io.StringIO):
@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(report, "PATIENCE", 0.01)
+    monkeypatch.setattr(output, "PATIENCE", 0.01)
 
 
 def _shown(terminal: Terminal, what: str) -> bool:

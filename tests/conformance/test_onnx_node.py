@@ -17,8 +17,8 @@ from conformance import node_cases
 from sardonyx import formats
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import number
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph, Type
-from sardonyx.graph.run import run
 from sardonyx.graph.type import array_type
 from sardonyx.passes.infer import infer
 

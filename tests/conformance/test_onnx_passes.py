@@ -17,8 +17,8 @@ from conformance import node_cases
 from sardonyx import formats
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.check import check
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
-from sardonyx.graph.run import run
 from sardonyx.graph.text import from_text, tensors, to_text
 from sardonyx.passes.pipeline import optimize, prepare
 

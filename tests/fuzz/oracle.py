@@ -15,9 +15,9 @@ import ml_dtypes
 import numpy as np
 
 from sardonyx.core.dtype import Array
+from sardonyx.graph.evaluate import evaluate
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Op
-from sardonyx.graph.run import evaluate
 
 RUNS = 5
 ULPS = 8.0

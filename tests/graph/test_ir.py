@@ -8,9 +8,9 @@ import pytest
 from graph.sources import BRANCHES, node, parse
 from sardonyx.core.errors import InvalidGraph
 from sardonyx.graph.clone import clone
+from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph, Value, captured, subgraphs
 from sardonyx.graph.op import find
-from sardonyx.graph.run import bodies
 from sardonyx.graph.text import from_text, to_text
 
 

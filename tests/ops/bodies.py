@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import symbol
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph, Value, tensor_type
 from sardonyx.graph.op import Op
-from sardonyx.graph.run import run
 
 
 def expanded(

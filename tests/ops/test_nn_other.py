@@ -13,8 +13,8 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.errors import InvalidGraph, LimitExceeded, RuntimeException, UnsupportedOperator
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph, Value, tensor_type
-from sardonyx.graph.run import run
 from sardonyx.ops.detect.boxes import NonMaxSuppression
 from sardonyx.ops.detect.regions import MaxRoiPool, RoiAlign
 from sardonyx.ops.elementwise.binary import Add, Less

@@ -8,9 +8,9 @@ import numpy as np
 import sardonyx.ops  # noqa: F401
 from sardonyx.graph.check import verify
 from sardonyx.graph.clone import clone
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.rewrite import Log, Pass
-from sardonyx.graph.run import run
 from sardonyx.graph.sample import sample_feeds
 from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import INLINE

@@ -9,9 +9,9 @@ from graph.sources import parse
 from passes.equal import apply, ops, ready
 from sardonyx.core.dtype import Array
 from sardonyx.core.tensor import Tensor
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.rewrite import Log, Pass
-from sardonyx.graph.run import run
 from sardonyx.passes.affine import AFFINE
 from sardonyx.passes.dead import DEAD
 from sardonyx.passes.infer import infer

@@ -13,8 +13,8 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.expr import number
 from sardonyx.graph.check import check, verify
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph, Node, dims_of, tensor_type
-from sardonyx.graph.run import run
 from sardonyx.graph.text import to_text
 from sardonyx.passes.pipeline import optimize, prepare
 

@@ -7,8 +7,8 @@ from graph.sources import FUNCTIONS, SHAPES, parse
 from passes.equal import ops
 from sardonyx.core.errors import UsageError
 from sardonyx.graph.check import check, verify
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
-from sardonyx.graph.run import run
 from sardonyx.graph.text import from_text, to_text
 from sardonyx.passes.pipeline import LEVELS, optimize, prepare
 

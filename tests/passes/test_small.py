@@ -7,8 +7,8 @@ from graph.sources import BRANCHES, FUNCTIONS, node, parse
 from passes.equal import apply, ops, ready
 from sardonyx.core.errors import InvalidGraph, LimitExceeded
 from sardonyx.graph.check import verify
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
-from sardonyx.graph.run import run
 from sardonyx.graph.text import from_text
 from sardonyx.passes.cse import CSE
 from sardonyx.passes.dead import DEAD

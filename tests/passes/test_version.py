@@ -8,7 +8,7 @@ from passes.equal import ready
 from sardonyx.core import errors
 from sardonyx.graph.check import check
 from sardonyx.graph.clone import clone
-from sardonyx.graph.run import run
+from sardonyx.graph.evaluate import run
 from sardonyx.passes.version import upgrade
 
 X = "input x: float32[2, 3, 4]\n"

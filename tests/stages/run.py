@@ -16,8 +16,8 @@ from sardonyx.engine.fuse.fuse import Computed, Host, Step, fuse
 from sardonyx.engine.fuse.launches import Launch, launches
 from sardonyx.engine.program.program import Program
 from sardonyx.graph.bind import Bindings, bind
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph, Value
-from sardonyx.graph.run import run
 from sardonyx.loops.check import check
 from sardonyx.loops.interp import interpret
 from sardonyx.loops.target import Target

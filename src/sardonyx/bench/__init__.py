@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sardonyx.bench.contender import NATIVE, Contender
+    from sardonyx.bench.contest import bench, race
     from sardonyx.bench.measure import Plan
-    from sardonyx.bench.report import BenchReport, Figures, Row
-    from sardonyx.bench.run import bench, race
+    from sardonyx.bench.results import BenchReport, Figures, Row
     from sardonyx.bench.statistics import Ratio
 
 __all__ = ["NATIVE", "BenchReport", "Contender", "Figures", "Plan", "Ratio", "Row", "bench", "race"]
@@ -18,8 +18,8 @@ __all__ = ["NATIVE", "BenchReport", "Contender", "Figures", "Plan", "Ratio", "Ro
 _PLACES = {
     "contender": ("NATIVE", "Contender"),
     "measure": ("Plan",),
-    "report": ("BenchReport", "Figures", "Row"),
-    "run": ("bench", "race"),
+    "results": ("BenchReport", "Figures", "Row"),
+    "contest": ("bench", "race"),
     "statistics": ("Ratio",),
 }
 

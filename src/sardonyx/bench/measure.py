@@ -41,7 +41,7 @@ class Plan:
 
 
 @dataclass
-class Record:
+class Observed:
     """What was seen of one contender over all restarts, in seconds and bytes."""
 
     ready: list[float] = field(default_factory=list)
@@ -56,14 +56,14 @@ class Record:
 class Outcome:
     """The records by label, and the pairs of the subject with each other contender."""
 
-    records: Mapping[str, Record]
+    records: Mapping[str, Observed]
     pairs: Mapping[str, list[Pair]]
 
 
 class _Seat:
     """A contender at the table: its process, and how many runs make one of its blocks."""
 
-    def __init__(self, process: Process, record: Record) -> None:
+    def __init__(self, process: Process, record: Observed) -> None:
         self.process = process
         self.record = record
         self.runs = 1
@@ -126,7 +126,7 @@ def measure(
     restart finds its caches empty, the later ones find what the first left.
     """
     everyone = [subject, *others]
-    records = {contender.label: Record() for contender in everyone}
+    records = {contender.label: Observed() for contender in everyone}
     pairs: dict[str, list[Pair]] = {other.label: [] for other in others}
     order = random.Random(plan.seed)  # noqa: S311 - an order of turns, no secret
     share = -(-plan.pairs // plan.restarts)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
-from sardonyx.cli.report import Output, note_model
+from sardonyx.cli.output import Output, note_model
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument, NoSuchFile, UsageError
 from sardonyx.formats import load, save, to_bytes

@@ -12,9 +12,9 @@ from typing import Any
 
 import click
 
-import sardonyx
-from sardonyx.cli import commands
+import sardonyx.cli.commands as commands
 from sardonyx.core.errors import SardonyxError, UsageError
+from sardonyx.core.version import __version__
 
 SUMMARIES = {
     "bench": "Measure a model against other runtimes, side by side.",
@@ -77,7 +77,7 @@ class Verbs(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Every command has --json, --quiet and --verbose, and examples in its --help.",
 )
-@click.version_option(sardonyx.__version__, "--version", prog_name="sardonyx")
+@click.version_option(__version__, "--version", prog_name="sardonyx")
 def app() -> None:
     """The whole life of an ONNX model.
 
@@ -139,6 +139,6 @@ def _usage(error: click.ClickException) -> SardonyxError:
 
 
 def _failed(error: Exception, args: list[str]) -> int:
-    from sardonyx.cli.report import print_error  # noqa: PLC0415 - only now is rich needed
+    from sardonyx.cli.output import print_error  # noqa: PLC0415 - only now is rich needed
 
     return print_error(error, args)

@@ -1,8 +1,8 @@
 """How far two models, providers or frameworks differ, and whether that is too far."""
 
+from sardonyx.compare.comparison import Comparison, Divergence, Judgement
+from sardonyx.compare.judge import compare
 from sardonyx.compare.metrics import Difference, Tally, difference
-from sardonyx.compare.report import Comparison, Divergence, Row
-from sardonyx.compare.run import compare
 from sardonyx.compare.sides import Side, of_model
 from sardonyx.compare.tolerance import CLASSES, Tolerance, tolerance
 
@@ -11,7 +11,7 @@ __all__ = [
     "Comparison",
     "Difference",
     "Divergence",
-    "Row",
+    "Judgement",
     "Side",
     "Tally",
     "Tolerance",

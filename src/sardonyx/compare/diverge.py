@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.compare.comparison import Divergence
 from sardonyx.compare.data import Case
 from sardonyx.compare.metrics import Difference, Tally
-from sardonyx.compare.report import Divergence
 from sardonyx.compare.sides import Side, of_model
 from sardonyx.compare.tolerance import Tolerance
 from sardonyx.core.errors import SardonyxError

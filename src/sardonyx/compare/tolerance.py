@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from sardonyx.compare.metrics import Difference
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import InvalidArgument
+from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph
-from sardonyx.graph.run import bodies
 
 ENOUGH_ROWS = 20
 

@@ -1,6 +1,6 @@
 """Constant tensors: a type, a static shape, and elements that stay where they are until used.
 
-Elements come from an array, from packed bytes (a slice of a mapped file), or from a `Source` that
+Elements come from an array, from packed bytes (a slice of a mapped file), or from a `Deferred` that
 fetches them on first use (typed protobuf fields, a segment of an external file). A `Tensor` never
 changes once made; `origin` is the payload of the format it came from, kept so that an untouched
 tensor is written back exactly as it was read.
@@ -22,7 +22,7 @@ _ADDRESSABLE = 1 << 59
 Buffer: TypeAlias = "bytes | memoryview"
 
 
-class Source(Protocol):
+class Deferred(Protocol):
     """Where elements are fetched from on first use."""
 
     def read(self) -> Array | Buffer:
@@ -32,7 +32,7 @@ class Source(Protocol):
 class Tensor:
     """`shape` (whole numbers) elements of `dtype`, row-major; read-only.
 
-    InvalidProtobuf when a dim is negative or the data do not fit the shape; for a `Source` that
+    InvalidProtobuf when a dim is negative or the data do not fit the shape; for a `Deferred` that
     is found out when it is read.
     """
 
@@ -42,7 +42,7 @@ class Tensor:
         self,
         dtype: DType,
         shape: Sequence[int],
-        source: Array | Buffer | Source,
+        source: Array | Buffer | Deferred,
         *,
         name: str = "",
         origin: object = None,
@@ -53,7 +53,7 @@ class Tensor:
         self.origin = origin
         self.count = _count(self.shape, name)
         self._array: Array | None = None
-        self._source: Array | Buffer | Source | None = source
+        self._source: Array | Buffer | Deferred | None = source
         if isinstance(source, np.ndarray):
             self._array = self._adopt(source)
             self._source = None

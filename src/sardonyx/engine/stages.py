@@ -20,7 +20,7 @@ STAGES = ("loops", "schedule", "llvm", "asm")
 
 
 @dataclass(frozen=True)
-class Entry:
+class StepText:
     """One step at one stage: the nodes it stands for and its text."""
 
     title: str
@@ -28,18 +28,18 @@ class Entry:
     text: str
 
 
-def stage(graph: Graph, name: str, target: Target | None = None) -> Iterator[Entry]:
+def stage(graph: Graph, name: str, target: Target | None = None) -> Iterator[StepText]:
     """The steps of a prepared graph at stage loops, schedule, llvm or asm, in execution order."""
     chosen = target or host()
     steps = fuse(graph)
     for step in steps if name == "loops" else launches(steps, chosen):
-        yield _entry(step, name, chosen)
+        yield _step_text(step, name, chosen)
 
 
-def _entry(step: Step | Launch, name: str, target: Target) -> Entry:
+def _step_text(step: Step | Launch, name: str, target: Target) -> StepText:
     if isinstance(step, Host):
         title = f"host step `{step.node.name}` ({step.node.op.op_type})"
-        return Entry(title, (step.node,), f"runs in numpy: {step.reason}")
+        return StepText(title, (step.node,), f"runs in numpy: {step.reason}")
     ops = "+".join(n.op.op_type for n in step.nodes)
     made = step.params[: step.outs]
     title = f"{', '.join(v.name for v in made)} = {ops}"
@@ -50,7 +50,7 @@ def _entry(step: Step | Launch, name: str, target: Target) -> Entry:
         title += f"  [{step.strategy}{', once at load' if step.once else ''}]"
     buffers = ", ".join(f"{n} = {v.name}" for n, v in enumerate(step.params))
     head = f"; buffers: {buffers}\n; symbols: {bound or 'none'}\n"
-    return Entry(title, step.nodes, head + _text(step.kernel, name, target))
+    return StepText(title, step.nodes, head + _text(step.kernel, name, target))
 
 
 def _text(kernel: Kernel, name: str, target: Target) -> str:
@@ -61,11 +61,11 @@ def _text(kernel: Kernel, name: str, target: Target) -> str:
     return code if name == "llvm" else assembly_of(code, target)
 
 
-def reasons(graph: Graph, target: Target | None = None) -> Iterator[tuple[Entry, list[str]]]:
+def reasons(graph: Graph, target: Target | None = None) -> Iterator[tuple[StepText, list[str]]]:
     """Each step with the strategy that took it and why the ones before it refused."""
     chosen = target or host()
     for step in fuse(graph):
-        entry = _entry(step, "loops", chosen)
+        entry = _step_text(step, "loops", chosen)
         if isinstance(step, Host):
             yield entry, [f"host step: {step.reason}"]
             continue

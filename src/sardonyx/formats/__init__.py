@@ -27,7 +27,7 @@ class Serializable(Protocol):
         """The encoded message."""
 
 
-Source: TypeAlias = (
+Loadable: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Serializable"
 )
 
@@ -35,7 +35,10 @@ __all__ = ["load", "save", "to_bytes", "to_proto"]
 
 
 def load(
-    source: Source, limits: Limits | None = None, *, base_dir: str | os.PathLike[str] | None = None
+    source: Loadable,
+    limits: Limits | None = None,
+    *,
+    base_dir: str | os.PathLike[str] | None = None,
 ) -> Graph:
     """The graph of a model: a path, bytes, a binary file object or an onnx.ModelProto.
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any, TypeAlias
 
 from sardonyx.formats.message import UNKNOWN, Message, NotANumber
-from sardonyx.formats.onnx_tables import MESSAGES, Row
+from sardonyx.formats.onnx_tables import MESSAGES, Field
 from sardonyx.formats.packed import Packed, encode_varint
 from sardonyx.formats.wire import wire_of
 
@@ -92,14 +92,14 @@ def _flush(items: list[Chunk | _Open | _Close], plain: bytearray) -> None:
 
 
 @cache
-def _order(kind: str) -> list[tuple[Row, bytes, bytes]]:
+def _order(kind: str) -> list[tuple[Field, bytes, bytes]]:
     return [
         (row, encode_varint(row.number << 3 | wire_of(row)), encode_varint(row.number << 3 | 2))
         for row in MESSAGES[kind]
     ]
 
 
-def _scalar(row: Row, value: Any) -> bytes:
+def _scalar(row: Field, value: Any) -> bytes:
     if row.kind in ("string", "bytes"):
         data: bytes = value.encode("utf-8", "surrogateescape") if row.kind == "string" else value
         return encode_varint(len(data)) + data

@@ -18,10 +18,10 @@ from typing import Any, NamedTuple, TypeAlias
 from sardonyx.core.errors import InvalidProtobuf
 from sardonyx.core.limits import Limits
 from sardonyx.formats.message import UNKNOWN, Fields, Message, NotANumber
-from sardonyx.formats.onnx_tables import MESSAGES, Row
+from sardonyx.formats.onnx_tables import MESSAGES, Field
 from sardonyx.formats.packed import Packed, encode_varint
 
-Read: TypeAlias = "Callable[[memoryview, int, int, Fields, Entry], int]"
+Read: TypeAlias = "Callable[[memoryview, int, int, Fields, Tag], int]"
 
 _VIEWS = frozenset({"raw_data"})
 _MESSAGE_COST = 4
@@ -29,11 +29,11 @@ _SIGNED = 1 << 63
 _TOO_LONG = "an integer is longer than ten bytes"
 
 
-class Entry(NamedTuple):
+class Tag(NamedTuple):
     """How to read one tag: `read` takes the payload, or None for a nested message of `target`."""
 
     read: Read | None
-    row: Row
+    row: Field
     name: str
     target: str
     rivals: tuple[str, ...]
@@ -64,7 +64,7 @@ def _span(view: memoryview, pos: int, end: int) -> tuple[int, int]:
     return pos, pos + size
 
 
-def _read_string(view: memoryview, pos: int, end: int, fields: Fields, entry: Entry) -> int:
+def _read_string(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
     start, stop = _span(view, pos, end)
     value = str(view[start:stop], "utf-8", "surrogateescape")
     if entry.row.repeated:
@@ -74,7 +74,7 @@ def _read_string(view: memoryview, pos: int, end: int, fields: Fields, entry: En
     return stop
 
 
-def _read_bytes(view: memoryview, pos: int, end: int, fields: Fields, entry: Entry) -> int:
+def _read_bytes(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
     start, stop = _span(view, pos, end)
     chunk = view[start:stop]
     value = chunk if entry.name in _VIEWS else bytes(chunk)
@@ -85,7 +85,7 @@ def _read_bytes(view: memoryview, pos: int, end: int, fields: Fields, entry: Ent
     return stop
 
 
-def _read_varint(view: memoryview, pos: int, end: int, fields: Fields, entry: Entry) -> int:
+def _read_varint(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
     value, pos = _length(view, pos)
     if pos > end:
         raise IndexError
@@ -97,7 +97,7 @@ def _read_varint(view: memoryview, pos: int, end: int, fields: Fields, entry: En
     return pos
 
 
-def _read_varints(view: memoryview, pos: int, end: int, fields: Fields, entry: Entry) -> int:
+def _read_varints(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
     """An element of a repeated field and those that follow it, as long as the tag is the same."""
     values = fields.setdefault(entry.name, [])
     kind, tag, last = entry.row.kind, view[pos - 1], end - 2
@@ -114,7 +114,7 @@ def _read_varints(view: memoryview, pos: int, end: int, fields: Fields, entry: E
         pos += 1
 
 
-def _read_fixed(view: memoryview, pos: int, end: int, fields: Fields, entry: Entry) -> int:
+def _read_fixed(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
     size = 4 if entry.row.kind == "float" else 8
     if pos + size > end:
         raise IndexError
@@ -127,7 +127,7 @@ def _read_fixed(view: memoryview, pos: int, end: int, fields: Fields, entry: Ent
     return pos + size
 
 
-def _read_run(view: memoryview, pos: int, end: int, fields: Fields, entry: Entry) -> int:
+def _read_run(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
     """A packed run for a field that the tables write element by element."""
     start, stop = _span(view, pos, end)
     run = Packed(entry.row.kind)
@@ -142,7 +142,7 @@ def _read_run(view: memoryview, pos: int, end: int, fields: Fields, entry: Entry
     return stop
 
 
-def _read_packed(view: memoryview, pos: int, end: int, fields: Fields, entry: Entry) -> int:
+def _read_packed(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
     start, stop = _span(view, pos, end)
     run = fields.get(entry.name) or Packed(entry.row.kind)
     run.add(view[start:stop])
@@ -151,7 +151,7 @@ def _read_packed(view: memoryview, pos: int, end: int, fields: Fields, entry: En
     return stop
 
 
-def _read_packed_element(view: memoryview, pos: int, end: int, fields: Fields, entry: Entry) -> int:
+def _read_packed_element(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
     """One element, written alone, of a field that the tables write packed."""
     sizes = {"float": 4, "double": 8}
     stop = pos + sizes[entry.row.kind] if entry.row.kind in sizes else _length(view, pos)[1]
@@ -162,7 +162,7 @@ def _read_packed_element(view: memoryview, pos: int, end: int, fields: Fields, e
     return stop
 
 
-def _set(fields: Fields, entry: Entry, value: Any) -> None:
+def _set(fields: Fields, entry: Tag, value: Any) -> None:
     for rival in entry.rivals:
         fields.pop(rival, None)
     fields[entry.name] = value
@@ -185,12 +185,12 @@ def _float(bits: bytes) -> float:
 _WIRES = {"float": 5, "double": 1, "string": 2, "bytes": 2, "message": 2}
 
 
-def wire_of(row: Row) -> int:
+def wire_of(row: Field) -> int:
     """The wire type of one element."""
     return _WIRES.get(row.kind, 0)
 
 
-def _reader(row: Row) -> Read | None:
+def _reader(row: Field) -> Read | None:
     if row.kind == "message":
         return None
     if row.kind in ("string", "bytes"):
@@ -203,16 +203,16 @@ def _reader(row: Row) -> Read | None:
 
 
 @cache
-def entries(kind: str) -> dict[int, Entry]:
+def entries(kind: str) -> dict[int, Tag]:
     """The tags of a message, each as the little-endian number of its encoded bytes."""
-    found: dict[int, Entry] = {}
+    found: dict[int, Tag] = {}
     rows = MESSAGES[kind]
     for row in rows:
         rivals = tuple(
             other.name for other in rows if row.oneof == other.oneof != "" and other is not row
         )
         tag = encode_varint(row.number << 3 | wire_of(row))
-        entry = Entry(_reader(row), row, row.name, row.target, rivals)
+        entry = Tag(_reader(row), row, row.name, row.target, rivals)
         found[int.from_bytes(tag, "little")] = entry
         if row.repeated and wire_of(row) != 2:
             tag = encode_varint(row.number << 3 | 2)
@@ -241,7 +241,7 @@ def decode(kind: str, data: Any, limits: Limits | None = None) -> Message:
 
 def _decode(kind: str, view: memoryview, limits: Limits, progress: list[int]) -> Message:
     root = Message(kind)
-    stack: list[tuple[Fields, dict[int, Entry], int]] = []
+    stack: list[tuple[Fields, dict[int, Tag], int]] = []
     fields, table, end, pos = root.fields, entries(kind), len(view), 0
     parts, allowed = 0, limits.fields
     while True:
@@ -280,7 +280,7 @@ def _decode(kind: str, view: memoryview, limits: Limits, progress: list[int]) ->
             limits.check_fields(parts)
 
 
-def _enter(fields: Fields, entry: Entry) -> Message:
+def _enter(fields: Fields, entry: Tag) -> Message:
     """The message to fill: a new element, or the present one, which protobuf merges into."""
     present = None if entry.row.repeated else fields.get(entry.name)
     if isinstance(present, Message):
@@ -294,7 +294,7 @@ def _enter(fields: Fields, entry: Entry) -> Message:
 
 
 def _keep_unknown(
-    view: memoryview, start: int, end: int, table: dict[int, Entry], fields: Fields, limits: Limits
+    view: memoryview, start: int, end: int, table: dict[int, Tag], fields: Fields, limits: Limits
 ) -> int:
     """Keep a field outside the table; the position after it."""
     tag, pos = _length(view, start)

@@ -6,9 +6,9 @@ from typing import TypeAlias
 
 from sardonyx.core.errors import InvalidGraph
 from sardonyx.core.limits import Limits
+from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Function, Graph
 from sardonyx.graph.op import Op, Opaque
-from sardonyx.graph.run import bodies
 
 Key: TypeAlias = tuple[str, str, str]
 

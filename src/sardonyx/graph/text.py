@@ -32,11 +32,11 @@ from typing import Any
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, name_of
 from sardonyx.core.tensor import SparseTensor, Tensor
+from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Function, Graph, Node, Type, Value
 from sardonyx.graph.make import AttributeRef
 from sardonyx.graph.op import Op, Opaque, domain_of, find
 from sardonyx.graph.parse import KEYWORDS, from_text
-from sardonyx.graph.run import bodies
 
 __all__ = ["digest", "from_text", "line", "show_type", "tensors", "to_text"]
 

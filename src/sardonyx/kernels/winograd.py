@@ -68,7 +68,7 @@ def filtered(kernel: Kernel, c: Contract, target: Target, by: Filtering) -> Sche
         return "the channels are too few, or not a known number"
     if (least(count(c.m)) or 0) < _FEWEST_OUTPUTS:
         return "the image is too small"
-    plan = _Plan(found, by, target, len(kernel.params), (channels, filters))
+    plan = _Pieces(found, by, target, len(kernel.params), (channels, filters))
     packed = _weights(kernel, found, plan)
     params = (*kernel.params, Buffer(len(kernel.params), _F32, packed.count))
     main = replace(kernel, params=params, body=(plan.loop(),), scratch=plan.scratch)
@@ -113,7 +113,7 @@ def _slides(e: Expr, along: Expr, tap: Expr) -> bool:
     return tap in e.free and substitute(e, {along: along + 1}) is substitute(e, {tap: tap + 1})
 
 
-def _weights(kernel: Kernel, found: _Convolution, plan: _Plan) -> Packed:
+def _weights(kernel: Kernel, found: _Convolution, plan: _Pieces) -> Packed:
     """The kernel that filters the weights and lays them out."""
     c, width, by = found.contract, plan.cut.width, plan.by
     across = plan.cut.panels
@@ -136,7 +136,7 @@ def _tap(weights: Expr, at: dict[Expr, Expr], inside: Expr) -> Expr:
     return where(inside, substitute(weights, at), const(0.0, _F32))
 
 
-class _Plan:
+class _Pieces:
     """The pieces of the main kernel; `loop` puts them together."""
 
     def __init__(

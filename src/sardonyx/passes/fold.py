@@ -18,10 +18,10 @@ from sardonyx.core.errors import LimitExceeded, SardonyxError
 from sardonyx.core.expr import Expr, number, walk
 from sardonyx.core.limits import MIB, Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
+from sardonyx.graph.evaluate import bodies, evaluate
 from sardonyx.graph.ir import Graph, Node, Type, Value
 from sardonyx.graph.op import Opaque, loop_index
 from sardonyx.graph.rewrite import Log, Pass, each_body
-from sardonyx.graph.run import bodies, evaluate
 from sardonyx.passes import values
 
 SECONDS = 20.0

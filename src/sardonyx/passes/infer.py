@@ -15,9 +15,9 @@ from sardonyx.core.errors import InvalidGraph, LimitExceeded, SardonyxError
 from sardonyx.core.expr import Expr, number, show
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
+from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs, tensor_type
 from sardonyx.graph.op import Op, Opaque
-from sardonyx.graph.run import bodies
 from sardonyx.graph.type import constant_type
 from sardonyx.ops.base.shapes import assumptions, unknown_dim
 from sardonyx.passes import values

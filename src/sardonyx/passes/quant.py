@@ -19,9 +19,9 @@ import numpy as np
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, number
 from sardonyx.graph.body import Body
+from sardonyx.graph.evaluate import evaluate
 from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
-from sardonyx.graph.run import evaluate
 from sardonyx.ops.elementwise.binary import Add, Mul
 from sardonyx.ops.elementwise.cast import Cast
 from sardonyx.ops.quantized.conv import ConvInteger

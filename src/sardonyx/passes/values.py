@@ -30,9 +30,9 @@ from sardonyx.core.expr import (
     walk,
 )
 from sardonyx.core.tensor import Tensor
+from sardonyx.graph.evaluate import evaluate
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.graph.run import evaluate
 from sardonyx.graph.type import KNOWN_INTEGERS, Type, array_type, countable
 from sardonyx.ops.base.shapes import as_index
 

@@ -11,8 +11,8 @@ from sardonyx.core.expr import Expr, const, substitute
 from sardonyx.engine.program.program import Program
 from sardonyx.graph.bind import bind
 from sardonyx.graph.clone import clone
+from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph
-from sardonyx.graph.run import bodies
 from sardonyx.passes.pipeline import optimize, prepare
 from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from sardonyx.core.dtype import Array
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
-from sardonyx.graph.run import run
 from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 
 

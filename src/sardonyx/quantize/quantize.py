@@ -9,7 +9,7 @@ from typing import Any
 
 from sardonyx.compare.metrics import Difference, difference
 from sardonyx.core.errors import InvalidArgument
-from sardonyx.formats import Source, load
+from sardonyx.formats import Loadable, load
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.infer import infer
 from sardonyx.passes.pipeline import optimize
@@ -41,7 +41,7 @@ class Quantization:
 
 
 def quantize(
-    model: Source | Graph,
+    model: Loadable | Graph,
     data: Data,
     *,
     method: str = "minmax",
@@ -81,7 +81,7 @@ def quantize(
     return Quantization(better, names, targets.skipped, ranges)
 
 
-def agreement(model: Source | Graph, made: Quantization, data: Data) -> list[Difference]:
+def agreement(model: Loadable | Graph, made: Quantization, data: Data) -> list[Difference]:
     """How far the int8 outputs are from those of the float model on the first batch of `data`."""
     graph = model if isinstance(model, Graph) else load(model)
     feeds = next(batches(graph, data))

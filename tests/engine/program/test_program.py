@@ -14,8 +14,8 @@ from sardonyx.core.errors import LimitExceeded, ShapeMismatch, Terminated
 from sardonyx.core.expr import evaluate
 from sardonyx.core.limits import Limits
 from sardonyx.engine.program.program import Program
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
-from sardonyx.graph.run import run
 from sardonyx.passes.pipeline import prepare
 
 NET = """

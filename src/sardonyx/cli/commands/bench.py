@@ -7,7 +7,7 @@ import click
 from sardonyx.bench import Plan, bench
 from sardonyx.cli import options
 from sardonyx.cli.data import open_model, read_inputs
-from sardonyx.cli.report import Output, speaks
+from sardonyx.cli.output import Output, speaks
 from sardonyx.core.dim import parse_bindings
 
 

@@ -8,7 +8,7 @@ import click
 
 from sardonyx.cli import options
 from sardonyx.cli.data import parse_count
-from sardonyx.cli.report import Output, speaks
+from sardonyx.cli.output import Output, speaks
 from sardonyx.compare import compare
 from sardonyx.convert import is_place, side_of
 from sardonyx.core.dim import parse_bindings

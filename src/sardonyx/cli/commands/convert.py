@@ -8,7 +8,7 @@ import click
 
 from sardonyx.cli import options
 from sardonyx.cli.data import check_target, save_model
-from sardonyx.cli.report import Output, show, speaks
+from sardonyx.cli.output import Output, show, speaks
 from sardonyx.convert import Conversion, convert
 from sardonyx.core.dim import parse_bindings
 from sardonyx.core.errors import Disagreement

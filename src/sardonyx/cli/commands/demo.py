@@ -5,25 +5,22 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-import tempfile
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
 from sardonyx.bench.measure import Plan
-from sardonyx.cli import demo as stages
-from sardonyx.cli.demo import PEER, Demo
-from sardonyx.cli.demo_report import method, page, summary, to_dict
-from sardonyx.cli.digits import one_thread
-from sardonyx.cli.report import Output, show, speaks
-from sardonyx.core.errors import UsageError
+from sardonyx.cli.output import Output, show, speaks, table
+from sardonyx.demo import stages
+from sardonyx.demo.digits import one_thread
+from sardonyx.demo.folder import REPORT, fresh
+from sardonyx.demo.stages import PEER, Demo
+from sardonyx.demo.story import method, page, summary, to_dict
 from sardonyx.providers.registry import providers
-
-REPORT = "report.html"
 
 
 @click.command()
@@ -74,7 +71,7 @@ def run(
 
 
 def _print(demo: Demo, target: Path, commands: list[str]) -> None:
-    show(summary(demo))
+    show(table(*summary(demo)))
     show(textwrap.fill(method(demo), 79))
     for note in demo.notes:
         show(note)
@@ -83,56 +80,6 @@ def _print(demo: Demo, target: Path, commands: list[str]) -> None:
     show("\nTry next:")
     for line in commands:
         show(f"  {line}")
-
-
-@contextmanager
-def fresh(target: Path) -> Iterator[Path]:
-    """A folder beside `target` that takes its place when all went well, and else goes away.
-
-    UsageError (E0931) where `target` is no earlier demo's folder, or cannot be made.
-    """
-    _check(target)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-    except OSError as problem:
-        raise UsageError(
-            "E0931", f"cannot make the folder `{target}`: {problem.strerror}", file=str(target)
-        ) from problem
-    try:
-        yield made
-        made.chmod(0o755)
-        _exchange(made, target)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-
-
-def _check(target: Path) -> None:
-    if not target.exists() and not target.is_symlink():
-        return
-    folder = target.is_dir() and not target.is_symlink()
-    if folder and ((target / REPORT).is_file() or not any(target.iterdir())):
-        return
-    raise UsageError(
-        "E0931",
-        f"`{target}` is there already, and is no demo's folder",
-        file=str(target),
-        hint="name another one with -o",
-    )
-
-
-def _exchange(made: Path, target: Path) -> None:
-    """Puts the new folder in place; the old one is away for a moment, and removed at the end."""
-    old = made / "replaced"
-    if target.exists():
-        target.rename(old)
-    try:
-        made.rename(target)
-    except BaseException:
-        if old.exists():
-            old.rename(target)
-        raise
-    shutil.rmtree(target / old.name, ignore_errors=True)
 
 
 def suggestions(target: Path) -> list[str]:

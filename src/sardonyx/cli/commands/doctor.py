@@ -10,10 +10,10 @@ from typing import Any
 
 import click
 
-import sardonyx
-from sardonyx.cli.report import Output, show, speaks, table
+from sardonyx.cli.output import Output, show, speaks, table
 from sardonyx.core import knobs
 from sardonyx.core.limits import Limits
+from sardonyx.core.version import __version__
 from sardonyx.engine.code import cache
 from sardonyx.engine.native.entry import layout_holds
 from sardonyx.loops.target import host
@@ -39,7 +39,7 @@ def examine() -> dict[str, Any]:
     cpu = host()
     store = cache.default()
     return {
-        "sardonyx": sardonyx.__version__,
+        "sardonyx": __version__,
         "python": sys.version.split()[0],
         "platform": platform.platform(),
         "cpu": {"level": cpu.level, "tuned_for": cpu.cpu, "features": sorted(cpu.features),

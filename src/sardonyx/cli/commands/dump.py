@@ -7,7 +7,7 @@ from difflib import get_close_matches
 import click
 
 from sardonyx.cli.data import open_model
-from sardonyx.cli.report import Output, speaks
+from sardonyx.cli.output import Output, speaks
 from sardonyx.core.errors import NotFound, UsageError
 from sardonyx.engine.stages import STAGES, stage
 from sardonyx.graph.ir import Graph

@@ -10,7 +10,7 @@ import click
 
 from sardonyx.cli.commands.dump import chosen
 from sardonyx.cli.data import open_model
-from sardonyx.cli.report import Output, speaks
+from sardonyx.cli.output import Output, speaks
 from sardonyx.core.codes import explanations
 from sardonyx.core.errors import NotFound, UsageError
 from sardonyx.engine.stages import reasons

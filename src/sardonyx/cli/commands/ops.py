@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 import sardonyx.ops  # noqa: F401 - importing it makes the operators known
-from sardonyx.cli.report import Output, speaks, table
+from sardonyx.cli.output import Output, speaks, table
 from sardonyx.core.errors import NotFound
 from sardonyx.graph.op import Op, registered
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from sardonyx.cli.changes import changes
 from sardonyx.cli.data import check_target, open_model, save_model
-from sardonyx.cli.report import Output, speaks, table
+from sardonyx.cli.output import Output, speaks, table
+from sardonyx.compare.operators import changes
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.pipeline import optimize
 

@@ -9,7 +9,7 @@ from rich.console import Group
 from rich.text import Text
 
 from sardonyx.cli.data import check_target, open_model, save_model
-from sardonyx.cli.report import Output, speaks, table
+from sardonyx.cli.output import Output, speaks, table
 from sardonyx.compare.data import read
 from sardonyx.compare.metrics import Difference
 from sardonyx.quantize.quantize import METHODS, Quantization, agreement, quantize

@@ -13,7 +13,7 @@ import numpy as np
 
 from sardonyx.cli import options
 from sardonyx.cli.data import check_target, open_model, read_inputs, write_arrays
-from sardonyx.cli.report import Output, speaks, table
+from sardonyx.cli.output import Output, speaks, table
 from sardonyx.core.dim import parse_bindings
 from sardonyx.core.errors import UsageError
 from sardonyx.formats.arrays import write_stream

@@ -11,13 +11,13 @@ import click
 from rich.console import Group
 
 from sardonyx.cli.data import open_model
-from sardonyx.cli.report import Output, speaks, table
+from sardonyx.cli.output import Output, speaks, table
 from sardonyx.core.dim import parse_bindings
 from sardonyx.core.errors import InvalidArgument, LimitExceeded, SardonyxError, sanitise
 from sardonyx.core.expr import Expr, evaluate, name_of, number, show
 from sardonyx.engine.program.analysis import Analysis, analyse
+from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph, Value
-from sardonyx.graph.run import bodies
 from sardonyx.passes.infer import infer
 from sardonyx.passes.pipeline import optimize, prepare
 

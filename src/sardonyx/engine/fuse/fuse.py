@@ -62,7 +62,7 @@ Step = Computed | Host
 
 
 @dataclass
-class _Plan:
+class _Fusion:
     probes: dict[Value, Probe] = field(default_factory=dict)
     contractions: set[Value] = field(default_factory=set)
     carries: dict[Value, Value] = field(default_factory=dict)
@@ -75,7 +75,7 @@ class _Plan:
 
 def fuse(graph: Graph) -> list[Step]:
     """The steps of a prepared graph (types inferred, sorted), in execution order."""
-    plan = _Plan(order={node: n for n, node in enumerate(graph.nodes)})
+    plan = _Fusion(order={node: n for n, node in enumerate(graph.nodes)})
     known = {s for v in graph.inputs for d in v.shape or () for s in d.free}
     for node in graph.nodes:
         fresh_dims = _new_symbols(node) - known
@@ -115,7 +115,7 @@ def _new_symbols(node: Node) -> set[Expr]:
     return {s for shape in shapes for d in shape for s in d.free}
 
 
-def _classify(node: Node, plan: _Plan) -> None:
+def _classify(node: Node, plan: _Fusion) -> None:
     reason = blockers(node)
     outs = [v for v in node.outputs if v is not None]
     inputs = types_of(node.inputs)
@@ -140,7 +140,7 @@ def _classify(node: Node, plan: _Plan) -> None:
             plan.probes[v] = found
 
 
-def _decide(v: Value, node: Node, graph: Graph, plan: _Plan) -> None:
+def _decide(v: Value, node: Node, graph: Graph, plan: _Fusion) -> None:
     """Stores `v` or lets its readers compute it."""
     inlined = [x for x in _operands(v, node, plan) if x not in plan.stored]
     anchors = {plan.carries[x]: x for x in inlined if x in plan.carries}
@@ -156,7 +156,7 @@ def _decide(v: Value, node: Node, graph: Graph, plan: _Plan) -> None:
         plan.stored.add(v)
 
 
-def _operands(v: Value, node: Node, plan: _Plan) -> list[Value]:
+def _operands(v: Value, node: Node, plan: _Fusion) -> list[Value]:
     """The inputs whose elements computing `v` reads."""
     facts = plan.probes.get(v)
     return [
@@ -166,7 +166,7 @@ def _operands(v: Value, node: Node, plan: _Plan) -> list[Value]:
     ]
 
 
-def _readable_through(v: Value, node: Node, graph: Graph, plan: _Plan) -> bool:
+def _readable_through(v: Value, node: Node, graph: Graph, plan: _Fusion) -> bool:
     users = list(v.uses)
     if not users or v in graph.outputs or node in plan.host or node in plan.builds:
         return False
@@ -187,7 +187,7 @@ def _readable_through(v: Value, node: Node, graph: Graph, plan: _Plan) -> bool:
     return repeats == 1 or plan.totals[v] * repeats <= _REREAD
 
 
-def _joins(v: Value, plan: _Plan) -> bool:
+def _joins(v: Value, plan: _Fusion) -> bool:
     """Whether all readers of an anchored value end in one elementwise value, element by element.
 
     So do x and sigmoid(x) in x * sigmoid(x), and all of a Gelu written out in parts.
@@ -212,7 +212,7 @@ def _joins(v: Value, plan: _Plan) -> bool:
     return False
 
 
-def _sources(v: Value, plan: _Plan) -> set[Value]:
+def _sources(v: Value, plan: _Fusion) -> set[Value]:
     """The stored values that computing `v` reads."""
     found: set[Value] = set()
     stack = [v]
@@ -228,15 +228,15 @@ def _sources(v: Value, plan: _Plan) -> set[Value]:
     return found
 
 
-def _contracts(node: Node, plan: _Plan) -> bool:
+def _contracts(node: Node, plan: _Fusion) -> bool:
     return any(v in plan.contractions for v in node.outputs)
 
 
-def _user_probes(user: Node, plan: _Plan) -> list[Probe]:
+def _user_probes(user: Node, plan: _Fusion) -> list[Probe]:
     return [plan.probes[o] for o in user.outputs if o is not None and o in plan.probes]
 
 
-def _reads_identity(v: Value, user: Node, plan: _Plan) -> bool:
+def _reads_identity(v: Value, user: Node, plan: _Fusion) -> bool:
     if _contracts(user, plan):
         return False
     at = [n for n, x in enumerate(user.inputs) if x is v]
@@ -249,7 +249,7 @@ def _reads_identity(v: Value, user: Node, plan: _Plan) -> bool:
     )
 
 
-def _repeats(v: Value, user: Node, plan: _Plan) -> int:
+def _repeats(v: Value, user: Node, plan: _Fusion) -> int:
     """How often the reader evaluates an element: its readings, reductions counting double."""
     at = [n for n, x in enumerate(user.inputs) if x is v]
     total = 0
@@ -268,7 +268,7 @@ def _stretches(v: Value, facts: Probe) -> int:
 class _Through(Operand):
     """An operand that is loaded when stored, and computed from its producer otherwise."""
 
-    def __init__(self, value: Value, plan: _Plan, known: dict[Value, Expr]) -> None:
+    def __init__(self, value: Value, plan: _Fusion, known: dict[Value, Expr]) -> None:
         self.value = value
         self.type = value.type
         self._plan = plan
@@ -287,7 +287,7 @@ class _Through(Operand):
         return element(v, Index(subscripts, v.type.dims), self._plan, self._known)
 
 
-def element(v: Value, idx: Index, plan: _Plan, known: dict[Value, Expr]) -> Expr:
+def element(v: Value, idx: Index, plan: _Fusion, known: dict[Value, Expr]) -> Expr:
     """The expression of one element of a value, from its producer."""
     node = v.producer
     assert node is not None
@@ -308,7 +308,7 @@ def flat_index(v: Value, subscripts: Sequence[Expr]) -> Expr:
     return total
 
 
-def _emit(node: Node, plan: _Plan) -> list[Step]:
+def _emit(node: Node, plan: _Fusion) -> list[Step]:
     if node in plan.host:
         return [Host(node, plan.host[node])]
     if node in plan.builds:
@@ -326,7 +326,7 @@ def _emit(node: Node, plan: _Plan) -> list[Step]:
     return steps
 
 
-def _kernel(v: Value, plan: _Plan) -> Computed:
+def _kernel(v: Value, plan: _Fusion) -> Computed:
     anchor, nodes = _anchor(v, plan)
     named: dict[str, Value] = {}
     for x in (v, *_sources(v, plan)):
@@ -340,7 +340,7 @@ def _kernel(v: Value, plan: _Plan) -> Computed:
     return Computed(closed.kernel, params, closed.symbols, 1, nodes)
 
 
-def _anchor(v: Value, plan: _Plan) -> tuple[Value | None, tuple[Node, ...]]:
+def _anchor(v: Value, plan: _Fusion) -> tuple[Value | None, tuple[Node, ...]]:
     """The contraction that computing `v` contains, and the nodes it stands for, in order."""
     found: list[Value] = []
     nodes: dict[Node, None] = {}
@@ -356,7 +356,7 @@ def _anchor(v: Value, plan: _Plan) -> tuple[Value | None, tuple[Node, ...]]:
     return (found[0] if found else None), tuple(reversed(nodes))
 
 
-def _pointwise(v: Value, plan: _Plan, sizes: Sizes) -> Closed:
+def _pointwise(v: Value, plan: _Fusion, sizes: Sizes) -> Closed:
     idx = loop_index(v.type.dims)
     value = element(v, idx, plan, {})
     loops = [idx[a] for a in v.layout or range(len(idx))]
@@ -364,7 +364,7 @@ def _pointwise(v: Value, plan: _Plan, sizes: Sizes) -> Closed:
     return pointwise(key_of(v), loops, flat_index(v, idx), value, sizes)
 
 
-def _contraction(v: Value, anchor: Value, plan: _Plan, sizes: Sizes) -> Closed:
+def _contraction(v: Value, anchor: Value, plan: _Fusion, sizes: Sizes) -> Closed:
     node = anchor.producer
     assert node is not None
     operands = [None if x is None else _Through(x, plan, {}) for x in node.inputs]
@@ -373,7 +373,7 @@ def _contraction(v: Value, anchor: Value, plan: _Plan, sizes: Sizes) -> Closed:
     return contraction(_contract(c, v, anchor, plan), key_of(v), sizes)
 
 
-def _contract(c: Contraction, v: Value, anchor: Value, plan: _Plan) -> Contract:
+def _contract(c: Contraction, v: Value, anchor: Value, plan: _Fusion) -> Contract:
     batch, m, n, k = (_subscripts(extents) for extents in (c.batch, c.m, c.n, c.k))
     acc = scalar("acc", c.acc)
     idx = Index(c.place(batch, m, n), anchor.type.dims)

@@ -26,8 +26,8 @@ from sardonyx.engine.native.memory import Weights, address, contiguous, view
 from sardonyx.engine.native.threads import Pool
 from sardonyx.engine.program.arena import Arena
 from sardonyx.graph.bind import Bindings
+from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Value, captured
-from sardonyx.graph.run import Walk
 
 RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
 SERIAL, BARRIER = 1, 2

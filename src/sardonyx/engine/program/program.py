@@ -26,8 +26,8 @@ from sardonyx.engine.program import recall
 from sardonyx.engine.program.arena import Arena, arrange
 from sardonyx.engine.program.bound import Bound, Segment
 from sardonyx.graph.bind import bind
+from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Value, captured
-from sardonyx.graph.run import Walk
 from sardonyx.loops.target import Target, host
 
 

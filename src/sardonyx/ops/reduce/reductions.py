@@ -16,7 +16,7 @@ from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import axes_of, known_ints, length_of, unknown_dim
 
-Row: TypeAlias = Callable[[Sequence[Expr]], Expr]
+Element: TypeAlias = Callable[[Sequence[Expr]], Expr]
 Axes: TypeAlias = "tuple[int, ...] | None"
 
 
@@ -72,7 +72,7 @@ class Reduction(Op, abstract=True):
 
         return cast(self.fold([x.shape[a] for a in axes], element), x.dtype)
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         """The reduction of element(subscripts) for all subscripts below the extents."""
         raise NotImplementedError
 
@@ -138,7 +138,7 @@ class _Sum(Reduction, abstract=True):
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         return _along(np.add, x, axes, keep, dtype=x.dtype)
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         return total("add", extents, element)
 
 
@@ -148,7 +148,7 @@ class _Mean(Reduction, abstract=True):
         added = _along(np.add, x, axes, keep, dtype=x.dtype)
         return np.trunc(added / count) if x.dtype.kind in "iu" else added / x.dtype.type(count)
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         added = total("add", extents, element)
         count = cast(product(extents), added.dtype)
         return binary("truncdiv" if added.dtype.is_int else "div", added, count)
@@ -158,7 +158,7 @@ class _Product(Reduction, abstract=True):
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         return _along(np.multiply, x, axes, keep, dtype=x.dtype)
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         return total("mul", extents, element)
 
 
@@ -168,7 +168,7 @@ class _Max(Reduction, abstract=True):
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         return _along(np.maximum, x, axes, keep, initial=_extreme(x.dtype, lowest=True))
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         probe = element([const(0) for _ in extents])
         return total("or" if probe.dtype.is_bool else "max", extents, element)
 
@@ -179,7 +179,7 @@ class _Min(Reduction, abstract=True):
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         return _along(np.minimum, x, axes, keep, initial=_extreme(x.dtype, lowest=False))
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         probe = element([const(0) for _ in extents])
         return total("and" if probe.dtype.is_bool else "min", extents, element)
 
@@ -197,7 +197,7 @@ class _L1(_Sum, abstract=True):
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         return super().compute(np.abs(x), axes, keep)
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         return total("add", extents, lambda inner: unary("abs", element(inner)))
 
 
@@ -205,7 +205,7 @@ class _SumSquare(_Sum, abstract=True):
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         return super().compute(np.square(x), axes, keep)
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         return total("add", extents, lambda inner: element(inner) * element(inner))
 
 
@@ -217,7 +217,7 @@ class _L2(_SumSquare, abstract=True):
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         return np.sqrt(super().compute(x, axes, keep))
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         return sqrt(_real(super().fold(extents, element)))
 
 
@@ -225,7 +225,7 @@ class _LogSum(_Sum, abstract=True):
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         return np.log(super().compute(x, axes, keep))
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         return unary("log", _real(super().fold(extents, element)))
 
 
@@ -238,7 +238,7 @@ class _LogSumExp(Reduction, abstract=True):
         found = np.log(added) + top
         return found if keep else np.squeeze(found, axes)
 
-    def fold(self, extents: Sequence[Expr], element: Row) -> Expr:
+    def fold(self, extents: Sequence[Expr], element: Element) -> Expr:
         top = total("max", extents, lambda inner: _real(element(inner)))
         finite = where(unary("isinf", top), top.like(0.0), top)
         added = total("add", extents, lambda inner: exp(_real(element(inner)) - finite))

@@ -49,7 +49,7 @@ def as_fraction(scale: float) -> Fraction:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Scaling:
     """For every axis: its output length, its scale (None: output over input), its part of roi."""
 
     lengths: tuple[Expr, ...]
@@ -97,7 +97,7 @@ class Resampling(Op, abstract=True):
         """What cropping gives where it looks outside the input."""
         return float(getattr(self, "extrapolation_value", 0.0))
 
-    def plan(self, x: Type, *extras: Type | None) -> Plan | None:
+    def plan(self, x: Type, *extras: Type | None) -> Scaling | None:
         """The axes' lengths and scales, None where they are not known before running."""
         raise NotImplementedError
 
@@ -123,7 +123,7 @@ class Resampling(Op, abstract=True):
             return saturated(np.rint(a), DType.from_numpy(x.dtype))
         return settle(a, x.dtype)
 
-    def _along(self, a: Array, axis: int, plan: Plan) -> Array:
+    def _along(self, a: Array, axis: int, plan: Scaling) -> Array:
         length, extent = number(plan.lengths[axis]), a.shape[axis]
         assert length is not None
         scale = plan.scales[axis]
@@ -168,7 +168,7 @@ class Resampling(Op, abstract=True):
             found = found + part * weights[:, k].astype(a.dtype).reshape(shape)
         return found
 
-    def element(self, idx: Index, x: Operand, plan: Plan | None) -> Expr:
+    def element(self, idx: Index, x: Operand, plan: Scaling | None) -> Expr:
         """The Expr of one output element."""
         if plan is None:
             raise NotImplementedError(f"{self.op_type} needs scales known before running")
@@ -187,7 +187,7 @@ class Resampling(Op, abstract=True):
             return value if self.way == "nearest" else saturate(unary("round", value), x.dtype)
         return cast(value, x.dtype)
 
-    def _smooth(self, idx: Index, x: Operand, plan: Plan) -> Expr:
+    def _smooth(self, idx: Index, x: Operand, plan: Scaling) -> Expr:
         """An element of an antialiased resize: weights over as many taps as the scale asks."""
         taps = [self._taps(idx[axis], axis, x, plan) for axis in plan.resized]
         counts = [const(t.count) for t in taps]
@@ -209,7 +209,7 @@ class Resampling(Op, abstract=True):
             return saturate(unary("round", value), x.dtype)
         return cast(value, x.dtype)
 
-    def _taps(self, o: Expr, axis: int, x: Operand, plan: Plan) -> SmoothTaps:
+    def _taps(self, o: Expr, axis: int, x: Operand, plan: Scaling) -> SmoothTaps:
         scale = plan.scales[axis]
         if scale is None:
             length, extent = number(plan.lengths[axis]), number(x.shape[axis])
@@ -227,7 +227,7 @@ class Resampling(Op, abstract=True):
         return cast(e, DType.FLOAT32) if e.dtype.is_int else lift(e)
 
     def _line(
-        self, o: Expr, axis: int, x: Operand, plan: Plan
+        self, o: Expr, axis: int, x: Operand, plan: Scaling
     ) -> Callable[[Callable[[Expr], Expr]], Expr]:
         """Reads along one axis: takes how an element of it is read."""
         extent = x.shape[axis]
@@ -243,7 +243,7 @@ class Resampling(Op, abstract=True):
         inside = both([at.like(0.0) <= at, at <= last])
         return lambda read: where(inside, value(read), self.outside)
 
-    def _axis(self, axis: int, x: Operand, plan: Plan) -> Axis:
+    def _axis(self, axis: int, x: Operand, plan: Scaling) -> Axis:
         """One axis as expressions."""
         source, target = real(x.shape[axis]), real(plan.lengths[axis])
         scale = plan.scales[axis]
@@ -283,7 +283,7 @@ class Resampling(Op, abstract=True):
 
         return mix
 
-    def _exact(self, o: Expr, axis: int, x: Operand, plan: Plan) -> Expr | None:
+    def _exact(self, o: Expr, axis: int, x: Operand, plan: Scaling) -> Expr | None:
         """The nearest element in whole numbers, where the scale is one or one over one."""
         scale = plan.scales[axis]
         if scale is None:
@@ -320,7 +320,7 @@ def floats(x: Type | None) -> tuple[float, ...] | None:
     return tuple(float(e.arg) for e in x.value)
 
 
-def by_scales(x: Type, scales: Sequence[float], axes: Sequence[int]) -> Plan:
+def by_scales(x: Type, scales: Sequence[float], axes: Sequence[int]) -> Scaling:
     """The plan that scales of the axes give; E0341 where they are wrong."""
     if len(scales) != len(axes) or min(scales) <= 0:
         raise refuse("E0341", "scales do not fit the axes", list(scales), f"{len(axes)} above 0")
@@ -328,4 +328,4 @@ def by_scales(x: Type, scales: Sequence[float], axes: Sequence[int]) -> Plan:
     lengths = [scaled(d, given[i]) if i in given else d for i, d in enumerate(x.dims)]
     resized = tuple(i for i in sorted(given) if given[i] != 1)
     factors = tuple(given.get(i, 1.0) for i in range(len(x.dims)))
-    return Plan(tuple(lengths), factors, resized)
+    return Scaling(tuple(lengths), factors, resized)

@@ -11,7 +11,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Operand
 from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import axes_of, known, need_rank, refuse
-from sardonyx.ops.resample.resampling import Plan, Resampling, by_scales, floats
+from sardonyx.ops.resample.resampling import Resampling, Scaling, by_scales, floats
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class ResizeV10(Resampling):
 
     mode: str = "nearest"
 
-    def plan(self, x: Type, *extras: Type | None) -> Plan | None:
+    def plan(self, x: Type, *extras: Type | None) -> Scaling | None:
         scales = floats(extras[0])
         return None if scales is None else by_scales(x, scales, range(len(x.dims)))
 
@@ -49,7 +49,7 @@ class ResizeV11(Resampling):
         axes = getattr(self, "axes", None)
         return tuple(range(rank)) if axes is None else axes_of(axes, rank)
 
-    def plan(self, x: Type, *extras: Type | None) -> Plan | None:
+    def plan(self, x: Type, *extras: Type | None) -> Scaling | None:
         roi, scales, sizes = filled(extras, 3)
         axes = self._axes(len(x.dims))
         factors = floats(scales)
@@ -61,7 +61,7 @@ class ResizeV11(Resampling):
             return found
         return self._cropping(x, roi, axes, found)
 
-    def _by_sizes(self, x: Type, sizes: Sequence[Expr], axes: Sequence[int]) -> Plan | None:
+    def _by_sizes(self, x: Type, sizes: Sequence[Expr], axes: Sequence[int]) -> Scaling | None:
         if len(sizes) != len(axes):
             raise refuse("E0341", "sizes do not fit the axes", len(sizes), f"{len(axes)} sizes")
         given = dict(zip(axes, sizes, strict=True))
@@ -71,9 +71,9 @@ class ResizeV11(Resampling):
         lengths = tuple(given.get(i, d) for i, d in enumerate(x.dims))
         resized = tuple(i for i in sorted(given) if given[i] is not x.dims[i])
         scales = tuple(None if i in given else 1.0 for i in range(len(lengths)))
-        return Plan(lengths, scales, resized)
+        return Scaling(lengths, scales, resized)
 
-    def _by_aspect(self, x: Type, given: dict[int, Expr], least: bool) -> Plan | None:
+    def _by_aspect(self, x: Type, given: dict[int, Expr], least: bool) -> Scaling | None:
         pairs = [(number(s), number(x.dims[i])) for i, s in given.items()]
         ratios = [s / d for s, d in pairs if s is not None and d]
         if len(ratios) != len(pairs):
@@ -84,9 +84,9 @@ class ResizeV11(Resampling):
             for i, d in enumerate(x.dims)
         ]
         factors = tuple(scale if i in given else 1.0 for i in range(len(lengths)))
-        return Plan(tuple(lengths), factors, tuple(sorted(given)))
+        return Scaling(tuple(lengths), factors, tuple(sorted(given)))
 
-    def _cropping(self, x: Type, roi: Type | None, axes: Sequence[int], found: Plan) -> Plan:
+    def _cropping(self, x: Type, roi: Type | None, axes: Sequence[int], found: Scaling) -> Scaling:
         if roi is None or not roi.value or len(roi.value) != 2 * len(axes):
             raise NotImplementedError("cropping needs a roi known before running")
         starts, ends = roi.value[: len(axes)], roi.value[len(axes) :]
@@ -100,7 +100,7 @@ class ResizeV11(Resampling):
             for i in axes
             if i in found.resized or tuple(float(e.arg) for e in parts[i]) not in whole
         ]
-        return Plan(found.lengths, found.scales, tuple(sorted(cut)), tuple(parts))
+        return Scaling(found.lengths, found.scales, tuple(sorted(cut)), tuple(parts))
 
     def infer(self, x: Type, *extras: Type | None) -> Type:
         need_rank(x, 0)
@@ -138,7 +138,7 @@ class UpsampleV7(Resampling):
     scales: tuple[float, ...]
     mode: str = "nearest"
 
-    def plan(self, x: Type, *extras: Type | None) -> Plan | None:
+    def plan(self, x: Type, *extras: Type | None) -> Scaling | None:
         del extras
         return by_scales(x, self.scales, range(len(x.dims)))
 
@@ -160,7 +160,7 @@ class UpsampleV1(Resampling):
     width_scale: float
     mode: str = "nearest"
 
-    def plan(self, x: Type, *extras: Type | None) -> Plan | None:
+    def plan(self, x: Type, *extras: Type | None) -> Scaling | None:
         del extras
         need_rank(x, 4, 4)
         return by_scales(x, (1, 1, self.height_scale, self.width_scale), range(4))

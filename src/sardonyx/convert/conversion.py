@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
-from sardonyx.compare.report import Comparison
+from sardonyx.compare.comparison import Comparison
 from sardonyx.core.errors import sanitise
 from sardonyx.graph.ir import Graph
 

@@ -69,14 +69,14 @@ def _plain(result: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _Lifetimes:
     """The nodes of one graph, each with the values that nobody reads after it."""
 
     steps: tuple[tuple[Node, tuple[Value, ...]], ...]
     captures: tuple[Value, ...]
 
 
-def _plan(graph: Graph) -> _Plan:
+def _plan(graph: Graph) -> _Lifetimes:
     if not graph.is_sorted():
         graph.sort()
     kept = set(graph.outputs)
@@ -96,7 +96,7 @@ def _plan(graph: Graph) -> _Plan:
         if v not in kept:
             dying.setdefault(node, []).append(v)
     steps = tuple((node, tuple(dying.get(node, ()))) for node in graph.nodes)
-    return _Plan(steps, tuple(captures))
+    return _Lifetimes(steps, tuple(captures))
 
 
 @dataclass
@@ -108,13 +108,13 @@ class Walk:
     watch: Watch | None = None
     trips: int = 0
     live: int = 0
-    _plans: dict[int, _Plan] = field(default_factory=dict)
+    _plans: dict[int, _Lifetimes] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self._allowed = self.limits.memory_allowed()
 
-    def plan(self, graph: Graph) -> _Plan:
+    def plan(self, graph: Graph) -> _Lifetimes:
         """The plan of a graph, made once."""
         found = self._plans.get(id(graph))
         if found is None:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from sardonyx.bench import machine
+import sardonyx.bench.machine as machine
 from sardonyx.bench.accuracy import precision_class, worst_error
 from sardonyx.bench.contender import NATIVE, Arrays, Contender, save_pool
-from sardonyx.bench.measure import Outcome, Plan, Progress, Record, measure
-from sardonyx.bench.report import BenchReport, Figures, Row
+from sardonyx.bench.measure import Observed, Outcome, Plan, Progress, measure
+from sardonyx.bench.results import BenchReport, Figures, Row
 from sardonyx.bench.statistics import Ratio, summarise
 from sardonyx.core.errors import Fail, InvalidArgument
 from sardonyx.formats import load, save
@@ -187,7 +187,7 @@ def _ratio(outcome: Outcome, label: str, plan: Plan) -> Ratio:
         ) from None
 
 
-def _figures(label: str, record: Record, error: float, float32: float) -> Figures:
+def _figures(label: str, record: Observed, error: float, float32: float) -> Figures:
     return Figures(
         label=label,
         latency=float(np.median(record.latencies)),

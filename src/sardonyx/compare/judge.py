@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from sardonyx.compare.comparison import Comparison, Judgement
 from sardonyx.compare.data import Case, Rows, read, sampled
 from sardonyx.compare.diverge import first_divergence
 from sardonyx.compare.metrics import Tally
-from sardonyx.compare.report import Comparison, Row
 from sardonyx.compare.sides import DEFAULT, Outputs, Side, of_model, paired
 from sardonyx.compare.tolerance import Tolerance, fitting
 from sardonyx.compare.tolerance import tolerance as named
@@ -69,7 +69,7 @@ def compare(
     found.run(_cases(left, right, data, dims or {}, batches, seed), progress)
     judge = judge or _fitting(left, right, found)
     rows = [
-        Row(group, found.runs[group], tally.difference(), judge.refusal(tally.difference()))
+        Judgement(group, found.runs[group], tally.difference(), judge.refusal(tally.difference()))
         for (group, _), tally in found.tallies.items()
     ]
     made = Comparison(left.label, right.label, judge, tuple(rows), tuple(found.notes))

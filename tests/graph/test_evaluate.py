@@ -16,8 +16,8 @@ from sardonyx.core.errors import (
 from sardonyx.core.limits import Limits
 from sardonyx.graph.check import check
 from sardonyx.graph.clone import clone
+from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Node
-from sardonyx.graph.run import run
 from sardonyx.graph.text import from_text
 
 

@@ -12,18 +12,18 @@ from typing import Any
 
 import numpy as np
 
+import sardonyx.demo.digits as digits
 from sardonyx.api import check
 from sardonyx.bench.contender import NATIVE, Contender
+from sardonyx.bench.contest import race
 from sardonyx.bench.measure import Plan
-from sardonyx.bench.report import BenchReport
-from sardonyx.bench.run import race
-from sardonyx.cli import digits
-from sardonyx.cli.digits import INPUT, Digits
+from sardonyx.bench.results import BenchReport
 from sardonyx.compare import Comparison, compare, of_model
 from sardonyx.convert import Conversion, convert, side_of
 from sardonyx.core import knobs
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import UsageError
+from sardonyx.demo.digits import INPUT, Digits
 from sardonyx.engine.program.analysis import Analysis, analyse
 from sardonyx.formats import save
 from sardonyx.graph.check import Finding
@@ -256,7 +256,7 @@ def contenders(demo: Demo, weights: Path) -> list[Contender]:
     int8 = demo.file("digits.int8.onnx")
     found = [Contender.named(NATIVE, str(int8), INT8)]
     options: Mapping[str, Any] = {"weights": str(weights), "output": demo.output}
-    found.append(Contender(PYTORCH, "sardonyx.cli.digits:eager", options, imports=("torch",)))
+    found.append(Contender(PYTORCH, "sardonyx.demo.digits:eager", options, imports=("torch",)))
     missing = providers()[PEER].missing()
     if missing is not None:
         demo.notes.append(f"ONNX Runtime is left out, since it is not installed: {missing}")

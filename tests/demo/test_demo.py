@@ -20,12 +20,13 @@ import onnx
 import pytest
 
 from sardonyx.bench import Plan
-from sardonyx.cli import demo as stages
 from sardonyx.cli.commands import demo as command
-from sardonyx.cli.demo import INT8, ORT, ORT_INT8, OURS, PEER, PYTORCH, Demo
 from sardonyx.cli.main import run
-from sardonyx.cli.report import Output
+from sardonyx.cli.output import Output
 from sardonyx.core.errors import UsageError
+from sardonyx.demo import stages
+from sardonyx.demo.folder import fresh
+from sardonyx.demo.stages import INT8, ORT, ORT_INT8, OURS, PEER, PYTORCH, Demo
 from sardonyx.providers.registry import providers
 
 REDUCED = Plan(pairs=2, restarts=1, block=0.004, timeout=120.0)
@@ -244,7 +245,7 @@ def test_a_signal_ends_the_real_thing_without_a_trace(tmp_path: Path) -> None:
 def test_an_earlier_demo_is_replaced(tmp_path: Path) -> None:
     target = tmp_path / "d"
     for text in ("one", "two"):
-        with command.fresh(target) as folder:
+        with fresh(target) as folder:
             (folder / "report.html").write_text(text)
             (folder / text).write_text(text)
     assert sorted(path.name for path in target.iterdir()) == ["report.html", "two"]
@@ -252,11 +253,11 @@ def test_an_earlier_demo_is_replaced(tmp_path: Path) -> None:
 
 
 def test_an_empty_folder_is_filled(tmp_path: Path) -> None:
-    with command.fresh(tmp_path / "a" / "d") as folder:
+    with fresh(tmp_path / "a" / "d") as folder:
         (folder / "x").write_text("x")
     assert (tmp_path / "a" / "d" / "x").is_file()
     (tmp_path / "empty").mkdir()
-    with command.fresh(tmp_path / "empty") as folder:
+    with fresh(tmp_path / "empty") as folder:
         (folder / "x").write_text("x")
     assert (tmp_path / "empty" / "x").is_file()
 
@@ -272,7 +273,7 @@ def test_other_peoples_things_are_not_touched(tmp_path: Path, kind: str) -> None
         target.write_text("x")
     else:
         target.symlink_to(other)
-    with pytest.raises(UsageError, match="is there already") as caught, command.fresh(target):
+    with pytest.raises(UsageError, match="is there already") as caught, fresh(target):
         pytest.fail("the folder was made")
     assert caught.value.code == "E0931"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["d", "other"]
@@ -280,7 +281,7 @@ def test_other_peoples_things_are_not_touched(tmp_path: Path, kind: str) -> None
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(UsageError, match="cannot make"), command.fresh(tmp_path / "file" / "d"):
+    with pytest.raises(UsageError, match="cannot make"), fresh(tmp_path / "file" / "d"):
         pytest.fail("the folder was made")
 
 

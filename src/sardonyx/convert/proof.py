@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from sardonyx.compare.comparison import Comparison
 from sardonyx.compare.data import Case, Rows, read
+from sardonyx.compare.judge import compare
 from sardonyx.compare.metrics import Tally
-from sardonyx.compare.report import Comparison
-from sardonyx.compare.run import compare
 from sardonyx.compare.sides import DEFAULT, Outputs, Side, of_model, paired
-from sardonyx.convert import torch
+from sardonyx.convert.conversion import Accuracy, Conversion
 from sardonyx.convert.guards import Guards
-from sardonyx.convert.report import Accuracy, Conversion
 from sardonyx.convert.source import is_place, load_object
+from sardonyx.convert.torch import TorchSource, match, missing
 from sardonyx.core.dim import Spec, parse_spec
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import ConvertError, Disagreement, SardonyxError, UsageError
@@ -31,7 +31,7 @@ Progress = Callable[[float], None]
 SIZES = (3, 5, 7, 11, 13, 17)
 
 
-class Source(Protocol):
+class Trained(Protocol):
     """A trained model of some framework, with the inputs that it is to be converted for."""
 
     kind: str
@@ -86,7 +86,7 @@ def convert(
         _check_dims(made, graph, guards)
         progress(0.6)
         cases = _cases(made, graph, sizes, data, seed)
-        record = _Record(made, graph, limits)
+        record = _Evidence(made, graph, limits)
         found = compare(
             record.theirs,
             record.ours,
@@ -123,7 +123,7 @@ def _specs(inputs: Sequence[str | Spec] | Mapping[str, str]) -> list[Spec]:
     return specs
 
 
-def _source(source: Any, specs: Sequence[Spec]) -> Source:
+def _source(source: Any, specs: Sequence[Spec]) -> Trained:
     place = source if isinstance(source, str) else ""
     if place and not is_place(place):
         raise UsageError(
@@ -132,16 +132,16 @@ def _source(source: Any, specs: Sequence[Spec]) -> Source:
             wanted="file.py:name or package.module:name",
         )
     model = load_object(place) if place else source
-    if not torch.match(model):
+    if not match(model):
         raise ConvertError(
             "E0607",
             f"nothing here converts {type(model).__module__}.{type(model).__qualname__}",
             wanted="a torch.nn.Module, or a function that returns one",
         )
-    lacking = torch.missing()
+    lacking = missing()
     if lacking is not None:
         raise ConvertError("E0607", "packages for the export are missing", hint=lacking)
-    return torch.TorchSource(model, specs)
+    return TorchSource(model, specs)
 
 
 def _example(specs: Sequence[Spec], dims: Mapping[str, int]) -> dict[str, int]:
@@ -169,7 +169,7 @@ def _checked(path: Path, limits: Limits | None) -> Graph:
     return graph
 
 
-def _check_dims(made: Source, graph: Graph, guards: Guards) -> None:
+def _check_dims(made: Trained, graph: Graph, guards: Guards) -> None:
     given = {v.name: v for v in graph.inputs}
     for spec in made.specs:
         value = given.get(spec.name)
@@ -202,7 +202,7 @@ def _check_dim(spec: Spec, value: Value, guards: Guards) -> None:
 
 
 def _cases(
-    made: Source, graph: Graph, sizes: Mapping[str, int], data: Any, seed: int
+    made: Trained, graph: Graph, sizes: Mapping[str, int], data: Any, seed: int
 ) -> list[Case]:
     if data is not None:
         rows = Rows(read(data, graph), graph)
@@ -226,10 +226,10 @@ def _several(sizes: Mapping[str, int]) -> Iterator[dict[str, int]]:
             yield one
 
 
-class _Record:
+class _Evidence:
     """Both sides of a conversion's comparison; remembers the outputs to judge them afterwards."""
 
-    def __init__(self, made: Source, graph: Graph, limits: Limits | None) -> None:
+    def __init__(self, made: Trained, graph: Graph, limits: Limits | None) -> None:
         native = of_model(graph, DEFAULT, limits=limits, label="the ONNX model")
         self.made = made
         self._run = native
@@ -269,7 +269,7 @@ class _Record:
                 yield Accuracy(name, mine.max_rel, other.max_rel)
 
 
-def _disagreement(found: Comparison, made: Source, guards: Guards) -> Disagreement:
+def _disagreement(found: Comparison, made: Trained, guards: Guards) -> Disagreement:
     axes = {(s.name, n) for s in made.specs for n, d in enumerate(s.dims) if isinstance(d, str)}
     why = guards.about(axes)
     row = next(row for row in found.rows if row.refusal)

@@ -4,8 +4,8 @@ from html.parser import HTMLParser
 
 import pytest
 
-from sardonyx.view.charts import Interval, Picture
-from sardonyx.view.report import Page, cell
+from sardonyx.demo.charts import Interval, Picture
+from sardonyx.demo.page import Page, cell
 
 HOSTILE = "<script>alert(1)</script>\"'&"
 VOID = {"meta", "rect", "line", "circle", "!doctype"}

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
-from sardonyx.view import charts
-from sardonyx.view.charts import Interval, Picture
+from sardonyx.demo import charts
+from sardonyx.demo.charts import Interval, Picture
 
 _NUMBER = re.compile(r"[-+−]?[\d.]")
 _NAME = re.compile(r"`([^`<>]+)`")

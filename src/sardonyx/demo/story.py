@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sardonyx.bench.report import Figures, Row, seconds
+from sardonyx.bench.results import Figures, Row, seconds
 from sardonyx.bench.statistics import Ratio
-from sardonyx.cli.changes import changes
-from sardonyx.cli.demo import INT8, OURS, Demo, Score
-from sardonyx.cli.report import table
 from sardonyx.compare import Comparison
-from sardonyx.compare.report import COLUMNS
+from sardonyx.compare.comparison import COLUMNS
+from sardonyx.compare.operators import changes
 from sardonyx.core.expr import evaluate, show
-from sardonyx.view.charts import Interval, Picture
-from sardonyx.view.report import Page
+from sardonyx.demo.charts import Interval, Picture
+from sardonyx.demo.page import Page
+from sardonyx.demo.stages import INT8, OURS, Demo, Score
 
 SHOWN = 20
 
@@ -47,13 +46,13 @@ def to_dict(demo: Demo) -> dict[str, Any]:
     }
 
 
-def summary(demo: Demo) -> Any:
-    """One row for each contender; narrow enough for a terminal."""
+def summary(demo: Demo) -> tuple[list[str], list[list[str]]]:
+    """Columns and a row for each contender; narrow enough for a terminal."""
     batches = list(demo.measured)
     columns = ["", "accuracy", "error"]
     for batch in batches:
         columns += [f"batch {batch}", "×"]
-    return table(columns, [_summed(demo, score, batches) for score in _ordered(demo)])
+    return columns, [_summed(demo, score, batches) for score in _ordered(demo)]
 
 
 def _summed(demo: Demo, score: Score, batches: Sequence[int]) -> list[str]:

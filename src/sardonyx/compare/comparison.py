@@ -22,7 +22,7 @@ WIDE = 110
 
 
 @dataclass(frozen=True)
-class Row:
+class Judgement:
     """The figures of one output in one group of runs; `refusal` is empty where it is the same."""
 
     at: str
@@ -109,7 +109,7 @@ class Comparison:
     a: str
     b: str
     tolerance: Tolerance
-    rows: tuple[Row, ...]
+    rows: tuple[Judgement, ...]
     notes: tuple[str, ...] = ()
     divergence: Divergence | None = None
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sardonyx.compare import Comparison, Row, difference, tolerance
-from sardonyx.compare.report import COLUMNS, SPARED
+from sardonyx.compare import Comparison, Judgement, difference, tolerance
+from sardonyx.compare.comparison import COLUMNS, SPARED
 
 X = np.arange(6.0).reshape(2, 3)
-ROW = Row("batch 450", 450, difference("logits", X, X), "")
+ROW = Judgement("batch 450", 450, difference("logits", X, X), "")
 FOUND = Comparison("a.onnx", "b.onnx", tolerance("float64"), (ROW,))
 
 
