@@ -14,7 +14,7 @@ from sardonyx.core.expr import Expr, const, number, walk
 from sardonyx.engine.code.link import Linker, Unit
 from sardonyx.engine.emit.kernel import emit
 from sardonyx.loops import target
-from sardonyx.loops.ir import Buffer, For, Kernel, Stmt
+from sardonyx.loops.ir import Buffer, For, Kernel, LoopKind, Stmt
 from sardonyx.loops.target import Target
 
 _serial = itertools.count()
@@ -104,7 +104,7 @@ def run(
     return result
 
 
-def nest(loops: Sequence[tuple[Expr, str]], body: Sequence[Stmt]) -> tuple[Stmt, ...]:
+def nest(loops: Sequence[tuple[Expr, LoopKind]], body: Sequence[Stmt]) -> tuple[Stmt, ...]:
     """Loops of these variables and kinds around statements."""
     for v, kind in reversed(loops):
         body = [For(v, tuple(body), kind)]

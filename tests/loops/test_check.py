@@ -11,7 +11,19 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.errors import EngineError
 from sardonyx.core.expr import Expr, const, load, reduce, scalar, symbol, var, where
 from sardonyx.loops.check import check
-from sardonyx.loops.ir import Buffer, Contract, Fold, For, Kernel, Let, Stmt, Store, Tile
+from sardonyx.loops.ir import (
+    Buffer,
+    Contract,
+    Fold,
+    For,
+    Kernel,
+    Let,
+    Role,
+    Space,
+    Stmt,
+    Store,
+    Tile,
+)
 from sardonyx.loops.text import from_text
 
 HEAD = """\
@@ -131,11 +143,6 @@ BAD = {
           over k < 8
           of b0[k]
     """,
-    "there is no unroll fold": """
-        v: float32 = fold add unroll:
-          over k < 8
-          of b0[k]
-    """,
     "left depends on": """
         v: float32 = contract:
           m a < n
@@ -203,7 +210,8 @@ ZERO = const(0, DType.FLOAT32)
 UNPRINTABLE: dict[str, Stmt] = {
     "`a` is used where nothing binds it": Store(1, A, ZERO),
     "`v` is used where nothing": Store(1, const(0), V),
-    "there is no wavy loop": For(A, (), "wavy"),
+    "there is no unroll fold": Fold(V, "add", (), ZERO, "unroll"),  # type: ignore[arg-type]
+    "there is no wavy loop": For(A, (), "wavy"),  # type: ignore[arg-type]
     "`v` is not a loop variable": For(V, ()),
     "is not a scalar": Let(A, ZERO),
     "b8 is not declared": Let(V, load(8, [0], DType.FLOAT32)),
@@ -219,7 +227,7 @@ def test_statements_without_a_text_are_refused(said: str) -> None:
     refuse(replace(good, body=(UNPRINTABLE[said],)), said)
 
 
-def buffer(number: int, size: Expr, space: str = "param", role: str = "in") -> Buffer:
+def buffer(number: int, size: Expr, space: Space = "param", role: Role = "in") -> Buffer:
     return Buffer(number, DType.FLOAT32, size, role, space)
 
 
@@ -227,7 +235,7 @@ N = symbol("n")
 DECLARATIONS: dict[str, dict[str, Any]] = {
     "has no constant size": {"scratch": (buffer(2, N, "thread"),)},
     "two buffers have one number": {"scratch": (buffer(1, const(4), "thread"),)},
-    "b3 is no parameter": {"params": (buffer(3, N, role="inout"),)},
+    "b3 is no parameter": {"params": (buffer(3, N, role="inout"),)},  # type: ignore[arg-type]
     "the size of b0 is float32": {"params": (buffer(0, ZERO),)},
     "the work estimate is float32": {"work": ZERO},
     "`a` is not a symbol": {"symbols": (A,)},

@@ -13,9 +13,10 @@ from sardonyx.core.expr import Expr, const, name_of, number, show, symbol
 from sardonyx.core.limits import Limits
 from sardonyx.formats.message import Message
 from sardonyx.graph.ir import Type
+from sardonyx.graph.type import TypeKind
 
 ANONYMOUS = "?"
-_CONTAINERS = {
+_CONTAINERS: dict[TypeKind, tuple[str, str, str]] = {
     "sequence": ("sequence_type", "TypeProto.Sequence", "elem_type"),
     "optional": ("optional_type", "TypeProto.Optional", "elem_type"),
     "map": ("map_type", "TypeProto.Map", "value_type"),
@@ -34,8 +35,9 @@ def read_type(message: Message | None, stem: str, limits: Limits) -> Type:
     """The type that a TypeProto declares; `stem` names its unnamed dims."""
     if message is None:
         return Type()
-    for kind in ("tensor", "sparse"):
-        inner = message.child("tensor_type" if kind == "tensor" else "sparse_tensor_type")
+    plain: dict[TypeKind, str] = {"tensor": "tensor_type", "sparse": "sparse_tensor_type"}
+    for kind, field in plain.items():
+        inner = message.child(field)
         if inner is not None:
             return Type(_dtype(inner, "elem_type"), _shape(inner, stem, limits), kind=kind)
     for kind, (field, _, elem) in _CONTAINERS.items():

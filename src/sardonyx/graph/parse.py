@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
@@ -15,11 +15,13 @@ from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Function, Graph, Type, Value
 from sardonyx.graph.make import AttributeRef, make_op
+from sardonyx.graph.type import TypeKind
 from sardonyx.graph.words import Words
 
 KEYWORDS = frozenset({
     "const", "doc", "function", "graph", "input", "meta", "opset", "output",
 })  # fmt: skip
+_KINDS: tuple[TypeKind, ...] = get_args(TypeKind)
 Table = Mapping[str, Tensor | SparseTensor]
 
 
@@ -263,16 +265,17 @@ class _Parser(Words):
         if self.take("?"):
             return self.dims(None, "tensor") if self.peek("[") else Type()
         word = self.next("word")
-        if word == "sparse":
-            return self.dims(self.dtype(self.next("word")), "sparse")
-        if word in ("sequence", "optional", "map", "opaque"):
+        kind = next((k for k in _KINDS if k == word), _KINDS[0])
+        if kind == "sparse":
+            return self.dims(self.dtype(self.next("word")), kind)
+        if kind != "tensor":
             key = self.dtype(self.next("word")) if self.take("<") else None
             if key is not None:
                 self.expect(">")
             self.expect("(")
             elem = self.type()
             self.expect(")")
-            return Type(key, kind=word, elem=None if elem == Type() else elem)
+            return Type(key, kind=kind, elem=None if elem == Type() else elem)
         return self.dims(self.dtype(word), "tensor")
 
     def dtype(self, word: str) -> DType:
@@ -282,7 +285,7 @@ class _Parser(Words):
         except SardonyxError:
             self.fail(f"`{word}` is no data type")
 
-    def dims(self, dtype: DType | None, kind: str) -> Type:
+    def dims(self, dtype: DType | None, kind: TypeKind) -> Type:
         """The dims of a tensor."""
         self.expect("[")
         if self.take("?"):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, const, number, product, show
 from sardonyx.core.tensor import Tensor
 
 KNOWN_INTEGERS, KNOWN_FLOATS = 1024, 16
+TypeKind = Literal["tensor", "sparse", "sequence", "optional", "map", "opaque"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,13 +20,13 @@ class Type:
 
     `shape` is a tuple of int64 Expr, or None where not even the rank is known. `value` holds the
     elements of a small tensor, row-major, as Expr, where they are known or are arithmetic on
-    dims. `kind` is tensor, sparse, sequence, optional or map; `elem` is the contained type.
+    dims. `elem` is the type that a container holds.
     """
 
     dtype: DType | None = None
     shape: tuple[Expr, ...] | None = None
     value: tuple[Expr, ...] | None = None
-    kind: str = "tensor"
+    kind: TypeKind = "tensor"
     elem: Type | None = None
 
     @property

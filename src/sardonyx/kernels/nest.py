@@ -25,7 +25,7 @@ from sardonyx.core.expr import (
     walk,
 )
 from sardonyx.loops.build import map_statement
-from sardonyx.loops.ir import Fold, For, Kernel, Stmt, Store, expressions, statements
+from sardonyx.loops.ir import Fold, For, Kernel, LoopKind, Stmt, Store, expressions, statements
 from sardonyx.loops.target import Target
 
 _BLOCK = 4096
@@ -96,7 +96,7 @@ def _schedule(
     if len(loops) == 1 and not pre[0]:
         return _blocks(loops[0], body)
     if lane is None or lane == len(loops) - 1:
-        kind = "serial" if lane is None else "vector"
+        kind: LoopKind = "serial" if lane is None else "vector"
         inner: tuple[Stmt, ...] = (*_vector_folds(pre[-1]), For(loops[-1], body, kind))
         return (*pre[0], *_parallel(loops[:-1], pre[1:-1], inner)) if len(loops) > 1 else inner
     return _lanes_outside(loops, pre, body, lane)

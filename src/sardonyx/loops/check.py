@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import EngineError
 from sardonyx.core.expr import INDEX, REDUCTIONS, Expr, name_of, number
 from sardonyx.loops.canon import postorder
-from sardonyx.loops.ir import Buffer, Contract, Fold, For, If, Kernel, Let, Stmt, Store, Tile
+from sardonyx.loops.ir import (
+    Buffer,
+    Contract,
+    Fold,
+    FoldKind,
+    For,
+    If,
+    Kernel,
+    Let,
+    LoopKind,
+    Role,
+    Stmt,
+    Store,
+    Tile,
+)
 from sardonyx.loops.text import excerpt, expression
-
-_KINDS = ("serial", "parallel", "vector", "unroll")
 
 
 def check(kernel: Kernel) -> None:
@@ -51,7 +63,7 @@ class _Checker:
         declared = (*kernel.params, *kernel.scratch)
         self.need(len(self.buffers) == len(declared), "two buffers have one number")
         for b in kernel.params:
-            passed = b.space == "param" and b.role in ("in", "out")
+            passed = b.space == "param" and b.role in get_args(Role)
             self.need(passed, f"b{b.number} is no parameter")
         for b in kernel.scratch:
             constant = number(b.size) is not None and b.space == "thread"
@@ -138,7 +150,7 @@ class _Checker:
                 self.tile(s, context)
 
     def loop(self, s: For, context: tuple[str, ...]) -> None:
-        self.need(s.kind in _KINDS, f"there is no {s.kind} loop")
+        self.need(s.kind in get_args(LoopKind), f"there is no {s.kind} loop")
         if s.kind in ("parallel", "vector"):
             once = s.kind not in context
             self.need(once, f"a {s.kind} loop is inside another")
@@ -155,7 +167,7 @@ class _Checker:
 
     def fold(self, s: Fold) -> None:
         self.need(s.op in REDUCTIONS, f"`{s.op}` is no reduction")
-        self.need(s.kind in ("serial", "vector"), f"there is no {s.kind} fold")
+        self.need(s.kind in get_args(FoldKind), f"there is no {s.kind} fold")
         logic = s.op in ("and", "or")
         self.need(logic == s.value.dtype.is_bool, f"{s.op} does not reduce {s.value.dtype}")
         outside = set(self.bound)

@@ -19,9 +19,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr
+
+LoopKind = Literal["serial", "parallel", "vector", "unroll"]
+FoldKind = Literal["serial", "vector"]
+Role = Literal["in", "out"]
+Space = Literal["param", "thread"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +41,8 @@ class Buffer:
     number: int
     dtype: DType
     size: Expr
-    role: str = "in"
-    space: str = "param"
+    role: Role = "in"
+    space: Space = "param"
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class For:
 
     var: Expr
     body: tuple[Stmt, ...]
-    kind: str = "serial"
+    kind: LoopKind = "serial"
 
     @property
     def extent(self) -> Expr:
@@ -78,7 +84,7 @@ class Fold:
     op: str
     vars: tuple[Expr, ...]
     value: Expr
-    kind: str = "serial"
+    kind: FoldKind = "serial"
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,37 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import EngineError
 from sardonyx.core.expr import BINARY, COMPARE, INDEX, UNARY, Expr, const, scalar, symbol
 from sardonyx.core.term import make
-from sardonyx.loops.ir import Buffer, Contract, Fold, For, If, Kernel, Let, Stmt, Store, Tile
+from sardonyx.loops.ir import (
+    Buffer,
+    Contract,
+    Fold,
+    FoldKind,
+    For,
+    If,
+    Kernel,
+    Let,
+    LoopKind,
+    Role,
+    Stmt,
+    Store,
+    Tile,
+)
 
 INFIX = {
     "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "<": "lt",
     "<=": "le", "==": "eq", "!=": "ne", "&": "and", "|": "or",
 }  # fmt: skip
-_KINDS = ("serial", "parallel", "vector", "unroll")
+_KINDS: tuple[LoopKind, ...] = get_args(LoopKind)
+_FOLDS: tuple[FoldKind, ...] = get_args(FoldKind)
+_Declared = Literal[Role, "thread", "symbol"]
+_DECLARED: tuple[_Declared, ...] = get_args(_Declared)
+_Word = TypeVar("_Word", bound=str)
 _DTYPES = {str(d): d for d in DType}
 RESERVED = frozenset({*_KINDS, "for", "if", "else", "true", "false", "nan", "inf"})
 
@@ -106,11 +124,13 @@ class _Reader:
             self.fail(text or f"a {kind}")
         return self.tokens.pop().text
 
-    def word(self, *words: str) -> str:
+    def word(self, *words: _Word) -> _Word:
         """The next token, one of these words."""
-        if not self.tokens or self.tokens[-1].text not in words:
+        found = [w for w in words if self.is_next(w)]
+        if not found:
             self.fail(" or ".join(words))
-        return self.tokens.pop().text
+        self.tokens.pop()
+        return found[0]
 
     def end(self) -> None:
         if self.tokens:
@@ -234,7 +254,7 @@ class _Reader:
         )
 
     def _declaration(self, symbols: list[Expr]) -> None:
-        role = self.word("in", "out", "thread", "symbol")
+        role = self.word(*_DECLARED)
         if role == "symbol":
             symbols.append(self._symbol())
             return
@@ -242,10 +262,10 @@ class _Reader:
         self.word(":")
         dtype = self.dtype()
         (size,) = self._list("[", "]")
-        space = "thread" if role == "thread" else "param"
-        self.buffers[number] = Buffer(
-            number, dtype, size, "in" if space == "thread" else role, space
-        )
+        if role == "thread":
+            self.buffers[number] = Buffer(number, dtype, size, space="thread")
+        else:
+            self.buffers[number] = Buffer(number, dtype, size, role)
         self.end()
 
     def _symbol(self) -> Expr:
@@ -300,7 +320,7 @@ class _Reader:
         return self.bind(make("var", (self.expression(),), (name, 0), INDEX))
 
     def _for(self, depth: int) -> For:
-        kind = "serial" if self.is_next("for") else self.word(*_KINDS)
+        kind: LoopKind = "serial" if self.is_next("for") else self.word(*_KINDS)
         self.word("for")
         v = self.axis()
         self.word(":")
@@ -336,7 +356,7 @@ class _Reader:
         return Let(self.bind(v), value)
 
     def _fold(self, v: Expr, depth: int) -> Fold:
-        op, kind = self.take("name"), self.word(*_KINDS)
+        op, kind = self.take("name"), self.word(*_FOLDS)
         self._opens()
         loops = self._axes("over", depth)
         self._part("of", depth)

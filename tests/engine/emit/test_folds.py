@@ -25,7 +25,7 @@ from sardonyx.core.expr import (
     where,
 )
 from sardonyx.engine.emit.kernel import emit
-from sardonyx.loops.ir import Buffer, Fold, For, If, Kernel, Let, Stmt, Store
+from sardonyx.loops.ir import Buffer, Fold, FoldKind, For, If, Kernel, Let, LoopKind, Stmt, Store
 from sardonyx.loops.target import make
 
 F32, F64, I32, I64, U8 = (DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64, DType.UINT8)
@@ -33,6 +33,8 @@ BOOL = DType.BOOL
 
 pytestmark = pytest.mark.parametrize("level", levels())
 M, N, S = (symbol(name, 0) for name in "mns")
+KINDS: tuple[FoldKind, ...] = ("vector", "serial")
+Case = tuple[list[tuple[Expr, LoopKind]], tuple[Expr, ...], Expr, FoldKind, Array]
 
 
 # Reductions
@@ -41,9 +43,11 @@ _FOLDS: dict[str, Any] = {"add": np.sum, "mul": np.prod, "min": np.min, "max": n
 _START = {"add": 0, "mul": 1, "min": np.inf, "max": -np.inf}
 
 
-@pytest.mark.parametrize("kind", ["vector", "serial"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("op", list(_FOLDS))
-def test_folds_of_every_length(level: str, op: str, kind: str, rng: np.random.Generator) -> None:
+def test_folds_of_every_length(
+    level: str, op: str, kind: FoldKind, rng: np.random.Generator
+) -> None:
     for dtype in (F32, I32):
         k, acc = var("k", N), scalar("a", dtype)
         body: list[Stmt] = [Fold(acc, op, (k,), load(0, [k], dtype), kind), Store(1, const(0), acc)]
@@ -61,7 +65,7 @@ def test_folds_of_every_length(level: str, op: str, kind: str, rng: np.random.Ge
 @pytest.mark.parametrize("count", [1, 5, 16, 33, 64, 100, 128, 768])
 def test_folds_of_known_length(level: str, count: int, rng: np.random.Generator) -> None:
     k, acc, x = (var("k", count), scalar("a", F32), rng.standard_normal(count).astype(np.float32))
-    for kind in ("vector", "serial"):
+    for kind in KINDS:
         body: list[Stmt] = [Fold(acc, "add", (k,), load(0, [k], F32) * load(0, [k], F32), kind)]
         out = run(level, [*body, Store(1, const(0), acc)], [(F32, count, x)], (F32, 1, 1))
         np.testing.assert_allclose(out[0], np.sum(x.astype(np.float64) ** 2), rtol=1e-5)
@@ -76,7 +80,7 @@ def test_folds_over_each_axis(level: str, rng: np.random.Generator) -> None:
         x = rng.standard_normal(np.prod(shape)).astype(np.float32)
         cube = x.reshape(shape)
         given = dict(zip((a, b, c), shape, strict=True))
-        cases: list[tuple[list[tuple[Expr, str]], tuple[Expr, ...], Expr, str, Array]] = [
+        cases: list[Case] = [
             ([(i, "serial"), (j, "serial")], (k,), i * b + j, "vector", cube.sum(2)),
             ([(i, "serial"), (k, "vector")], (j,), i * c + k, "serial", cube.sum(1)),
             ([(j, "serial"), (k, "vector")], (i,), j * c + k, "serial", cube.sum(0)),
@@ -92,7 +96,7 @@ def test_folds_over_each_axis(level: str, rng: np.random.Generator) -> None:
 
 def test_folds_over_nothing(level: str) -> None:
     k, acc, empty = (var("k", N), scalar("a", F32), np.zeros(0, np.float32))
-    for kind, size in itertools.product(("vector", "serial"), (0,)):
+    for kind, size in itertools.product(KINDS, (0,)):
         value = load(0, [k], F32) + load(1, [const(0)], F32)
         body: list[Stmt] = [Fold(acc, "max", (k,), value, kind), Store(2, const(0), acc)]
         inputs = [(F32, N, empty), (F32, N, empty)]
@@ -131,7 +135,7 @@ def test_maximum_of_a_fold_keeps_nan(level: str, rng: np.random.Generator) -> No
     for count, at in ((40, 0), (40, 39), (100, 17), (200, 130)):
         x = rng.standard_normal(count).astype(np.float32)
         x[at] = np.nan
-        for op, kind in itertools.product(("max", "min"), ("vector", "serial")):
+        for op, kind in itertools.product(("max", "min"), KINDS):
             body: list[Stmt] = [
                 Fold(acc, op, (k,), load(0, [k], F32), kind),
                 Store(1, const(0), acc),
@@ -162,7 +166,7 @@ def test_windows(level: str, rng: np.random.Generator) -> None:
 # Whole kernels
 
 
-def softmax(rows: Expr, cols: Expr | int, kind: str = "serial") -> tuple[Stmt, ...]:
+def softmax(rows: Expr, cols: Expr | int, kind: LoopKind = "serial") -> tuple[Stmt, ...]:
     i, j = var("i", rows), var("j", cols)
     k1, k2 = var("k", cols), var("l", cols)
     top, total = scalar("m", F32), scalar("t", F32)

@@ -12,7 +12,7 @@ import pytest
 from engine.machine import Native, evaluate, guarded, levels
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, const, load, symbol, unary, var
-from sardonyx.loops.ir import Buffer, For, Kernel, Stmt, Store
+from sardonyx.loops.ir import Buffer, For, Kernel, LoopKind, Stmt, Store
 
 F32, F64, I32, I64 = (DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64)
 NUMBERS = (
@@ -53,7 +53,7 @@ def numbers(rng: np.random.Generator, dtype: DType, count: int) -> Array:
 
 
 def elementwise(
-    level: str, inputs: Sequence[Array], dtypes: Sequence[DType], e: Expr, i: Expr, kind: str
+    level: str, inputs: Sequence[Array], dtypes: Sequence[DType], e: Expr, i: Expr, kind: LoopKind
 ) -> Array:
     count = inputs[0].size
     store = Store(len(inputs), i, e)
@@ -98,7 +98,9 @@ _INT_OPS = (
 
 @pytest.mark.parametrize("kind", ["vector", "serial"])
 @pytest.mark.parametrize("dtype", NUMBERS, ids=str)
-def test_binary_operations(level: str, dtype: DType, kind: str, rng: np.random.Generator) -> None:
+def test_binary_operations(
+    level: str, dtype: DType, kind: LoopKind, rng: np.random.Generator
+) -> None:
     i, count = var("i", N), 53
     a, b = numbers(rng, dtype, count), numbers(rng, dtype, count)
     b[:6], a[:3] = 0, 0

@@ -25,7 +25,7 @@ from sardonyx.core.expr import (
 )
 from sardonyx.loops.check import check
 from sardonyx.loops.interp import interpret
-from sardonyx.loops.ir import Buffer, Fold, For, If, Kernel, Let, Stmt, Store
+from sardonyx.loops.ir import Buffer, Fold, For, If, Kernel, Let, LoopKind, Stmt, Store
 from sardonyx.loops.text import canonical, to_text
 
 FLOATS = [DType.FLOAT32, DType.FLOAT64, DType.FLOAT16, DType.BFLOAT16]
@@ -111,7 +111,7 @@ def elementwise(seed: int) -> Kernel:
     make.scalars.append(named)
     put = Store(3, make.at, make.value(out, 3))
     body: list[Stmt] = [first, put]
-    kind = make.choose(("serial", "vector", "parallel"))
+    kind: LoopKind = make.choose(("serial", "vector", "parallel"))
     if make.chance(0.3) and kind != "vector":
         test = make.value(DType.BOOL, 1)
         again = Store(3, make.at, make.value(out, 1))

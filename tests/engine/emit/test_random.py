@@ -27,7 +27,7 @@ from sardonyx.core.expr import (
 )
 from sardonyx.loops.check import check
 from sardonyx.loops.interp import interpret
-from sardonyx.loops.ir import Buffer, Fold, For, If, Kernel, Let, Stmt, Store
+from sardonyx.loops.ir import Buffer, Fold, FoldKind, For, If, Kernel, Let, Stmt, Store
 
 F32, F64, I32, I64 = (DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64)
 TYPES = (
@@ -130,7 +130,7 @@ class Maker:
         extents: list[Expr | int] = [3, M, N, 7]
         loops = [self.fresh(self.draw.choice(extents)) for _ in range(self.draw.randint(1, 2))]
         op = self.draw.choice(["max", "min"] if dtype is F32 else ["add", "max", "min"])
-        kind = "serial" if in_lanes else self.draw.choice(["serial", "vector"])
+        kind: FoldKind = "serial" if in_lanes else self.draw.choice(["serial", "vector"])
         value = self.expr(dtype, 2, i, j if in_lanes else loops[-1], loops)
         self.count += 1
         return Fold(scalar(f"f{self.count}", dtype), op, tuple(loops), value, kind)

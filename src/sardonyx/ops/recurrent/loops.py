@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, cast, const, fresh, load, maximum, minimum, scalar, where
 from sardonyx.graph.ir import Type
-from sardonyx.loops.ir import Buffer, Contract, For, Kernel, Let, Stmt, Store
+from sardonyx.loops.ir import Buffer, Contract, For, Kernel, Let, Role, Stmt, Store
 from sardonyx.ops.recurrent.cells import Cell, gru, lstm
 
 ROWS = 4
@@ -34,7 +34,7 @@ class _Memory:
     scratch: list[Buffer] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
 
-    def param(self, name: str, kind: Type, role: str) -> None:
+    def param(self, name: str, kind: Type, role: Role) -> None:
         assert kind.dtype is not None
         self.numbers[name] = len(self.params)
         self.params.append(Buffer(len(self.params), kind.dtype, kind.count, role))
