@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sardonyx.ops  # noqa: F401 - registers the operators
+import sardonyx.ops  # noqa: F401 - makes the operators known
 from conformance import node_cases
 from sardonyx import formats
 from sardonyx.core.tensor import Tensor

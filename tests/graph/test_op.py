@@ -1,9 +1,23 @@
 """How an operator class gets its name and version, and how it is found again."""
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
-from sardonyx.graph.op import Op, find
+import pytest
+
+from sardonyx.graph.op import Op, announce, find, versions
+
+LATE = """
+from sardonyx.graph.op import Op
+class LateV2(Op):
+    domain = "test.late"
+class TakenV2(Op):
+    domain = "test.late"
+class TakenV3(Op):
+    domain = "test.late"
+"""
 
 
 class Twist(Op):
@@ -46,3 +60,22 @@ def test_the_version_in_force_is_found() -> None:
     assert {n: find("test.names", "Twist", n) for n in opsets} == opsets
     assert find("test.names", "TwistV2") is None
     assert find("test.names", "LevelV") is None
+
+
+def test_an_announced_module_is_imported_when_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"late_{tmp_path.name}"
+    (tmp_path / f"{module}.py").write_text(LATE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    class Taken(Op):
+        domain = "test.late"
+        since = 3
+
+    announce(dict.fromkeys([("test.late", "Late"), ("test.late", "Taken")], module))
+    assert module not in sys.modules
+    assert list(versions("test.late", "Late")) == [2]
+    assert module in sys.modules
+    assert find("test.late", "Taken", 2) is not Taken
+    assert find("test.late", "Taken", 3) is Taken, "what was defined before stays in force"

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sardonyx.ops  # noqa: F401 - registers the operators
+import sardonyx.ops  # noqa: F401 - makes the operators known
 from kernels import native
 from kernels.agree import LEVELS, needed
 from sardonyx.core.dtype import Array, DType

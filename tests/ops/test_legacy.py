@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sardonyx.ops  # noqa: F401 - registers the operators
+import sardonyx.ops  # noqa: F401 - makes the operators known
 from ops.evaluate import check
 from sardonyx.graph.op import Op, as_arrays, find
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sardonyx.ops  # noqa: F401 - registers the operators
+import sardonyx.ops  # noqa: F401 - makes the operators known
 from ops.lanes import Given, lanes
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import fresh

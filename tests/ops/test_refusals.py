@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sardonyx.ops  # noqa: F401 - registers the operators
+import sardonyx.ops  # noqa: F401 - makes the operators known
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import InvalidArgument, InvalidGraph, LimitExceeded
 from sardonyx.core.expr import const

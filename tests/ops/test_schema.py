@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-import sardonyx.ops  # noqa: F401 - registers the operators
+import sardonyx.ops  # noqa: F401 - makes the operators known
 from sardonyx.graph.op import Op, find, registered
 
 HERE = Path(__file__).parent

@@ -10,7 +10,7 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Graph, Type
 from sardonyx.graph.make import AttributeRef, attribute_fields, misfit
-from sardonyx.graph.op import Op, Opaque, find, registered
+from sardonyx.graph.op import Op, Opaque, find, versions
 
 _PLAIN: dict[str, type | tuple[type, ...]] = {
     "int": int,
@@ -36,8 +36,7 @@ def misfits(op: Op, opset: int | None = None) -> Iterator[str]:
         return
     kind = find(op.space, op.kind, opset)
     if kind is None:
-        versions = registered().get((op.space, op.kind))
-        first = min(versions) if versions else 0
+        first = min(versions(op.space, op.kind), default=0)
         if first > opset:
             yield f"{op.kind} came with opset {first}, the model imports {opset}"
         return

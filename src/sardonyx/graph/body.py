@@ -1,4 +1,4 @@
-"""Writing an op's body as nodes: `Body(graph)(Add(), a, b)` appends a node, returning its value."""
+"""Writing operations as nodes: `Body(graph, "y")("Add", a, b)` appends one, returns its value."""
 
 from __future__ import annotations
 
@@ -11,39 +11,53 @@ from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Op, find
 
+NEWEST = 1 << 30
+
 
 class Body:
-    """Appends nodes to a graph; new values are named after `stem` and have inferred types."""
+    """Appends nodes to a graph, their types inferred; `graph.sort` where others come before them.
 
-    def __init__(self, graph: Graph, stem: str) -> None:
+    An operator is an instance, or an ONNX name with attributes, which stands for the version of
+    `opset`. New values and their nodes have the name that is given, or one made from `stem`.
+    """
+
+    def __init__(self, graph: Graph, stem: str, opset: int = NEWEST) -> None:
         self.graph = graph
         self.stem = stem
+        self.opset = opset
 
-    def __call__(self, op: Op, *inputs: Value | None) -> Value:
-        """The first output of a new node."""
-        return self.all(op, *inputs)[0]
+    def __call__(
+        self, op: Op | str, *inputs: Value | None, name: str = "", **settings: Any
+    ) -> Value:
+        """The first output of a new node; `name`, or one like it, is its name and the node's."""
+        return self.all(op, *inputs, name=name, **settings)[0]
 
-    def all(self, op: Op, *inputs: Value | None) -> tuple[Value, ...]:
+    def all(
+        self, op: Op | str, *inputs: Value | None, name: str = "", **settings: Any
+    ) -> tuple[Value, ...]:
         """Every output of a new node."""
+        if isinstance(op, str):
+            kind = find("", op, self.opset)
+            assert kind is not None
+            op = kind(**settings)
         found = op.infer(*(None if v is None else v.type for v in inputs))
         types = found if isinstance(found, tuple) else (found,)
-        made = [Value(self.graph.fresh_name(self.stem), t) for t in types]
-        self.graph.append(op, inputs, made)
+        names = [
+            self.graph.free_name(name) if name else self.graph.fresh_name(self.stem) for _ in types
+        ]
+        made = [Value(n, t) for n, t in zip(names, types, strict=True)]
+        self.graph.append(op, inputs, made, names[0] if name else "")
         return tuple(made)
 
-    def constant(self, array: Any) -> Value:
+    def constant(self, array: Any, name: str = "") -> Value:
         """An initializer, its elements known to inference where they are few."""
-        return self.graph.constant(Tensor.of(np.asarray(array)), f"{self.stem}_constant")
+        tensor = Tensor.of(np.asarray(array))
+        return self.graph.constant(tensor, name or f"{self.stem}_constant")
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
         """`x` in another shape, in which 0 keeps a dim and -1 takes what is left."""
-        return self(self._newest("Reshape"), x, self.constant(np.asarray(shape, np.int64)))
+        return self("Reshape", x, self.constant(np.asarray(shape, np.int64)))
 
     def transpose(self, x: Value, *perm: int) -> Value:
         """`x` with its axes in another order."""
-        return self(self._newest("Transpose", perm=tuple(perm)), x)
-
-    def _newest(self, name: str, **settings: Any) -> Op:
-        found = find("", name)
-        assert found is not None
-        return found(**settings)
+        return self("Transpose", x, perm=tuple(perm))

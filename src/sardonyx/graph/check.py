@@ -17,7 +17,7 @@ from sardonyx.core.tensor import SparseTensor
 from sardonyx.graph.attributes import misfits
 from sardonyx.graph.functions import called, inlined_size
 from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs
-from sardonyx.graph.op import Op, Opaque, domain_of, registered
+from sardonyx.graph.op import Op, Opaque, domain_of, versions
 from sardonyx.graph.text import line
 
 LATEST = {"": 28, "ai.onnx.ml": 5, "ai.onnx.training": 1, "ai.onnx.preview.training": 1}
@@ -214,8 +214,7 @@ class _Check:
 
     def opaque(self, node: Node, op: Opaque) -> None:
         """Why an operator is kept as data."""
-        versions = registered().get((op.space, op.kind), {})
-        if not versions:
+        if not versions(op.space, op.kind):
             said = f"the operator `{op.kind}` of `{op.space or 'ai.onnx'}` is unknown"
             self.once("warning", "E0401", said, node, "it is refused only when it has to run")
             return

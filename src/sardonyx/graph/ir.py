@@ -182,6 +182,14 @@ class Graph:
                 taken.add(name)
                 return name
 
+    def free_name(self, wanted: str) -> str:
+        """The name wanted, or a fresh one like it where a value of this graph has it."""
+        taken = self._names_taken()
+        if wanted in taken:
+            return self.fresh_name(wanted)
+        taken.add(wanted)
+        return wanted
+
     def _names_taken(self) -> set[str]:
         counted = (len(self.inputs), len(self.initializers))
         if counted != self._counted:
@@ -263,10 +271,9 @@ class Graph:
 
     def constant(self, tensor: Tensor, name: str = "const") -> Value:
         """A new initializer with this data; its type knows the elements where they are few."""
-        unique = self.fresh_name(name) if name in self._names_taken() else name
+        unique = self.free_name(name)
         value = Value(unique, constant_type(tensor), const=tensor)
         self.initializers[unique] = value
-        self._taken.add(unique)
         self._counted = (len(self.inputs), len(self.initializers))
         return value
 

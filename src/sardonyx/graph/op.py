@@ -9,14 +9,16 @@
         def at(self, idx, x): return maximum(x[idx], 0)
 
 `infer` and `reference` make an op work, `at` (or `contract`, `build`) makes it compile and fuse,
-`expand` gives it a body in other ops. Registration happens on subclassing; `find` chooses the
-version. An older version is one more class of the same file, called by name and opset: `ReluV6`.
+`expand` gives it a body in other ops. Subclassing registers; an announced module is imported when
+one of its ops is first sought. `find` chooses the version. An older version is one more class of
+the same file, called by name and opset: `ReluV6`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -134,8 +136,7 @@ class Op:
         if "name" not in cls.__dict__:
             cls.name = stem if version == cls.since else cls.__name__
         if not abstract:
-            versions = _registry.setdefault((cls.domain, cls.name), {})
-            versions[cls.since] = cls
+            _register((cls.domain, cls.name), cls)
 
     @property
     def op_type(self) -> str:
@@ -199,7 +200,30 @@ def _version(name: str) -> tuple[str, int]:
     return (stem, int(version)) if stem and version.isdecimal() else (name, 0)
 
 
-_registry: dict[tuple[str, str], dict[int, type[Op]]] = {}
+Key = tuple[str, str]
+
+_registry: dict[Key, dict[int, type[Op]]] = {}
+_places: dict[Key, str] = {}
+
+
+def _register(key: Key, kind: type[Op]) -> None:
+    """A module that is loaded late leaves the classes in force that others have defined before."""
+    known = _registry.setdefault(key, {})
+    if kind.since not in known or kind.__module__ != _places.get(key):
+        known[kind.since] = kind
+
+
+def announce(places: Mapping[Key, str]) -> None:
+    """Tells the modules that define operators; each is imported when one of its own is sought."""
+    _places.update(places)
+
+
+def versions(domain: str, name: str) -> Mapping[int, type[Op]]:
+    """The classes of an operator by the first opset they hold for; empty for an unknown one."""
+    key = ("" if domain == "ai.onnx" else domain, name)
+    if key in _places:
+        importlib.import_module(_places[key])
+    return _registry.get(key, {})
 
 
 @dataclass(frozen=True)
@@ -228,14 +252,21 @@ def domain_of(op: Op) -> str:
 
 def find(domain: str, name: str, opset: int = 1 << 30) -> type[Op] | None:
     """The op class in force at an opset version (the newest if none is given), None if none is."""
-    versions = _registry.get(("" if domain == "ai.onnx" else domain, name), {})
-    usable = [since for since in versions if since <= opset]
-    return versions[max(usable)] if usable else None
+    known = versions(domain, name)
+    usable = [since for since in known if since <= opset]
+    return known[max(usable)] if usable else None
 
 
-def registered() -> dict[tuple[str, str], dict[int, type[Op]]]:
-    """Every known op: (domain, name) -> since -> class."""
-    return {key: dict(versions) for key, versions in _registry.items()}
+def loaded() -> dict[Key, dict[int, type[Op]]]:
+    """The ops whose modules are imported by now: (domain, name) -> since -> class."""
+    return {key: dict(known) for key, known in _registry.items()}
+
+
+def registered() -> dict[Key, dict[int, type[Op]]]:
+    """Every op, those of announced modules that nobody has needed yet included."""
+    for place in dict.fromkeys(_places.values()):
+        importlib.import_module(place)
+    return loaded()
 
 
 def loop_index(shape: Sequence[Expr]) -> Index:

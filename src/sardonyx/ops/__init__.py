@@ -1,10 +1,6 @@
-"""Every operator: importing this package imports all its modules, which registers their classes.
+"""Every operator: importing this package tells where each is; its module is loaded when needed."""
 
-One module is one family; a module added to the folder needs no entry anywhere.
-"""
+from sardonyx.graph.op import announce
+from sardonyx.ops.index import MODULES
 
-import importlib
-import pkgutil
-
-for _module in pkgutil.walk_packages(__path__, f"{__name__}."):
-    importlib.import_module(_module.name)
+announce(MODULES)

@@ -18,7 +18,6 @@ from sardonyx.core.tensor import Tensor
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
-from sardonyx.ops.elementwise.binary import Add
 
 PRODUCTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 
@@ -159,7 +158,7 @@ class _Merge:
         y = self.body(self.op, x, made)
         if not shift.any():
             return y
-        return self.body(Add(), y, self.constant(shift, weights))
+        return self.body("Add", y, self.constant(shift, weights))
 
     def bias(self, weights: Array) -> Array:
         """The new bias, one number for each output channel."""

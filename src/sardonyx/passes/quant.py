@@ -22,10 +22,6 @@ from sardonyx.graph.body import Body
 from sardonyx.graph.evaluate import evaluate
 from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
-from sardonyx.ops.elementwise.binary import Add, Mul
-from sardonyx.ops.elementwise.cast import Cast
-from sardonyx.ops.quantized.conv import ConvInteger
-from sardonyx.ops.quantized.matmul import MatMulInteger
 from sardonyx.passes.affine import constant
 
 DEEPEST = 1 << 16
@@ -93,7 +89,7 @@ class _Integer:
             product = left.reshape(()) * right
             return self.body.constant(_columns(product, behind))
         own = w.scale if w.axis is None else self.column(w.scale, behind)
-        return self.body(Mul(), x.scale, own)
+        return self.body("Mul", x.scale, own)
 
     def column(self, v: Value, behind: int) -> Value:
         """A 1-D value with dims of 1 behind; a constant stays one."""
@@ -116,11 +112,11 @@ class _Integer:
 
     def finish(self, acc: Value, scale: Value, bias: Value | None, behind: int) -> Value:
         """The sums as floats, scaled, with the bias."""
-        wide = self.body(Cast(to=DType.FLOAT32.value), acc)
-        y = self.body(Mul(), wide, scale)
+        wide = self.body("Cast", acc, to=DType.FLOAT32.value)
+        y = self.body("Mul", wide, scale)
         if bias is None:
             return y
-        return self.body(Add(), y, self.column(bias, behind))
+        return self.body("Add", y, self.column(bias, behind))
 
 
 def _columns(a: Any, behind: int) -> Any:
@@ -149,7 +145,7 @@ def integer_conv(node: Node, graph: Graph) -> Value | str | None:
     behind = len(w.shape) - 2
     settings = {name: getattr(node.op, name) for name in _WINDOW}
     inputs = (x.codes, w.codes, make.scalar(x.zero), w.zero)
-    acc = make.body(ConvInteger(**settings), *inputs)
+    acc = make.body("ConvInteger", *inputs, **settings)
     scale = make.scales(x, w, behind)
     return make.finish(acc, scale, node.operand(2), behind)
 
@@ -167,7 +163,7 @@ def integer_matmul(node: Node, graph: Graph) -> Value | str | None:
         return _TOO_DEEP
     make = _Integer(node, graph)
     inputs = (a.codes, b.codes, make.scalar(a.zero), b.zero)
-    acc = make.body(MatMulInteger(), *inputs)
+    acc = make.body("MatMulInteger", *inputs)
     return make.finish(acc, make.scales(a, b, 0), None, 0)
 
 
@@ -187,14 +183,14 @@ def integer_gemm(node: Node, graph: Graph) -> Value | str | None:
     make = _Integer(node, graph)
     codes = make.body.transpose(b.codes, 1, 0) if op.transB else b.codes
     inputs = (a.codes, codes, make.scalar(a.zero), b.zero)
-    acc = make.body(MatMulInteger(), *inputs)
+    acc = make.body("MatMulInteger", *inputs)
     scale = make.scales(a, b, 0)
     y = make.finish(acc, scale, None, 0)
     bias = node.operand(2)
     if bias is None:
         return y
     known = make.known(bias)
-    return make.body(Add(), y, bias if known is None else make.body.constant(known))
+    return make.body("Add", y, bias if known is None else make.body.constant(known))
 
 
 def _same(a: Value | None, b: Value | None, graph: Graph) -> bool:

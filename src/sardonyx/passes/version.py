@@ -17,7 +17,7 @@ from sardonyx.core.tensor import Tensor
 from sardonyx.graph.check import LATEST
 from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.graph.make import attribute_fields
-from sardonyx.graph.op import Op, Opaque, domain_of, find, registered
+from sardonyx.graph.op import Op, Opaque, domain_of, find, versions
 from sardonyx.graph.rewrite import Log, each_body
 
 Settings = dict[str, Any]
@@ -83,9 +83,8 @@ def _climb(graph: Graph, node: Node, opset: int, log: Log) -> None:
     if opset >= _DEPRECATED.get(name, opset + 1):
         raise _stuck(node, f"{name} ended with opset {_DEPRECATED[name] - 1}")
     target = find("", name, opset)
-    for since in sorted(registered()["", name]):
-        kind = find("", name, since)
-        if kind is None or since <= type(node.op).since or since > opset:
+    for since, kind in sorted(versions("", name).items()):
+        if not type(node.op).since < since <= opset:
             continue
         reason = _step(graph, node, kind)
         if reason is not None:

@@ -12,11 +12,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from sardonyx.core.errors import NotImplemented as Unsupported
-from sardonyx.graph.ir import Graph, Node, Type, Value
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.quantize.statistics import Range
 from sardonyx.quantize.targets import WEIGHTED, Targets
 from sardonyx.quantize.weights import Weights
-from sardonyx.quantize.writer import Writer
 
 LOWEST_OPSET = 13
 
@@ -35,9 +35,9 @@ def insert(
             f"scales per channel need opset {LOWEST_OPSET}, the model has {opset}",
             hint="convert the model again with a newer opset",
         )
-    writer = Writer(graph, opset)
-    scales = _Pairs(writer, targets).write(ranges)
-    weights = Weights(writer, per_channel, top)
+    body = Body(graph, "quantized", opset)
+    scales = _Pairs(body, targets).write(ranges)
+    weights = Weights(body, per_channel, top)
     for node in targets.nodes:
         if node.op.op_type in WEIGHTED:
             weights.quantize(node, scales)
@@ -48,8 +48,8 @@ def insert(
 class _Pairs:
     """The pairs of the activations."""
 
-    def __init__(self, writer: Writer, targets: Targets) -> None:
-        self.writer = writer
+    def __init__(self, body: Body, targets: Targets) -> None:
+        self.body = body
         self.targets = targets
         self.whole = targets.whole()
         self.integer = set(targets.nodes)
@@ -64,7 +64,7 @@ class _Pairs:
             readers = [n for n in v.uses if v in self.whole or n in self.integer]
             back = self.pair(v, scale, zero)
             for node in readers:
-                _exchange(self.writer.graph, node, v, back)
+                _exchange(self.body.graph, node, v, back)
             scales[back] = scale
         return scales
 
@@ -76,14 +76,10 @@ class _Pairs:
 
     def pair(self, v: Value, scale: float, zero: int) -> Value:
         """The value quantized and dequantized."""
-        write = self.writer
-        codes = write.value(f"{v.name}_quantized", Type(None, v.type.shape))
-        back = write.value(f"{v.name}_dequantized", v.type)
-        s = write.constant(np.float32(scale), f"{v.name}_scale")
-        z = write.constant(np.uint8(zero), f"{v.name}_zero_point")
-        write.node("QuantizeLinear", [v, s, z], codes)
-        write.node("DequantizeLinear", [codes, s, z], back)
-        return back
+        s = self.body.constant(np.float32(scale), f"{v.name}_scale")
+        z = self.body.constant(np.uint8(zero), f"{v.name}_zero_point")
+        codes = self.body("QuantizeLinear", v, s, z, name=f"{v.name}_quantized")
+        return self.body("DequantizeLinear", codes, s, z, name=f"{v.name}_dequantized")
 
 
 def _exchange(graph: Graph, node: Node, old: Value, by: Value) -> None:

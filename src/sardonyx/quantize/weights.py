@@ -9,10 +9,10 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.tensor import Tensor
+from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Node, Value
 from sardonyx.quantize.statistics import SMALLEST
 from sardonyx.quantize.targets import weight_axis
-from sardonyx.quantize.writer import Writer
 
 _LARGEST_BIAS = 2.0**30
 
@@ -20,8 +20,8 @@ _LARGEST_BIAS = 2.0**30
 class Weights:
     """Quantizes the weights and biases of nodes; a weight that several share is written once."""
 
-    def __init__(self, writer: Writer, per_channel: bool, top: int) -> None:
-        self.writer = writer
+    def __init__(self, body: Body, per_channel: bool, top: int) -> None:
+        self.body = body
         self.per_channel = per_channel
         self.top = top
         self._made: dict[tuple[Value, int, bytes], Value] = {}
@@ -40,7 +40,7 @@ class Weights:
             bias = self._bias(bias, data, scales[x] * own)
         kept = self._weight(weight, axis, _usable(own))
         inputs = [x, kept] if bias is None else [x, kept, bias]
-        self.writer.graph.set_inputs(node, inputs)
+        self.body.graph.set_inputs(node, inputs)
 
     def _scales(self, weight: Value, axis: int) -> Array:
         """What the largest code stands for, in each channel or in all, over that code."""
@@ -68,17 +68,12 @@ class Weights:
         return self._dequantized(codes.astype(np.int32), kept, bias, 0)
 
     def _dequantized(self, codes: Array, scales: Array, like: Value, axis: int) -> Value:
-        write, name = self.writer, like.name
-        out = write.value(f"{name}_dequantized", like.type)
+        name = like.name
         zeros = np.zeros(scales.shape, codes.dtype)
-        inputs = [
-            write.constant(codes, f"{name}_quantized"),
-            write.constant(scales, f"{name}_scale"),
-            write.constant(zeros, f"{name}_zero_point"),
-        ]
+        parts = {"quantized": codes, "scale": scales, "zero_point": zeros}
+        inputs = [self.body.constant(part, f"{name}_{what}") for what, part in parts.items()]
         settings = {"axis": axis} if scales.ndim else {}
-        write.node("DequantizeLinear", inputs, out, **settings)
-        return out
+        return self.body("DequantizeLinear", *inputs, name=f"{name}_dequantized", **settings)
 
 
 def _data(v: Value) -> Array:

@@ -17,9 +17,6 @@ from sardonyx.ops.attention.weights import AttentionWeights
 from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.nest import filled, some
 from sardonyx.ops.base.shapes import need_rank, refuse
-from sardonyx.ops.elementwise.binary import Mul
-from sardonyx.ops.move.concat import Concat
-from sardonyx.ops.product.matmul import MatMul
 
 
 @dataclass(frozen=True)
@@ -126,8 +123,8 @@ class Attention(Op):
         part = math.sqrt(1 / math.sqrt(size) if self.scale is None else self.scale)
         assert q.type.dtype is not None
         factor = body.constant(np.array(part, q.type.dtype.numpy))
-        queries = body(Mul(), _unpacked(body, q, heads, None), factor)
-        left, right, picked = queries, body(Mul(), keys, factor), values
+        queries = body("Mul", _unpacked(body, q, heads, None), factor)
+        left, right, picked = queries, body("Mul", keys, factor), values
         groups = heads // shared
         if groups > 1:
             left = body.reshape(left, (0, shared, groups, -1, size))
@@ -135,9 +132,9 @@ class Attention(Op):
             picked = body.reshape(values, (0, shared, 1, -1, number(values.type.dims[3]) or -1))
         order = (*range(len(right.type.dims) - 2), len(right.type.dims) - 1)
         turned = body.transpose(right, *order, len(right.type.dims) - 2)
-        scores = body(MatMul(), left, turned)
+        scores = body("MatMul", left, turned)
         weights = body(self.weights(), scores, mask, lengths, past_k)
-        y = self._packed(body, body(MatMul(), weights, picked), len(q.type.dims), heads)
+        y = self._packed(body, body("MatMul", weights, picked), len(q.type.dims), heads)
         if self.outputs < 4:
             return (y, keys, values)[: max(1, self.outputs)]
         shown = replace(self.weights(), stage=self.qk_matmul_output_mode, merged=int(groups > 1))
@@ -207,4 +204,4 @@ def _unpacked(body: Body, x: Value, heads: int, past: Value | None) -> Value:
     """The same as nodes, what is past put before it."""
     if len(x.type.dims) == 3:
         x = body.transpose(body.reshape(x, (0, 0, heads, -1)), 0, 2, 1, 3)
-    return x if past is None else body(Concat(axis=2), past, x)
+    return x if past is None else body("Concat", past, x, axis=2)

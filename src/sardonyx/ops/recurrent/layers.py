@@ -17,13 +17,8 @@ from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import is_narrow, quiet, settle, widen
 from sardonyx.ops.base.nest import filled, some
 from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
-from sardonyx.ops.elementwise.binary import Add, Mul
-from sardonyx.ops.elementwise.cast import Cast
-from sardonyx.ops.move.slice import Slice
-from sardonyx.ops.product.matmul import MatMul
 from sardonyx.ops.recurrent.cells import ACTIVATIONS, activation
 from sardonyx.ops.recurrent.recurrence import Recurrence
-from sardonyx.ops.reduce.reductions import ReduceSum
 
 _DIRECTIONS = ("forward", "reverse", "bidirectional")
 
@@ -162,19 +157,19 @@ class Recurrent(Op, abstract=True):
         b, lengths, *states = filled(extras, 5)
         dtype = x.type.dtype
         if dtype is not None and is_narrow(dtype):
-            x, w, r = (body(Cast(to=DType.FLOAT32.value), v) for v in (x, w, r))
-            b, *states = (v and body(Cast(to=DType.FLOAT32.value), v) for v in (b, *states))
+            x, w, r = (body("Cast", v, to=DType.FLOAT32.value) for v in (x, w, r))
+            b, *states = (v and body("Cast", v, to=DType.FLOAT32.value) for v in (b, *states))
         if self.batch_first:
             x = body.transpose(x, 1, 0, 2)
             turned = [v and body.transpose(v, 1, 0, 2) for v in states[:2]]
             states = [*turned, *states[2:]]
         rows = self.count * self.gates * hidden
         weights = body.transpose(body.reshape(w, (rows, -1)), 1, 0)
-        g = body(MatMul(), x, weights)
+        g = body("MatMul", x, weights)
         rb = None
         if b is not None:
             added, rb = self._add_biases(body, b, hidden)
-            g = body(Add(), g, added)
+            g = body("Add", g, added)
         made = body.all(self.recurrence(self.direction, functions[0]), g, r, rb, lengths, *states)
         return self._outputs(body, made, dtype)
 
@@ -186,12 +181,12 @@ class Recurrent(Op, abstract=True):
         rb = None
         if getattr(self, "linear_before_reset", 0):
             parts = [body.constant(np.array([n], np.int64)) for n in (5 * hidden, 6 * hidden, 1)]
-            rb = body(Slice(), b, parts[0], parts[1], parts[2])
+            rb = body("Slice", b, parts[0], parts[1], parts[2])
             assert pair.type.dtype is not None
             keep = np.ones((2, size), pair.type.dtype.numpy)
             keep[1, 2 * hidden :] = 0
-            pair = body(Mul(), pair, body.constant(keep))
-        return body.reshape(body(ReduceSum(keepdims=0), pair, axis), (self.count * size,)), rb
+            pair = body("Mul", pair, body.constant(keep))
+        return body.reshape(body("ReduceSum", pair, axis, keepdims=0), (self.count * size,)), rb
 
     def _outputs(self, body: Body, made: Sequence[Value], dtype: DType | None) -> tuple[Value, ...]:
         found = list(made)
@@ -199,7 +194,7 @@ class Recurrent(Op, abstract=True):
             found = [body.transpose(made[0], 2, 0, 1, 3)]
             found += [body.transpose(v, 1, 0, 2) for v in made[1:]]
         if dtype is not made[0].type.dtype and dtype is not None:
-            found = [body(Cast(to=dtype.value), v) for v in found]
+            found = [body("Cast", v, to=dtype.value) for v in found]
         return tuple(found[: max(1, self.outputs)])
 
 

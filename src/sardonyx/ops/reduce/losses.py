@@ -15,7 +15,6 @@ from sardonyx.graph.op import Index, Op, Operand, Subscripts
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import some, total
 from sardonyx.ops.base.shapes import like, need_rank, refuse, same_shape
-from sardonyx.ops.reduce.softmax import LogSoftmax
 
 _REDUCTIONS = ("none", "sum", "mean")
 
@@ -127,6 +126,6 @@ class SoftmaxCrossEntropyLoss(_Loss):
     def expand(self, graph: Graph, x: Value, labels: Value, weights: Value | None = None) -> Any:
         """LogSoftmax, then the loss of its result."""
         body = Body(graph, "cross_entropy")
-        log_p = body(LogSoftmax(axis=1), x)
+        log_p = body("LogSoftmax", x, axis=1)
         op = NegativeLogLikelihoodLoss(self.ignore_index, self.reduction)
         return (body(op, log_p, labels, weights), log_p)[: max(1, self.outputs)]
