@@ -9,14 +9,18 @@ Names are imported when they are first used. Those of sessions are ONNX Runtime'
 `import sardonyx as ort` runs existing scripts.
 """
 
+from __future__ import annotations
+
 import importlib
 import sys
 import types
-from typing import TYPE_CHECKING, Any
 
 from sardonyx.core.version import __version__ as __version__
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from sardonyx.api import Source as Source
     from sardonyx.api import check as check
     from sardonyx.api import compare as compare

@@ -18,6 +18,7 @@ from sardonyx.cli import main, output
 from sardonyx.cli.commands import __path__ as places
 from sardonyx.cli.main import SUMMARIES
 from sardonyx.core.errors import SardonyxError
+from sardonyx.core.escape import dumps
 from sardonyx.formats import load, save
 from session.models import AFFINE, QUANTIZED, UNKNOWN, graph
 
@@ -297,7 +298,7 @@ def test_made_up_inputs_follow_the_seed(net: Path) -> None:
 
 
 def test_numbers_that_json_lacks() -> None:
-    made = output.dumps(
+    made = dumps(
         {
             "a": float("nan"),
             "b": [float("inf"), -float("inf")],
@@ -403,3 +404,52 @@ def test_bench_with_a_provider_of_ours(net: Path) -> None:
     assert said.code == 0, said
     assert said.data["command"] == "bench"
     assert said.data["rows"][0]["ratios"]["reference"]["median"] > 0
+
+
+def _plain_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.mark.parametrize("delay", [0.12, 0.2, 0.35, 1.0])
+def test_an_interrupt_during_imports_ends_with_130(delay: float) -> None:
+    with subprocess.Popen(
+        [*COMMAND, "run", "-"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=ENV,
+        preexec_fn=_plain_interrupts,  # noqa: PLW1509
+    ) as process:
+        time.sleep(delay)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+    assert process.returncode == 130, err
+    assert b"Traceback" not in err
+
+
+@pytest.mark.parametrize("closed", ["1", "2", "0 1 2"])
+def test_closed_standard_streams_are_nowhere(closed: str) -> None:
+    shut = " ".join(f"{n}>&-" for n in closed.split())
+    line = f"{' '.join(COMMAND)} ops {shut}"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=ENV, check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""
+
+
+def test_a_full_disk_under_standard_output_is_told() -> None:
+    line = f"{' '.join(COMMAND)} ops > /dev/full"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=ENV, check=False)
+    assert done.returncode == 2
+    assert "E01" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_json_of_hostile_names_is_harmless_and_exact(tmp_path: Path) -> None:
+    name = '\x1b]0;x\x07\x9b31m\u202e\u2028"\\\x00\x7f'
+    path = tmp_path / "net.onnx"
+    held = graph(AFFINE)
+    held.inputs[0].name = name
+    save(held, path)
+    said = sardonyx("show", path, "--json")
+    assert said.code == 0
+    assert said.data["inputs"][0]["name"] == name
+    assert all(c.isprintable() or c == "\n" for c in said.out)

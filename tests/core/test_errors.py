@@ -9,7 +9,8 @@ import pytest
 
 from sardonyx.core import errors
 from sardonyx.core.codes import explanations
-from sardonyx.core.errors import InvalidArgument, LimitExceeded, SardonyxError, sanitise
+from sardonyx.core.errors import InvalidArgument, LimitExceeded, SardonyxError
+from sardonyx.core.escape import sanitise
 
 SOURCE = Path(errors.__file__).parents[1]
 

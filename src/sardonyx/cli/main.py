@@ -13,7 +13,8 @@ from typing import Any
 import click
 
 import sardonyx.cli.commands as commands
-from sardonyx.core.errors import SardonyxError, UsageError
+from sardonyx.cli import interrupts
+from sardonyx.core.errors import NoSuchFile, SardonyxError, UsageError
 from sardonyx.core.version import __version__
 
 SUMMARIES = {
@@ -31,7 +32,6 @@ SUMMARIES = {
     "run": "Run a model on arrays from files, or on random ones.",
     "show": "Show inputs, outputs, operators, parameters, work and memory.",
 }
-INTERRUPTED = 130
 
 
 class Verbs(click.Group):
@@ -47,6 +47,7 @@ class Verbs(click.Group):
         if cmd_name not in self.list_commands(ctx):
             return None
         module = importlib.import_module(f"{commands.__name__}.{cmd_name}")
+        interrupts.raise_again()
         found: click.Command = module.command
         return found
 
@@ -91,12 +92,28 @@ def app() -> None:
 
 def main(args: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with product codes: 0, 1, 2, 3, 4, 70 or 130."""
+    _open_streams()
     code = run(list(sys.argv[1:] if args is None else args))
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         _drop_stdout()
+    except OSError as problem:
+        _drop_stdout()
+        said = f"standard output cannot be written: {problem.strerror}"
+        code = _failed(NoSuchFile("E0103", said), [])
     sys.exit(code)
+
+
+def _open_streams() -> None:
+    """Gives closed standard streams to nowhere, so that no file opened later takes their number."""
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
 
 
 def run(args: list[str]) -> int:
@@ -108,7 +125,7 @@ def run(args: list[str]) -> int:
         return int(end.exit_code)
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        return INTERRUPTED
+        return interrupts.CODE
     except BrokenPipeError:
         _drop_stdout()
         return 0

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import json
-import math
 import sys
 import threading
 import traceback
@@ -22,14 +20,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sardonyx.core import knobs
-from sardonyx.core.errors import (
-    InternalError,
-    LimitExceeded,
-    NoSuchFile,
-    SardonyxError,
-    UsageError,
-    sanitise,
-)
+from sardonyx.core.errors import InternalError, LimitExceeded, NoSuchFile, SardonyxError, UsageError
+from sardonyx.core.escape import dumps, sanitise
 
 SCHEMA = 1
 _MODEL = "sardonyx.model"
@@ -126,39 +118,6 @@ class Bar:
             if self._shown:
                 self._shown.stop()
             self._shown = False
-
-
-def dumps(values: Any) -> str:
-    """Standard JSON: numbers that JSON lacks become the strings NaN, Infinity and -Infinity."""
-    return json.dumps(_plain(values), indent=2, allow_nan=False, ensure_ascii=False)
-
-
-def _plain(x: Any) -> Any:
-    if isinstance(x, float):
-        return x if math.isfinite(x) else _NAMES.get(x, "NaN")
-    if isinstance(x, str | int | bool) or x is None:
-        return x if not isinstance(x, str) else x.encode("utf-8", "replace").decode()
-    if isinstance(x, Mapping):
-        return {str(k): _plain(v) for k, v in x.items()}
-    if hasattr(x, "to_dict"):
-        return _plain(x.to_dict())
-    if hasattr(x, "tolist"):
-        return _plain(_numbers(x))
-    if isinstance(x, Iterable):
-        return [_plain(item) for item in x]
-    return str(x)
-
-
-_NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
-
-
-def _numbers(x: Any) -> Any:
-    """The elements of an array as Python's own numbers; complex ones as pairs."""
-    if getattr(x.dtype, "kind", "") == "c":
-        return [_numbers(x.real), _numbers(x.imag)]
-    if getattr(x.dtype, "kind", "") == "V":
-        return x.astype("float64").tolist()
-    return x.tolist()
 
 
 def console(err: bool = False, stream: Any = None) -> Any:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from sardonyx.compare.metrics import Difference
 from sardonyx.compare.tolerance import Tolerance
-from sardonyx.core.errors import sanitise
+from sardonyx.core.escape import sanitise
 
 COLUMNS = ("at", "runs", "output", "type", "max abs", "max rel", "ulp", "cosine", "arg-max",
            "differing", "same")  # fmt: skip

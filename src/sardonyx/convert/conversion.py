@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from sardonyx.compare.comparison import Comparison
-from sardonyx.core.errors import sanitise
+from sardonyx.core.escape import sanitise
 from sardonyx.graph.ir import Graph
 
 

@@ -36,24 +36,11 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self, TypeVar
 
-_LONGEST = 2000
+from sardonyx.core.escape import sanitise
+
 _Error = TypeVar("_Error", bound="SardonyxError")
 
 _PLACES = ("file", "node", "op", "tensor", "given", "wanted", "hint", "where", "source")
-
-
-def sanitise(text: object, longest: int = _LONGEST) -> str:
-    """`text` as one printable line: control, bidirectional and surrogate characters are escaped."""
-    string = str(text)
-    if len(string) > longest:
-        string = f"{string[:longest]}… ({len(string)} characters)"
-    if string.isprintable():
-        return string
-    return "".join(_escape(c) for c in string)
-
-
-def _escape(c: str) -> str:
-    return c if c.isprintable() else c.encode("unicode_escape").decode("ascii")
 
 
 def _block(text: object, indent: str) -> str:

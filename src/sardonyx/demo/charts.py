@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
+
+from sardonyx.core.escape import html
 
 WIDTH, LABELS, ROW = 720, 210, 30
 _SPAN = WIDTH - LABELS - 150
@@ -45,7 +46,7 @@ def bars(rows: Sequence[tuple[str, float]], caption: str, show: Callable[[float]
             f'<rect class="bar" x="{LABELS}" y="{y}" width="{width:.1f}" height="22" rx="3"/>'
         )
         after = LABELS + width + 8
-        drawn.append(f'<text x="{after:.1f}" y="{y + 16}">{escape(show(value))}</text>')
+        drawn.append(f'<text x="{after:.1f}" y="{y + 16}">{html(show(value))}</text>')
     height = ROW * len(rows) + 4
     rule = f'<line class="rule" x1="{LABELS}" x2="{LABELS}" y1="0" y2="{height}"/>'
     return _svg(rule + "".join(drawn), height, caption)
@@ -68,7 +69,7 @@ def intervals(rows: Sequence[Interval], caption: str, show: Callable[[float], st
         drawn.append(
             f'<line class="span" x1="{left:.1f}" x2="{right:.1f}" y1="{y}" y2="{y}"/>'
             f'<circle class="bar" cx="{middle:.1f}" cy="{y}" r="5"/>'
-            f'<text x="{right + 12:.1f}" y="{y + 5}">{escape(show(row.middle))}</text>'
+            f'<text x="{right + 12:.1f}" y="{y + 5}">{html(show(row.middle))}</text>'
         )
     return _svg("".join(drawn), height, caption)
 
@@ -83,7 +84,7 @@ def pictures(found: Sequence[Picture], caption: str, across: int = 10, size: int
         kind = "marked" if picture.marked else "soft"
         drawn.append(
             f'<text class="{kind}" x="{x + size / 2:.1f}" y="{y + size + 16}" '
-            f'text-anchor="middle">{escape(picture.caption)}</text>'
+            f'text-anchor="middle">{html(picture.caption)}</text>'
         )
     height = (size + 26) * -(-len(found) // across)
     return _svg("".join(drawn), height, caption)
@@ -103,7 +104,7 @@ def _ink(picture: Picture, x: float, y: float, size: int) -> str:
 
 
 def _label(text: str, y: float) -> str:
-    return f'<text x="{LABELS - 12}" y="{y}" text-anchor="end">{escape(text)}</text>'
+    return f'<text x="{LABELS - 12}" y="{y}" text-anchor="end">{html(text)}</text>'
 
 
 def _tick(x: float, height: int, text: str, strong: bool) -> str:
@@ -132,7 +133,7 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _svg(body: str, height: float, caption: str) -> str:
-    told = escape(caption)
+    told = html(caption)
     return (
         f'<svg role="img" aria-label="{told}" viewBox="0 0 {WIDTH} {height:.0f}">'
         f"<title>{told}</title>{body}</svg>"

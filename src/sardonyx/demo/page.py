@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from html import escape
 
+from sardonyx.core.escape import html
 from sardonyx.demo import charts
 from sardonyx.demo.charts import Interval, Picture
 
@@ -69,17 +69,17 @@ class Page:
 
     def heading(self, text: str) -> None:
         """A section's heading."""
-        self.parts.append(f"<h2>{escape(text)}</h2>")
+        self.parts.append(f"<h2>{html(text)}</h2>")
 
     def text(self, text: str, note: bool = False) -> None:
         """A paragraph, `names` in it as code; a note is printed softly."""
         kind = ' class="note"' if note else ""
-        told = _NAME.sub(r"<code>\1</code>", escape(text))
+        told = _NAME.sub(r"<code>\1</code>", html(text))
         self.parts.append(f"<p{kind}>{told}</p>")
 
     def code(self, lines: Iterable[str]) -> None:
         """Lines to be copied."""
-        self.parts.append(f"<pre>{escape(chr(10).join(lines))}</pre>")
+        self.parts.append(f"<pre>{html(chr(10).join(lines))}</pre>")
 
     def table(
         self, columns: Sequence[str], rows: Iterable[Sequence[object]], strong: int = -1
@@ -119,8 +119,8 @@ class Page:
             '<!doctype html><html lang="en"><head><meta charset="utf-8">'
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
             '<meta name="viewport" content="width=device-width">'
-            f"<title>{escape(self.title)}</title><style>{_STYLE}</style></head><body>"
-            f"<h1>{escape(self.title)}</h1>{''.join(self.parts)}</body></html>\n"
+            f"<title>{html(self.title)}</title><style>{_STYLE}</style></head><body>"
+            f"<h1>{html(self.title)}</h1>{''.join(self.parts)}</body></html>\n"
         )
 
 
@@ -132,7 +132,7 @@ def _row(cells: Sequence[str], words: Sequence[bool], strong: bool) -> str:
 def _cells(tag: str, cells: Sequence[str], words: Sequence[bool]) -> str:
     kinds = [' class="word"' if word else "" for word in words]
     told = zip(kinds, cells, strict=True)
-    return "".join(f"<{tag}{kind}>{escape(text)}</{tag}>" for kind, text in told)
+    return "".join(f"<{tag}{kind}>{html(text)}</{tag}>" for kind, text in told)
 
 
 def _is_word(column: Sequence[str]) -> bool:
@@ -142,4 +142,4 @@ def _is_word(column: Sequence[str]) -> bool:
 
 
 def _figure(caption: str, drawn: str) -> str:
-    return f"<figure><figcaption>{escape(caption)}</figcaption>{drawn}</figure>"
+    return f"<figure><figcaption>{html(caption)}</figcaption>{drawn}</figure>"

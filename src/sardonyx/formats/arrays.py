@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO
 
 import numpy as np
 
@@ -18,7 +19,15 @@ from sardonyx.formats.files import replacing
 
 SUFFIXES = (".npy", ".npz", ".json")
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
-_DAMAGED = (ValueError, OSError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile)
+_DAMAGED = (
+    TypeError,
+    ValueError,
+    OSError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    zipfile.BadZipFile,
+)
 
 
 class Untyped(np.ndarray[Any, Any]):
@@ -63,14 +72,33 @@ def _numpy(path: Path) -> dict[str, Array]:
     with path.open("rb") as stream:
         head = stream.read(len(_NPY))
         stream.seek(0)
-        if head.startswith(_ZIP):
-            with np.load(stream, allow_pickle=False) as found:
-                size = sum(entry.file_size for entry in found.zip.infolist())
-                Limits.current().check_memory(size)
-                return {name: found[name] for name in found.files}
-    if head != _NPY:
-        raise ValueError("neither .npy nor .npz")
-    return {path.stem: np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))}
+        if head == _NPY:
+            return {path.stem: _npy(stream, path.stat().st_size)}
+        if not head.startswith(_ZIP):
+            raise ValueError("neither .npy nor .npz")
+        with zipfile.ZipFile(stream) as archive:
+            found = {}
+            for entry in archive.infolist():
+                with archive.open(entry) as member:
+                    found[entry.filename.removesuffix(".npy")] = _npy(member, entry.file_size)
+            return found
+
+
+def _npy(stream: IO[bytes], size: int) -> Array:
+    """The array of an .npy of `size` bytes, copied; ValueError where its head does not fit it."""
+    version = np.lib.format.read_magic(stream)
+    readers = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    if version[0] not in readers:
+        raise ValueError(f"an .npy of version {version[0]}")
+    shape, by_columns, dtype = readers[version[0]](stream)
+    if dtype.hasobject:
+        raise ValueError("Python objects, which are not read")
+    count = math.prod(shape)
+    if min(shape, default=0) < 0 or count * dtype.itemsize != size - stream.tell():
+        raise ValueError(f"{size - stream.tell()} bytes of data for {dtype}{list(shape)}")
+    Limits.current().check_memory(count * dtype.itemsize)
+    data = np.frombuffer(bytearray(stream.read()), dtype, count)
+    return data.reshape(shape, order="F" if by_columns else "C")
 
 
 def _json(path: Path) -> dict[str, Array]:

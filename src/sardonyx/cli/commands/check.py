@@ -10,7 +10,7 @@ import click
 from sardonyx.api import check
 from sardonyx.cli.data import open_model
 from sardonyx.cli.output import Output, speaks
-from sardonyx.core.errors import sanitise
+from sardonyx.core.escape import sanitise
 from sardonyx.graph.check import Finding
 from sardonyx.graph.origin import source_line
 

@@ -13,7 +13,8 @@ from rich.console import Group
 from sardonyx.cli.data import open_model
 from sardonyx.cli.output import Output, speaks, table
 from sardonyx.core.dim import parse_bindings
-from sardonyx.core.errors import InvalidArgument, LimitExceeded, SardonyxError, sanitise
+from sardonyx.core.errors import InvalidArgument, LimitExceeded, SardonyxError
+from sardonyx.core.escape import sanitise
 from sardonyx.core.expr import Expr, evaluate, name_of, number, show
 from sardonyx.engine.program.analysis import Analysis, analyse
 from sardonyx.graph.evaluate import bodies

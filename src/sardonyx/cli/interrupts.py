@@ -1,0 +1,28 @@
+"""Ctrl-C while modules are imported: the process ends at once, with one line and code 130.
+
+An exception there may be swallowed or turned into another by the module that it meets (numpy calls
+itself broken), and there is nothing yet to clean up.
+"""
+
+import os
+import signal
+
+CODE = 130
+
+
+def leave_at_once() -> None:
+    """From now on Ctrl-C ends the process, where it would raise KeyboardInterrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+
+
+def raise_again() -> None:
+    """From now on Ctrl-C raises KeyboardInterrupt, where it would end the process."""
+    if signal.getsignal(signal.SIGINT) is _leave:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, frame: object) -> None:
+    del number, frame
+    os.write(2, b"interrupted\n")
+    os._exit(CODE)
