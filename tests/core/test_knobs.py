@@ -162,3 +162,13 @@ def test_memory_is_a_share_of_the_machine() -> None:
     assert machine_memory() > 1 << 26
     assert Limits().memory_allowed() == int(machine_memory() * 0.8)
     assert Limits(memory_bytes=5).memory_allowed() == 5
+
+
+def test_overridden_knobs_travel_as_environment_variables() -> None:
+    with knobs.override(cpu="generic", limits={"nodes": 3.0, "rank": 2.5}, cache=False):
+        told = knobs.overridden()
+    assert told["SARDONYX_CPU"] == "generic"
+    for name, knob in (("SARDONYX_LIMITS", knobs.LIMITS), ("SARDONYX_CACHE", knobs.CACHE)):
+        with knobs.override(**{knob.name: told[name]}):
+            assert knob.get() == {"SARDONYX_LIMITS": {"nodes": 3.0, "rank": 2.5}}.get(name, False)
+    assert knobs.overridden() == {}

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
-from sardonyx.core.dtype import Array, DType
-from sardonyx.core.expr import evaluate
+from sardonyx.core.dtype import Array
+from sardonyx.core.limits import Limits
 from sardonyx.engine.fuse.fuse import Computed, Host, Step, fuse
 from sardonyx.engine.fuse.launches import Launch, launches
+from sardonyx.engine.program.interpreted import Interpreted
 from sardonyx.engine.program.program import Program
-from sardonyx.graph.bind import Bindings, bind
-from sardonyx.graph.evaluate import run
-from sardonyx.graph.ir import Graph, Value
-from sardonyx.loops.check import check
-from sardonyx.loops.interp import interpret
+from sardonyx.graph.evaluate import Walk, run
+from sardonyx.graph.ir import Graph
 from sardonyx.loops.target import Target
 from sardonyx.passes.pipeline import optimize, prepare
 
@@ -68,42 +64,9 @@ def interpreted(
     graph: Graph, steps: Sequence[Step | Launch], feeds: Feeds, threads: int = 1
 ) -> list[Array]:
     """The outputs of steps, none of which may be a host step."""
-    shapes = {name: x.shape for name, x in feeds.items()}
-    env = bind(graph.inputs, shapes, graph.assumed)
-    memory: dict[Value, Array] = {}
-    for v in graph.inputs:
-        memory[v] = feeds[v.name].reshape(-1)
-    for step in steps:
-        assert not isinstance(step, Host), step.reason
-        assert step.kernel is not None
-        check(step.kernel)
-        for v in step.params[: step.outs]:
-            memory[v] = _rubbish(v, env)
-        arrays = [_memory(v, memory) for v in step.params]
-        sizes = [evaluate(e, env) for e in step.symbols]
-        interpret(step.kernel, arrays, sizes, threads)
-    return [_shaped(v, memory, env) for v in graph.outputs]
-
-
-def _rubbish(v: Value, env: Bindings) -> Array:
-    assert v.type.dtype is not None
-    count = evaluate(v.type.count, env)
-    kind = v.type.dtype.numpy
-    if v.type.dtype is DType.BOOL:
-        return np.ones(count, kind)
-    return np.full(count * kind.itemsize, 0xFB, np.uint8).view(kind)
-
-
-def _memory(v: Value, memory: dict[Value, Array]) -> Array:
-    if v not in memory:
-        assert v.const is not None, v.name
-        memory[v] = np.ascontiguousarray(v.const.numpy()).reshape(-1)
-    return memory[v]
-
-
-def _shaped(v: Value, memory: dict[Value, Array], env: Bindings) -> Array:
-    dims = [evaluate(d, env) for d in v.type.dims]
-    return _memory(v, memory).reshape(dims)
+    assert not [step.reason for step in steps if isinstance(step, Host)]
+    arrays = [feeds[v.name] for v in graph.inputs]
+    return Interpreted(graph, arrays, Walk(Limits.current()), threads).run(steps)
 
 
 __all__ = ["Computed", "after_passes", "in_code", "in_loops", "in_schedule", "ready", "strategies"]

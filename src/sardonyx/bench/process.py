@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from sardonyx.bench.contender import Contender
 from sardonyx.core.errors import EPFail
-from sardonyx.core.knobs import QUIET
+from sardonyx.core.knobs import QUIET, overridden
 
 TAIL = 2000
 
@@ -70,7 +70,7 @@ class Process:
             factory=self.contender.factory,
             imports=list(self.contender.imports),
             options=dict(self.contender.options),
-            environment={**QUIET, **environment, **self.contender.environment},
+            environment={**QUIET, **overridden(), **environment, **self.contender.environment},
             threads=threads,
             pool=pool,
         )

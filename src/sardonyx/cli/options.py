@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import click
+
+from sardonyx.core import knobs
 
 inputs = click.option(
     "--input",
@@ -34,3 +41,21 @@ tolerance = click.option(
     help="exact, float64, float32, float16, bfloat16, quantized, or the share of the "
     "largest value that may differ; chosen by the models when absent.",
 )
+
+
+def override(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --override, which is in force while the command runs."""
+
+    @click.option(
+        "--override",
+        "edited",
+        metavar="DIR",
+        type=click.Path(exists=True, file_okay=False, path_type=Path),
+        help="Compile the edited stages of this folder (see dump --out).",
+    )
+    @functools.wraps(command)
+    def wrapped(*args: Any, edited: Path | None, **kwargs: Any) -> Any:
+        with knobs.override(**({} if edited is None else {"override": edited})):
+            return command(*args, **kwargs)
+
+    return wrapped

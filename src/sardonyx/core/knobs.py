@@ -31,8 +31,8 @@ _registry: dict[str, Knob[Any]] = {}
 class Knob(Generic[T]):
     """One switch: `variable` is its environment variable, `parse` reads the text found there.
 
-    `parse` raises ValueError with the wanted form. `default` is a function, since some defaults
-    depend on the machine.
+    `parse` raises ValueError with the wanted form, `spell` is its inverse. `default` is a
+    function, since some defaults depend on the machine.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Knob(Generic[T]):
     parse: Callable[[str], T]
     meaning: str
     codegen: bool = False
+    spell: Callable[[T], str] = str
 
     def __post_init__(self) -> None:
         _registry[self.name] = self
@@ -149,6 +150,14 @@ LIMITS: Knob[Mapping[str, float]] = Knob(
     lambda: MappingProxyType({}),
     _pairs,
     "budgets to change, such as nodes=2e6,rank=64 (names: `sardonyx doctor`)",
+    spell=lambda pairs: ",".join(f"{name}={value!r}" for name, value in pairs.items()),
+)
+OVERRIDE: Knob[Path | None] = Knob(
+    "override",
+    "SARDONYX_OVERRIDE",
+    lambda: None,
+    Path,
+    "a folder of edited stages to compile in place of our own (`sardonyx dump --out`)",
 )
 NO_COLOR = Knob("no_color", "NO_COLOR", lambda: False, bool, "print without colours")
 
@@ -161,6 +170,12 @@ def all_knobs() -> list[Knob[Any]]:
 def codegen_values() -> dict[str, str]:
     """The values, as text, of the knobs that change generated code; for cache keys."""
     return {knob.name: str(knob.get()) for knob in all_knobs() if knob.codegen}
+
+
+def overridden() -> dict[str, str]:
+    """The values that `override` has put in force, as environment variables for a child process."""
+    values = _overrides.get().items()
+    return {_registry[name].variable: _registry[name].spell(value) for name, value in values}
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NoReturn, get_args
 
 from sardonyx.core.dtype import DType
@@ -27,14 +27,14 @@ from sardonyx.loops.ir import (
 from sardonyx.loops.text import excerpt, expression
 
 
-def check(kernel: Kernel) -> None:
-    """EngineError E0801 showing the statement that breaks a rule.
+def check(kernel: Kernel, lines: Sequence[int] = ()) -> None:
+    """EngineError E0801 showing the statement that breaks a rule, and its line (see `parse.read`).
 
     Names are bound once on a path and before their use, dtypes agree, buffers are declared and
     only outputs and scratch are written, scratch has a constant size, no parallel loop is inside
     another loop's lanes or inside another parallel loop.
     """
-    checker = _Checker(kernel)
+    checker = _Checker(kernel, lines)
     checker.declarations(kernel)
     checker.block(kernel.body, ())
 
@@ -42,14 +42,17 @@ def check(kernel: Kernel) -> None:
 class _Checker:
     """`bound` are the variables in force, `context` the kinds of the loops around."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, lines: Sequence[int] = ()) -> None:
         self.buffers = kernel.buffers
+        self.lines = iter(lines)
+        self.line: int | None = None
         self.bound: set[Expr] = set()
         self.stmt: Stmt | None = None
 
     def fail(self, message: str) -> NoReturn:
         shown = None if self.stmt is None else excerpt(self.stmt)
-        raise EngineError("E0801", f"malformed kernel: {message}", source=shown)
+        where = None if self.line is None else f"line {self.line}"
+        raise EngineError("E0801", f"malformed kernel: {message}", source=shown, where=where)
 
     def need(self, holds: bool, message: str) -> None:
         if not holds:
@@ -111,7 +114,7 @@ class _Checker:
     def block(self, body: Iterable[Stmt], context: tuple[str, ...]) -> None:
         outside = set(self.bound)
         for s in body:
-            self.stmt = s
+            self.stmt, self.line = s, next(self.lines, None)
             self.statement(s, context)
         self.bound = outside
 

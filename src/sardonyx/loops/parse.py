@@ -61,14 +61,27 @@ class _Token:
 
 def from_text(text: str) -> Kernel:
     """The kernel whose text this is; EngineError E0805 naming the line that cannot be read."""
-    return _Reader(text).kernel()
+    return read(text)[0]
+
+
+def read(text: str) -> tuple[Kernel, list[int]]:
+    """The kernel, and the numbers of the lines in which its statements begin, outer before inner.
+
+    A line that begins with `;` is a comment.
+    """
+    reader = _Reader(text)
+    return reader.kernel(), reader.starts
 
 
 class _Reader:
     """Reads line by line; `at` is the line, `tokens` what is left of it, last one first."""
 
     def __init__(self, text: str) -> None:
-        self.lines = [line for line in text.split("\n") if line.strip()]
+        numbered = enumerate(text.split("\n"), 1)
+        kept = [(n, line) for n, line in numbered if line.strip() and not line.startswith(";")]
+        self.lines = [line for _, line in kept]
+        self.numbers = [n for n, _ in kept]
+        self.starts: list[int] = []
         self.at = -1
         self.tokens: list[_Token] = []
         self.names: dict[str, Expr] = {}
@@ -76,9 +89,12 @@ class _Reader:
         self.buffers: dict[int, Buffer] = {}
 
     def fail(self, wanted: str) -> NoReturn:
-        line = self.lines[self.at] if 0 <= self.at < len(self.lines) else "the end"
+        inside = 0 <= self.at < len(self.lines)
+        line = (
+            f"line {self.numbers[self.at]}: {self.lines[self.at].strip()}" if inside else "the end"
+        )
         left = " ".join(t.text for t in reversed(self.tokens)) or "the end of the line"
-        raise EngineError("E0805", f"line {self.at + 1}: {line.strip()}", given=left, wanted=wanted)
+        raise EngineError("E0805", line, given=left, wanted=wanted)
 
     def indent(self) -> int:
         """The indentation of the line to come; -1 at the end."""
@@ -294,6 +310,8 @@ class _Reader:
 
     def statement(self, depth: int) -> Stmt:
         self.next_line()
+        if self.at < len(self.numbers):
+            self.starts.append(self.numbers[self.at])
         if not self.tokens:
             self.fail("a statement")
         token = self.tokens[-1]

@@ -17,9 +17,10 @@
              | "(" expr (infix expr)+ ")" | op "(" expr, .. ")" | dtype "(" expr ")" | "$" int
     buffer  := "b" int
 
-Blocks are indented by two spaces. A line `$0 = expr` shortens the one line that follows it and its
-like: expressions share their parts, and their text must not grow where they do. `dtype(x)` is a
-cast. A name that is no identifier stands in double quotes, as in JSON.
+Blocks are indented by two spaces; a line that begins with `;` is a comment. A line `$0 = expr`
+shortens the one line that follows it and its like: expressions share their parts, and their text
+must not grow where they do. `dtype(x)` is a cast. A name that is no identifier stands in double
+quotes, as in JSON.
 """
 
 from __future__ import annotations

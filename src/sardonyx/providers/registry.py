@@ -7,6 +7,7 @@ from importlib import metadata
 
 from sardonyx.core.errors import ProviderUnavailable
 from sardonyx.providers.base import Provider
+from sardonyx.providers.interpreter import InterpreterProvider
 from sardonyx.providers.native import NativeProvider
 from sardonyx.providers.onnxruntime import OnnxRuntimeProvider
 from sardonyx.providers.openvino import OpenVinoProvider
@@ -19,7 +20,8 @@ GROUP = "sardonyx.providers"
 def providers() -> dict[str, Provider]:
     """Every known provider by name, best first."""
     known: list[Provider] = [
-        NativeProvider(), ReferenceProvider(), OnnxRuntimeProvider(), OpenVinoProvider(),
+        NativeProvider(), InterpreterProvider(), ReferenceProvider(),
+        OnnxRuntimeProvider(), OpenVinoProvider(),
     ]  # fmt: skip
     found = {p.name: p for p in known}
     for point in metadata.entry_points(group=GROUP):

@@ -23,6 +23,7 @@ from sardonyx.core.dim import parse_bindings
 @options.inputs
 @options.dims
 @click.option("--quick", is_flag=True, help="Fewer pairs and starts: a look, not a measurement.")
+@options.override
 @speaks
 def command(
     model: str,

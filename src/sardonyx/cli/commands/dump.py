@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from pathlib import Path
 
 import click
 
+from sardonyx.cli import options
 from sardonyx.cli.data import open_model
-from sardonyx.cli.output import Output, speaks
+from sardonyx.cli.output import Output, speaks, table
 from sardonyx.core.errors import NotFound, UsageError
-from sardonyx.engine.stages import STAGES, stage
+from sardonyx.engine.fuse.edits import EDITABLE
+from sardonyx.engine.stages import STAGES, StepText, stage, write
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.text import line, to_text
 from sardonyx.passes.pipeline import optimize, prepare
@@ -25,15 +28,21 @@ from sardonyx.passes.pipeline import optimize, prepare
     metavar="graph|pass:NAME|loops|schedule|llvm|asm",
 )
 @click.option("--node", metavar="NAME|N", help="Only the steps of this node of the model.")
+@click.option("--out", "folder", metavar="DIR", help="Write each kernel to a file, to be edited.")
+@options.override
 @speaks
-def command(model: str, name: str, node: str | None, out: Output) -> None:
+def command(model: str, name: str, node: str | None, folder: str | None, out: Output) -> None:
     """Print a stage between the model and its machine code.
 
     \b
     sardonyx dump net.onnx
     sardonyx dump net.onnx --stage pass:fold
     sardonyx dump net.onnx --stage loops --node 3
+    sardonyx dump net.onnx --stage schedule --out edited
+    sardonyx run net.onnx --override edited
     """
+    if folder is not None and name not in EDITABLE:
+        raise UsageError("E0906", f"`{name}` is not taken back", wanted=", ".join(EDITABLE))
     graph = open_model(model)
     names = chosen(graph, node)
     if name not in STAGES:
@@ -47,12 +56,22 @@ def command(model: str, name: str, node: str | None, out: Output) -> None:
     ]
     if not entries:
         out.note(f"no step is left of node {node}: it was folded or merged into others")
-    parts = [{"step": e.title, "text": e.text} for e in entries]
+    if folder is not None:
+        _write(Path(folder), name, entries, out)
+        return
+    parts = [{"number": e.number, "step": e.title, "text": e.text} for e in entries]
     out.data(
         "dump",
         {"stage": name, "steps": parts},
-        lambda: "\n".join(f"# {p['step']}\n{p['text']}" for p in parts),
+        lambda: "\n".join(f"# {p['number']}: {p['step']}\n{p['text']}" for p in parts),
     )
+
+
+def _write(folder: Path, name: str, entries: list[StepText], out: Output) -> None:
+    made = write(folder, name, entries)
+    rows = [{"file": str(path), "step": title} for path, title in made]
+    values = {"stage": name, "folder": str(folder), "files": rows}
+    out.data("dump", values, lambda: table(("file", "step"), [tuple(r.values()) for r in rows]))
 
 
 def chosen(graph: Graph, node: str | None) -> set[str] | None:

@@ -29,6 +29,7 @@ from sardonyx.session import InferenceSession, SessionOptions
 @options.provider
 @options.threads
 @options.seed
+@options.override
 @speaks
 def command(
     model: str,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sardonyx.core.expr import Expr, evaluate, substitute
 from sardonyx.core.tensor import Tensor
 from sardonyx.engine.aligned import nbytes
+from sardonyx.engine.fuse import edits
 from sardonyx.engine.fuse.fuse import Computed, Host, Step
 from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.kernels.pick import schedule
@@ -81,17 +83,24 @@ class Constants:
 
 
 def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
-    """Schedules every kernel; a packed operand becomes a launch of its own before its user."""
+    """Schedules every kernel; a packed operand becomes a launch of its own before its user.
+
+    Kernels edited by hand (see `edits`) are taken in place of those made.
+    """
     out: list[Launch | Host] = []
     constant = Constants(steps)
     known: dict[Kernel, Scheduled] = {}
-    for step in steps:
+    for step in edits.edited(steps):
         if isinstance(step, Host):
             out.append(step)
             continue
         if step.kernel not in known:
             known[step.kernel] = schedule(step.kernel, target)
         out.extend(_launches(step, known[step.kernel], constant))
+    for n, kernel in edits.kernels("schedule", out):
+        own = out[n]
+        assert isinstance(own, Launch)
+        out[n] = replace(own, kernel=kernel, **_figures(kernel, own.symbols))
     return out
 
 
@@ -131,8 +140,13 @@ def _launch(
     constant: Constants,
 ) -> Launch:
     once = not symbols and constant.admit(params[:outs], params[outs:])
+    return Launch(kernel, params, symbols, outs, nodes, once, strategy, **_figures(kernel, symbols))
+
+
+def _figures(kernel: Kernel, symbols: tuple[Expr, ...]) -> dict[str, Any]:
+    """The fields of a launch that follow from its kernel."""
     sizes = (evaluate(b.size, {}) * b.dtype.bits // 8 for b in kernel.scratch)
     scratch = sum(-(-size // 64) * 64 for size in sizes)
     shared = any(isinstance(s, For) and s.kind == "parallel" for s in statements(kernel.body))
     work = in_model(kernel.work, kernel.symbols, symbols)
-    return Launch(kernel, params, symbols, outs, nodes, once, strategy, work, scratch, shared)
+    return {"work": work, "scratch": scratch, "parallel": shared}

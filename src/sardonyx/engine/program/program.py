@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sardonyx.core import knobs
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, evaluate, nonnegative
 from sardonyx.core.limits import Limits
@@ -49,7 +50,9 @@ class Program:
         self.limits = limits or Limits.current()
         self.target = target or host()
         self._jit = Jit(self.target)
-        self.steps, self.functions = recall.made(graph, self._jit) or self._make()
+        self._edited = knobs.OVERRIDE.get() is not None
+        kept = None if self._edited else recall.made(graph, self._jit)
+        self.steps, self.functions = kept or self._make()
         self.gaps = {s.node: s.reason for s in self.steps if isinstance(s, Host)}
         self.weights = Weights()
         natives = [s for s in self.steps if isinstance(s, Launch)]
@@ -71,7 +74,8 @@ class Program:
         natives = [s for s in steps if isinstance(s, Launch)]
         units = self._jit.units([s.kernel for s in natives if s.kernel is not None])
         addresses = self._jit.load(units)
-        recall.keep(self.graph, self._jit, steps, units)
+        if not self._edited:
+            recall.keep(self.graph, self._jit, steps, units)
         return steps, dict(zip(map(id, natives), addresses, strict=True))
 
     def _load_once(self, steps: list[Launch]) -> None:
