@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.errors import RuntimeException
+from sardonyx.core.errors import RuntimeException, UnsupportedOperator
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.shapes import broadcast_types, like, need_rank, refuse, unknown_dim
-from sardonyx.ops.text.regex import Regex
 
 
 def texts(words: Sequence[Any], shape: Sequence[int]) -> Array:
@@ -67,19 +67,42 @@ class StringSplit(_Text):
 
 @dataclass(frozen=True)
 class RegexFullMatch(_Text):
-    """Whether each whole string matches a regular expression of RE2's syntax."""
+    """Whether each whole string matches a regular expression of RE2's syntax, in linear time."""
 
     since = 20
     pattern: str | None = None
 
     def infer(self, x: Type) -> Type:
-        Regex(self.pattern or "")
+        if importlib.util.find_spec("re2"):
+            self._regex()
         return like(x, DType.BOOL)
 
     def reference(self, x: Array) -> Array:
-        regex = Regex(self.pattern or "")
-        found = [regex.full(str(word)) for word in x.reshape(-1)]
+        if not importlib.util.find_spec("re2"):
+            raise UnsupportedOperator(
+                "E0401",
+                "RegexFullMatch needs the package google-re2",
+                op="RegexFullMatch",
+                hint="pip install 'sardonyx[text]'",
+            )
+        regex = self._regex()
+        found = [regex.fullmatch(_utf8(word)) is not None for word in x.reshape(-1)]
         return np.array(found, bool).reshape(x.shape)
+
+    def _regex(self) -> Any:
+        import re2
+
+        options = re2.Options()
+        options.log_errors = False
+        try:
+            return re2.compile(_utf8(self.pattern or ""), options)
+        except re2.error as error:
+            reason = str(error.args[0], "utf-8", "replace")
+            raise refuse("E0341", f"`pattern` is no regular expression: {reason}") from None
+
+
+def _utf8(text: Any) -> bytes:
+    return str(text).encode("utf-8", "surrogateescape")
 
 
 @dataclass(frozen=True)
