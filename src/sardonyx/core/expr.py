@@ -12,11 +12,7 @@ from sardonyx.core.facts import bound, nonnegative, within
 from sardonyx.core.poly import divide, polynomial, reordered
 from sardonyx.core.rewrite import evaluate, loop_sites, product, reduce, substitute, transform, walk
 from sardonyx.core.term import (
-    BINARY,
-    COMPARE,
     INDEX,
-    REDUCTIONS,
-    UNARY,
     Expr,
     add,
     binary,
@@ -34,6 +30,7 @@ from sardonyx.core.term import (
     mul,
     name_of,
     number,
+    operate,
     rebuild,
     scalar,
     show,
@@ -46,9 +43,9 @@ from sardonyx.core.term import (
 )
 
 __all__ = [
-    "BINARY", "COMPARE", "INDEX", "REDUCTIONS", "UNARY", "Expr", "add", "binary", "bound", "cast",
+    "INDEX", "Expr", "add", "binary", "bound", "cast",
     "const", "divide", "eq", "evaluate", "exp", "floordiv", "fold", "fresh", "load", "loop_sites",
-    "maximum", "minimum", "mod", "mul", "name_of", "nonnegative", "number", "polynomial",
+    "maximum", "minimum", "mod", "mul", "name_of", "nonnegative", "number", "operate", "polynomial",
     "product", "rebuild", "reduce", "reordered", "scalar", "show", "sqrt", "sub", "substitute",
     "symbol", "transform", "unary", "var", "walk", "where", "within",
 ]  # fmt: skip

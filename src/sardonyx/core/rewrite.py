@@ -6,28 +6,17 @@ once.
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from sardonyx.core.term import (
-    REDUCTIONS,
-    Expr,
-    Scalar,
-    const,
-    fresh,
-    make,
-    mul,
-    name_of,
-    number,
-    rebuild,
-    var,
-)
+from sardonyx.core.operations import OPERATIONS, is_reduction
+from sardonyx.core.term import Expr, Scalar, const, fresh, make, mul, name_of, number, rebuild, var
 
 
 def reduce(op: str, extent: Scalar, body: Callable[[Expr], Expr]) -> Expr:
     """`op` over body(k) for k in [0, extent); the empty reduction is the op's identity."""
-    if op not in REDUCTIONS:
+    if not is_reduction(op):
         raise ValueError(f"unknown reduction {op!r}")
     extent = const(extent)
     if number(extent) == 1:
@@ -142,38 +131,13 @@ def _value(x: Expr, memo: Mapping[Expr, Any]) -> Any:
         return x.arg
     if x.op == "where":
         return memo[_next_operands(x, memo)[0]]
-    if x.op not in _EVALUATE:
+    args = [memo[a] for a in x.args]
+    if x.op == "cast":
+        return args[0]
+    if x.op not in OPERATIONS:
         raise KeyError(f"`{x}` has no value here")
-    return _EVALUATE[x.op](*(memo[a] for a in x.args))
-
-
-def _truncated(a: int, b: int) -> int:
-    quotient = abs(a) // abs(b) if b else 0
-    return quotient if (a < 0) == (b < 0) else -quotient
-
-
-_EVALUATE: dict[str, Callable[..., Any]] = {
-    "add": lambda *t: sum(t),
-    "sub": lambda a, b: a - b,
-    "mul": lambda *t: math.prod(t),
-    "floordiv": lambda a, b: a // b if b else 0,
-    "mod": lambda a, b: a % b if b else 0,
-    "truncdiv": _truncated,
-    "min": min,
-    "max": max,
-    "lt": lambda a, b: a < b,
-    "le": lambda a, b: a <= b,
-    "eq": lambda a, b: a == b,
-    "ne": lambda a, b: a != b,
-    "and": lambda a, b: a and b,
-    "or": lambda a, b: a or b,
-    "not": lambda a: not a,
-    "cast": lambda a: a,
-    "abs": abs,
-    "neg": lambda a: -a,
-    "sign": lambda a: (a > 0) - (a < 0),
-    "xor": lambda a, b: bool(a) != bool(b),
-}
+    meaning = OPERATIONS[x.op].meaning(x.args[0].dtype)
+    return meaning(*args) if len(args) < 3 else functools.reduce(meaning, args)
 
 
 def product(values: Iterable[Scalar]) -> Expr:

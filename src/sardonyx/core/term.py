@@ -23,26 +23,12 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from sardonyx.core.dtype import DType
+from sardonyx.core.operations import OPERATIONS, Operation, find
 
 Scalar: TypeAlias = "Expr | int | float | bool"
 
 INDEX = DType.INT64
 
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-UNARY = _names(
-    "neg abs exp log sqrt rsqrt erf tanh sigmoid sin cos tan asin acos atan sinh cosh asinh acosh "
-    "atanh floor ceil round trunc sign not bitnot isnan isinf cast"
-)
-BINARY = _names(
-    "add sub mul div floordiv mod truncdiv fmod pow min max lt le eq ne and or xor "
-    "bitand bitor bitxor shl shr"
-)
-COMPARE = frozenset({"lt", "le", "eq", "ne", "isnan", "isinf", "and", "or", "xor", "not"})
-REDUCTIONS = frozenset({"add", "mul", "min", "max", "and", "or"})
 
 _table: WeakValueDictionary[tuple[Any, ...], Expr] = WeakValueDictionary()
 _nodes: dict[tuple[Any, ...], Any] = _table.data  # type: ignore[attr-defined]
@@ -262,18 +248,16 @@ def _converted(value: Any, source: DType, dtype: DType) -> Any:
 
 
 def unary(op: str, e: Expr) -> Expr:
-    """A one-operand operation of `UNARY` on an element."""
-    if op not in UNARY:
-        raise ValueError(f"unknown operation {op!r}")
+    """A one-operand operation on an element."""
+    row = find(op, 1)
     if op == "not" and e.op == "const":
         return const(not e.arg, DType.BOOL)
-    return make(op, (e,), None, DType.BOOL if op in COMPARE else e.dtype)
+    return make(op, (e,), None, _result(row, e.dtype))
 
 
 def binary(op: str, a: Expr, b: Scalar) -> Expr:
-    """A two-operand operation of `BINARY`; a Python number takes the other side's dtype."""
-    if op not in BINARY:
-        raise ValueError(f"unknown operation {op!r}")
+    """A two-operand operation; a Python number takes the other side's dtype."""
+    row = find(op, 2)
     right = a.like(b)
     if a.dtype is not right.dtype:
         raise TypeError(f"{op} of {a.dtype} and {right.dtype}: {a} and {right}")
@@ -281,7 +265,16 @@ def binary(op: str, a: Expr, b: Scalar) -> Expr:
         return _simplified(op, a, right)
     if op in ("and", "or") and a.dtype.is_bool:
         return _logic(op, a, right)
-    return make(op, (a, right), None, DType.BOOL if op in COMPARE else a.dtype)
+    return make(op, (a, right), None, _result(row, a.dtype))
+
+
+def _result(row: Operation, dtype: DType) -> DType:
+    return DType.BOOL if row.result == "bool" else dtype
+
+
+def operate(op: str, args: tuple[Expr, ...]) -> Expr:
+    """An operation on operands as they are, without simplifying."""
+    return make(op, args, None, _result(find(op), args[-1].dtype))
 
 
 @functools.lru_cache(1 << 16)
@@ -362,13 +355,14 @@ def rebuild(e: Expr, args: tuple[Expr, ...]) -> Expr:
     """`e` with other operands, simplified again."""
     if args == e.args:
         return e
-    if e.op in BINARY:
-        return fold(e.op, args)
     if e.op == "where":
         return where(args[0], args[1], args[2])
     if e.op == "cast":
         return cast(args[0], e.dtype)
-    if e.op in UNARY:
+    row = OPERATIONS.get(e.op)
+    if row is not None and row.arity == 2:
+        return fold(e.op, args)
+    if row is not None and row.arity == 1:
         return unary(e.op, args[0])
     return make(e.op, args, e.arg, e.dtype)
 
@@ -379,9 +373,6 @@ def fold(op: str, args: tuple[Expr, ...]) -> Expr:
     for a in args[1:]:
         out = binary(op, out, a)
     return out
-
-
-_INFIX = {"add": "+", "sub": "-", "mul": "*", "div": "/", "floordiv": "//", "mod": "%"}
 
 
 _LONGEST = 800
@@ -407,8 +398,9 @@ def _show(e: Expr, left: list[int]) -> str:
         v, value = e.args
         extent = _show(v.args[0], left)
         return f"{e.arg}({_show(value, left)} for {name_of(v)} < {extent})"
-    if e.op in _INFIX:
-        return "(" + f" {_INFIX[e.op]} ".join(args) + ")"
+    row = OPERATIONS.get(e.op)
+    if row is not None and row.sign is not None:
+        return "(" + f" {row.sign} ".join(args) + ")"
     suffix = f":{e.dtype}" if e.op == "cast" else ""
     return f"{e.op}({', '.join(args)}){suffix}"
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import SardonyxError
-from sardonyx.core.expr import BINARY, UNARY, Expr, binary, cast, const, fold, symbol, unary, where
+from sardonyx.core.expr import Expr, binary, cast, const, fold, symbol, unary, where
 from sardonyx.core.limits import Limits
+from sardonyx.core.operations import OPERATIONS
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Function, Graph, Type, Value
 from sardonyx.graph.make import AttributeRef, make_op
@@ -331,8 +332,6 @@ class _Parser(Words):
         args = tuple(self.many(self.expr, ")"))
         if op == "where" and len(args) == 3:
             return where(*args)
-        if op in BINARY and len(args) > 1:
-            return fold(op, args)
-        if op not in UNARY or len(args) != 1:
-            self.fail(f"`{op}` is no operation on dims")
-        return unary(op, args[0])
+        if op in OPERATIONS and OPERATIONS[op].arity == min(len(args), 2):
+            return fold(op, args) if len(args) > 1 else unary(op, args[0])
+        return self.fail(f"`{op}` is no operation on dims")

@@ -18,10 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
+from sardonyx.core import operations
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import (
+    INDEX,
     Expr,
     const,
     load,
@@ -38,6 +38,7 @@ from sardonyx.core.expr import (
     walk,
     where,
 )
+from sardonyx.core.operations import OPERATIONS
 from sardonyx.loops.ir import (
     Buffer,
     Contract,
@@ -161,14 +162,7 @@ def _depends(levels: list[list[Stmt]], acc: Expr, variables: list[Expr]) -> bool
 
 def identity(op: str, dtype: DType) -> Expr:
     """The value that leaves `op` unchanged."""
-    if op in ("and", "or"):
-        return const(op == "and", DType.BOOL)
-    if op in ("add", "mul"):
-        return const(1 if op == "mul" else 0, dtype)
-    if dtype.is_float:
-        return const(float("-inf") if op == "max" else float("inf"), dtype)
-    limits = np.iinfo(dtype.numpy)
-    return const(int(limits.min if op == "max" else limits.max), dtype)
+    return const(operations.identity(op, dtype), dtype)
 
 
 def _split_variables(
@@ -315,23 +309,7 @@ def _map_tile(
     )
 
 
-_COST = {
-    "exp": 8,
-    "log": 10,
-    "erf": 14,
-    "tanh": 12,
-    "sigmoid": 10,
-    "pow": 30,
-    "div": 3,
-    "sqrt": 4,
-    "rsqrt": 6,
-    "sin": 14,
-    "cos": 14,
-    "load": 1,
-    "const": 0,
-    "var": 0,
-    "cast": 1,
-}
+_LEAVES = {"load": 1, "const": 0, "var": 0}
 
 
 def cost(e: Expr) -> int:
@@ -340,7 +318,7 @@ def cost(e: Expr) -> int:
     stack, seen = [e], {e}
     while stack:
         x = stack.pop()
-        total += _COST.get(x.op, 1)
+        total += _LEAVES[x.op] if x.op in _LEAVES else _cost(x)
         if x.op == "load":
             continue
         for a in x.args:
@@ -348,6 +326,11 @@ def cost(e: Expr) -> int:
                 seen.add(a)
                 stack.append(a)
     return total
+
+
+def _cost(x: Expr) -> int:
+    row = OPERATIONS.get(x.op)
+    return 1 if row is None or x.dtype is INDEX else row.cost
 
 
 def work_of(kernel: Kernel) -> Expr:

@@ -7,7 +7,8 @@ from typing import NoReturn, get_args
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import EngineError
-from sardonyx.core.expr import INDEX, REDUCTIONS, Expr, name_of, number
+from sardonyx.core.expr import INDEX, Expr, name_of, number
+from sardonyx.core.operations import is_reduction
 from sardonyx.loops.canon import postorder
 from sardonyx.loops.ir import (
     Buffer,
@@ -169,7 +170,7 @@ class _Checker:
         self.bind(v)
 
     def fold(self, s: Fold) -> None:
-        self.need(s.op in REDUCTIONS, f"`{s.op}` is no reduction")
+        self.need(is_reduction(s.op), f"`{s.op}` is no reduction")
         self.need(s.kind in get_args(FoldKind), f"there is no {s.kind} fold")
         logic = s.op in ("and", "or")
         self.need(logic == s.value.dtype.is_bool, f"{s.op} does not reduce {s.value.dtype}")

@@ -94,15 +94,9 @@ class _Run:
             return scalar.of(self.buffers[x.arg][self.place(x.arg, args[0])], x.dtype)
         if x.op == "where":
             return args[1] if args[0] else args[2]
-        source = x.args[0].dtype
         if x.op == "cast":
-            return scalar.cast(args[0], source, x.dtype)
-        if len(args) == 1:
-            return scalar.unary(x.op, args[0], source)
-        out = args[0]
-        for a in args[1:]:
-            out = scalar.binary(x.op, out, a, source)
-        return out
+            return scalar.cast(args[0], x.args[0].dtype, x.dtype)
+        return scalar.apply(x.op, args, x.args[-1].dtype)
 
     def _variable(self, x: Expr) -> Any:
         if x not in self.env:

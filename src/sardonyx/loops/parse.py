@@ -10,7 +10,8 @@ from typing import Any, Literal, NoReturn, TypeVar, get_args
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import EngineError
-from sardonyx.core.expr import BINARY, COMPARE, INDEX, UNARY, Expr, const, scalar, symbol
+from sardonyx.core.expr import INDEX, Expr, const, operate, scalar, symbol
+from sardonyx.core.operations import OPERATIONS, SIGNS
 from sardonyx.core.term import make
 from sardonyx.loops.ir import (
     Buffer,
@@ -28,10 +29,6 @@ from sardonyx.loops.ir import (
     Tile,
 )
 
-INFIX = {
-    "+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod", "<": "lt",
-    "<=": "le", "==": "eq", "!=": "ne", "&": "and", "|": "or",
-}  # fmt: skip
 _KINDS: tuple[LoopKind, ...] = get_args(LoopKind)
 _FOLDS: tuple[FoldKind, ...] = get_args(FoldKind)
 _Declared = Literal[Role, "thread", "symbol"]
@@ -223,13 +220,13 @@ class _Reader:
     def _infix(self) -> Expr:
         self.word("(")
         args = [self.expression()]
-        sign = self.word(*INFIX)
+        sign = self.word(*SIGNS)
         args.append(self.expression())
         while self.is_next(sign):
             self.word(sign)
             args.append(self.expression())
         self.word(")")
-        return self._operation(INFIX[sign], tuple(args))
+        return operate(SIGNS[sign], tuple(args))
 
     def _call(self, name: str) -> Expr:
         args = self._list("(", ")")
@@ -237,12 +234,9 @@ class _Reader:
             return make("cast", args[:1], None, _DTYPES[name])
         if name == "where" and len(args) == 3:
             return make("where", args, None, args[1].dtype)
-        if (name in UNARY and len(args) == 1) or (name in BINARY and len(args) > 1):
-            return self._operation(name, args)
+        if name in OPERATIONS and OPERATIONS[name].arity in (0, min(len(args), 2), len(args)):
+            return operate(name, args)
         return self.fail(f"an operation of {len(args)} operands, not `{name}`")
-
-    def _operation(self, op: str, args: tuple[Expr, ...]) -> Expr:
-        return make(op, args, None, DType.BOOL if op in COMPARE else args[0].dtype)
 
     # Lines.
 

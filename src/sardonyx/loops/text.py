@@ -33,13 +33,13 @@ from collections.abc import Iterator, Sequence
 
 from sardonyx.core.errors import EngineError
 from sardonyx.core.expr import INDEX, Expr, name_of
+from sardonyx.core.operations import OPERATIONS
 from sardonyx.loops.canon import canonical, postorder
 from sardonyx.loops.ir import Buffer, Contract, Fold, For, If, Kernel, Let, Stmt, Store, Tile
-from sardonyx.loops.parse import INFIX, RESERVED, from_text
+from sardonyx.loops.parse import RESERVED, from_text
 
 __all__ = ["canonical", "digest", "from_text", "to_text"]
 
-_SIGNS = {op: sign for sign, op in INFIX.items()}
 _SHARED, _LONG = 16, 72
 _IDENTIFIER = re.compile(r"(?!b\d+\Z)[A-Za-z_][A-Za-z_0-9.]*\Z")
 
@@ -196,8 +196,9 @@ def _node(x: Expr, args: Sequence[str]) -> str:
         return f"b{x.arg}[{', '.join(args)}]"
     if x.op == "reduce":
         raise EngineError("E0801", "a kernel's reductions are Fold statements", given=repr(x))
-    if x.op in _SIGNS:
-        return "(" + f" {_SIGNS[x.op]} ".join(args) + ")"
+    row = OPERATIONS.get(x.op)
+    if row is not None and row.sign is not None:
+        return "(" + f" {row.sign} ".join(args) + ")"
     return f"{x.dtype if x.op == 'cast' else x.op}({', '.join(args)})"
 
 

@@ -31,17 +31,6 @@ _FLOAT_COMPARE = {"lt": "olt", "le": "ole", "eq": "oeq", "ne": "une"}
 _INT_COMPARE = {"lt": "lt", "le": "le", "eq": "eq", "ne": "ne"}
 _BY_DOUBLE = frozenset({"asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh", "atanh"})
 _FORMULAS = _BY_DOUBLE | {"exp", "log", "erf", "tanh", "sin", "cos", "tan", "sigmoid"}
-EXPENSIVE = _FORMULAS | {
-    "sqrt",
-    "rsqrt",
-    "sigmoid",
-    "pow",
-    "fmod",
-    "mod",
-    "floordiv",
-    "truncdiv",
-    "div",
-}
 
 
 class Arith:

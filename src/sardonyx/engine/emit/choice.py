@@ -13,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, walk
-from sardonyx.engine.emit.arith import EXPENSIVE
+from sardonyx.core.operations import OPERATIONS
 from sardonyx.engine.emit.types import register, splat, vector
 from sardonyx.engine.emit.values import Value, Values
 from sardonyx.engine.emit.writer import Scope
@@ -38,7 +38,7 @@ class Choices(Values):
             return True
         parts = walk(e)
         return len(parts) <= 12 and all(
-            self.made(p) or (p.op not in EXPENSIVE and p.op != "load") for p in parts
+            self.made(p) or not (p.op == "load" or _expensive(p)) for p in parts
         )
 
     def forks(self, e: Expr) -> bool:
@@ -104,6 +104,10 @@ class Choices(Values):
             yield
             self.predicate = before
         self.join(scope)
+
+
+def _expensive(e: Expr) -> bool:
+    return e.op in OPERATIONS and OPERATIONS[e.op].expensive
 
 
 class _Fork:

@@ -11,10 +11,11 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from sardonyx.core.expr import Expr, const, number, polynomial, substitute
+from sardonyx.core.operations import identity
 from sardonyx.engine.emit.arith import binary
 from sardonyx.engine.emit.math.formula import Math
 from sardonyx.engine.emit.strips import Strips, unrolls
-from sardonyx.engine.emit.types import HALVES, constant, identity, register, vector
+from sardonyx.engine.emit.types import HALVES, constant, register, vector
 from sardonyx.engine.emit.values import Value
 from sardonyx.loops.ir import Fold
 

@@ -84,19 +84,3 @@ def wrapped(value: int, bits: int) -> int:
     """`value` modulo 2**bits as a signed number."""
     half = 1 << (bits - 1)
     return (value + half) % (1 << bits) - half
-
-
-def identity(op: str, dtype: DType) -> Any:
-    """The value that leaves a reduction by `op` unchanged."""
-    if op in ("add", "or"):
-        return 0
-    if op in ("mul", "and"):
-        return 1
-    if dtype.is_float:
-        return float("inf") if op == "min" else float("-inf")
-    if dtype.is_bool:
-        return op == "min"
-    signed = dtype.is_signed
-    low = -(1 << (dtype.bits - 1)) if signed else 0
-    high = (1 << (dtype.bits - signed)) - 1
-    return high if op == "min" else low

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import CompileError
-from sardonyx.core.expr import BINARY, INDEX, UNARY, Expr, name_of, nonnegative, number, var
-from sardonyx.engine.emit.arith import EXPENSIVE, binary, divide_index, power_by, unary
+from sardonyx.core.expr import INDEX, Expr, name_of, nonnegative, number, var
+from sardonyx.core.operations import OPERATIONS
+from sardonyx.engine.emit.arith import binary, divide_index, power_by, unary
 from sardonyx.engine.emit.cast import cast
 from sardonyx.engine.emit.types import constant, register, splat, vector
 from sardonyx.engine.emit.writer import Writer
@@ -284,7 +285,7 @@ class Values(Writer):
     def _operation(self, x: Expr) -> Value:
         values = [self.known(a) for a in x.args]
         lanes, level, reads = self.combine(values)
-        if x.op in EXPENSIVE and x.args[0].dtype is not INDEX:
+        if x.op in OPERATIONS and OPERATIONS[x.op].expensive and x.args[0].dtype is not INDEX:
             level = max(level, self.guard_level())
         with self.at(level):
             operands = [
@@ -297,9 +298,9 @@ class Values(Writer):
         source = x.args[0].dtype if x.args else x.dtype
         if x.op == "cast":
             return cast(self, operands[0], source, x.dtype, lanes)
-        if x.op in UNARY:
+        if x.op in OPERATIONS and len(operands) == 1:
             return unary(self, x.op, source, lanes, operands[0])
-        if x.op not in BINARY or len(operands) != 2:
+        if x.op not in OPERATIONS or len(operands) != 2:
             raise CompileError("E0821", f"no instructions for `{x}`")
         a, b = operands
         if source is INDEX and x.op in ("floordiv", "mod"):
