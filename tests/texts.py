@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 import sardonyx.ops  # noqa: F401
 from sardonyx.core.dtype import DType
+from sardonyx.core.expr import Expr, const, symbol
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.text import from_text
@@ -42,3 +44,8 @@ def _weights(name: str, shape: list[int], kind: DType) -> np.ndarray[Any, Any]:
     size = max(1.0, float(np.prod(shape[1:]))) ** -0.5
     array = rng.standard_normal(shape) * size
     return np.asarray(array.astype(kind.numpy))
+
+
+def dims_of(values: Iterable[int | str | Expr]) -> tuple[Expr, ...]:
+    """Dims from integers, symbol names and expressions."""
+    return tuple(symbol(d) if isinstance(d, str) else const(d) for d in values)

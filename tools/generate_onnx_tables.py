@@ -107,20 +107,14 @@ def enum_table(found: list[Any]) -> list[str]:
 
 
 def version_tables() -> list[str]:
-    """The newest version of each domain, and the IR version that each opset needs."""
+    """The newest IR version, and the one that each opset needs."""
     import onnx
-    from onnx import defs, helper
+    from onnx import helper
 
-    newest: dict[str, int] = {}
-    for schema in defs.get_all_schemas_with_history():
-        newest[schema.domain] = max(newest.get(schema.domain, 0), schema.since_version)
-    newest[""] = defs.onnx_opset_version()
     needs: dict[int, int] = {}
     for line in helper.VERSION_TABLE:
         needs.setdefault(int(line[2]), int(line[1]))
-    lines = [f"IR_VERSION = {onnx.IR_VERSION}", "OPSETS: dict[str, int] = {"]
-    lines += [f'    "{domain}": {version},' for domain, version in sorted(newest.items())]
-    lines += ["}", "OPSET_IR: dict[int, int] = {"]
+    lines = [f"IR_VERSION = {onnx.IR_VERSION}", "OPSET_IR: dict[int, int] = {"]
     lines += [f"    {opset}: {needed}," for opset, needed in sorted(needs.items())]
     return [*lines, "}"]
 

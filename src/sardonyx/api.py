@@ -52,12 +52,16 @@ def _weight(error: SardonyxError) -> str:
     return "warning" if error.code == "E0333" else "error"
 
 
-def optimize(model: Source, level: str = "all", *, limits: Limits | None = None) -> Graph:
+def optimize(
+    model: Source, level: str = "all", *, opset: int | None = None, limits: Limits | None = None
+) -> Graph:
     """An equal model that runs faster, in standard ONNX; `model` stays as it is.
 
-    `level` is basic (exact changes), extended or all (changes within rounding too).
+    `level` is basic (exact changes), extended or all (changes within rounding too). `opset` raises
+    the model's version of the standard: InvalidArgument (E0347) for an older or unknown one,
+    NotImplemented (E0346) where an operator cannot follow.
     """
-    return pipeline.optimize(graph_of(model, limits), level).graph
+    return pipeline.optimize(graph_of(model, limits), level, opset=opset).graph
 
 
 @functools.wraps(compare_sides)

@@ -453,3 +453,13 @@ def test_json_of_hostile_names_is_harmless_and_exact(tmp_path: Path) -> None:
     assert said.code == 0
     assert said.data["inputs"][0]["name"] == name
     assert all(c.isprintable() or c == "\n" for c in said.out)
+
+
+def test_optimize_raises_the_opset(net: Path, tmp_path: Path) -> None:
+    made = tmp_path / "new.onnx"
+    assert sardonyx("optimize", net, "--level", "off", "--opset", "23", "-o", made).code == 0
+    assert load(made).opsets[""] == 23
+    assert sardonyx("compare", net, made).code == 0
+    said = sardonyx("optimize", made, "--opset", "9", "-o", tmp_path / "old.onnx")
+    assert said.code == 2
+    assert "E0347" in said.err

@@ -3,11 +3,12 @@
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from sardonyx.core import knobs
+from sardonyx.core import knobs, limits
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import LimitExceeded, UsageError
 from sardonyx.core.limits import Limits, machine_memory
@@ -114,7 +115,7 @@ def test_each_limit_lets_its_own_value_pass_and_refuses_one_more() -> None:
     limits = Limits(
         file_bytes=10, external_bytes=10, depth=10, fields=10, nodes=10, initializers=10,
         inlined=10, rank=10, fold_bytes=10, fold_total=10, memory_bytes=10, compile_seconds=10,
-        run_seconds=10, trips=10,
+        run_seconds=10, trips=10, code_bytes=10,
     )  # fmt: skip
     checks: dict[str, Callable[[int], object]] = {
         "file_bytes": limits.check_file,
@@ -129,6 +130,7 @@ def test_each_limit_lets_its_own_value_pass_and_refuses_one_more() -> None:
         "fold_total": lambda n: limits.check_fold(0, n, 5, "node"),
         "memory_bytes": limits.check_memory,
         "compile_seconds": limits.check_compile_seconds,
+        "code_bytes": limits.check_code,
         "run_seconds": limits.check_run_seconds,
         "trips": limits.check_trips,
     }
@@ -139,6 +141,14 @@ def test_each_limit_lets_its_own_value_pass_and_refuses_one_more() -> None:
         assert name in caught.value.message
         assert f"SARDONYX_LIMITS={name}=" in str(caught.value.hint)
         assert caught.value.exit_code == 4
+
+
+def test_every_limit_is_asked_somewhere() -> None:
+    source = "".join(
+        path.read_text("utf-8") for path in Path(limits.__file__).parents[1].rglob("*.py")
+    )
+    for limit in fields(Limits):
+        assert re.search(rf'\.{limit.name}\b|"{limit.name}"', source), limit.name
 
 
 def test_a_large_model_may_fold_twice_its_size() -> None:

@@ -16,9 +16,10 @@ from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.expr import Expr, evaluate, name_of, number
 from sardonyx.core.tensor import Tensor
-from sardonyx.graph.ir import Graph, Value, dims_of, tensor_type
+from sardonyx.graph.ir import Graph, Value, tensor_type
 from sardonyx.graph.op import find
 from sardonyx.passes.infer import infer_node
+from texts import dims_of
 
 T = TypeVar("T")
 OPSET = 23

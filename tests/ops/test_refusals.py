@@ -26,7 +26,7 @@ def made(name: str, opset: int = 25, **attributes: Any) -> Op:
 
 
 def of(*dims: int | str, dtype: DType = F32) -> Type:
-    from sardonyx.graph.ir import dims_of
+    from texts import dims_of
 
     return tensor_type(dtype, dims_of(dims))
 

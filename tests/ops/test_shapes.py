@@ -13,7 +13,7 @@ from ops.evaluate import check
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import InvalidGraph
 from sardonyx.core.expr import Expr, const, evaluate, number, symbol
-from sardonyx.graph.ir import Type, dims_of, tensor_type
+from sardonyx.graph.ir import Type, tensor_type
 from sardonyx.ops.base import shapes
 from sardonyx.ops.elementwise.binary import Add
 from sardonyx.ops.move.concat import Split
@@ -24,6 +24,7 @@ from sardonyx.ops.move.query import Shape
 from sardonyx.ops.move.reshape import Reshape
 from sardonyx.ops.move.slice import Slice
 from sardonyx.ops.move.squeeze import Squeeze
+from texts import dims_of
 
 N, M = symbol("N"), symbol("M")
 EXTENTS = st.integers(0, 4)

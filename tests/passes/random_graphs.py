@@ -9,9 +9,10 @@ import sardonyx.ops  # noqa: F401
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import number
 from sardonyx.core.tensor import Tensor
-from sardonyx.graph.ir import Graph, Value, dims_of, tensor_type
+from sardonyx.graph.ir import Graph, Value, tensor_type
 from sardonyx.graph.op import Op, find
 from sardonyx.passes.infer import emit
+from texts import dims_of
 
 SHAPES: tuple[tuple[int | str, ...], ...] = (("N", 4, 6), ("N", 4, 6), (4, 6), ("N", 6, 4))
 

@@ -14,9 +14,10 @@ from sardonyx.core.errors import SardonyxError
 from sardonyx.core.expr import number
 from sardonyx.graph.check import check, verify
 from sardonyx.graph.evaluate import run
-from sardonyx.graph.ir import Graph, Node, dims_of, tensor_type
+from sardonyx.graph.ir import Graph, Node, tensor_type
 from sardonyx.graph.text import to_text
 from sardonyx.passes.pipeline import optimize, prepare
+from texts import dims_of
 
 T = TypeVar("T")
 

@@ -15,7 +15,6 @@ TELLING = (
     "asimd", "asimddp", "bf16", "i8mm", "sve",
 )  # fmt: skip
 PACKAGES = ("numpy", "llvmlite", "onnxruntime", "openvino", "torch", "onnx")
-BUSY = 0.5
 
 
 def _fields(path: str) -> dict[str, str]:

@@ -45,7 +45,6 @@ class Limits:
     run_seconds: float | None = None
     trips: int = 10_000_000
     variants: int = 64
-    variant_bytes: int = 256 * MIB
 
     @classmethod
     def current(cls) -> Limits:
@@ -129,6 +128,10 @@ class Limits:
     def check_compile_seconds(self, seconds: float) -> None:
         """Whether compiling may have taken that long."""
         self._ask("compile_seconds", seconds, "E0507", f"compiling took {seconds:.0f} s")
+
+    def check_code(self, nbytes: int) -> None:
+        """Whether a model may have that much machine code."""
+        self._ask("code_bytes", nbytes, "E0512", f"the model's kernels have {nbytes} bytes of code")
 
     def check_run_seconds(self, seconds: float) -> None:
         """Whether a run may have taken that long."""

@@ -300,12 +300,6 @@ ENUMS: dict[str, dict[str, int]] = {
     },
 }
 IR_VERSION = 14
-OPSETS: dict[str, int] = {
-    "": 28,
-    "ai.onnx.ml": 5,
-    "ai.onnx.preview": 1,
-    "ai.onnx.preview.training": 1,
-}
 OPSET_IR: dict[int, int] = {
     1: 3,
     5: 3,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import InvalidGraph
-from sardonyx.core.expr import INDEX, Expr, const, symbol
+from sardonyx.core.expr import Expr
 from sardonyx.graph.type import Type as Type
 from sardonyx.graph.type import constant_type
 from sardonyx.graph.type import tensor_type as tensor_type
@@ -396,8 +396,3 @@ def _release(body: Graph) -> None:
         _forget(node)
         for inner in subgraphs(node.op):
             _release(inner)
-
-
-def dims_of(values: Iterable[int | str | Expr]) -> tuple[Expr, ...]:
-    """Dims from integers, symbol names and expressions."""
-    return tuple(symbol(d) if isinstance(d, str) else const(d, INDEX) for d in values)

@@ -24,6 +24,7 @@ from sardonyx.passes.lower import LOWER
 from sardonyx.passes.names import NAMES
 from sardonyx.passes.quant import QUANT
 from sardonyx.passes.simplify import SIMPLIFY
+from sardonyx.passes.version import upgrade
 
 Dump = Callable[[str, Graph], None]
 
@@ -58,17 +59,27 @@ class Optimized:
 
 
 def optimize(
-    graph: Graph, level: str = "all", *, dump: Dump | None = None, verify: Dump | None = None
+    graph: Graph,
+    level: str = "all",
+    *,
+    opset: int | None = None,
+    dump: Dump | None = None,
+    verify: Dump | None = None,
 ) -> Optimized:
     """An equal graph that runs faster anywhere; `graph` stays as it is.
 
     `level` is off (functions inlined and types inferred only), basic (exact changes), extended
-    or all (changes within rounding too); UsageError for another. `dump` and `verify` see the
+    or all (changes within rounding too); UsageError for another. `opset` raises the model's
+    version of the standard first, see `version.upgrade`. `dump` and `verify` see the
     graph after every pass, named `pass:NAME`.
     """
     if level not in LEVELS:
         raise UsageError("E0902", f"no level is called `{level}`", wanted=", ".join(LEVELS))
-    return _run(clone(graph), LEVELS[level], dump, verify)
+    made, log = clone(graph), Log()
+    if opset is not None:
+        made = _run(made, LEVELS["off"], None, None).graph
+        log = upgrade(made, opset)
+    return _run(made, LEVELS[level], dump, verify, log)
 
 
 def prepare(

@@ -1,8 +1,7 @@
-"""What a provider is: it says what it cannot run, and prepares what it can.
+"""What a provider is: it makes graphs ready to run, and says which nodes it does not run itself.
 
     class MyProvider(Provider):
         name = "MyExecutionProvider"
-        def supports(self, graph): ...
         def prepare(self, graph, options): return a Runnable
 
 A package of its own registers one by the entry-point group `sardonyx.providers`.
@@ -74,11 +73,6 @@ class Provider:
     def missing(self) -> str | None:
         """What has to be done before it can be used ("pip install ..."), None when it can."""
         return None
-
-    def supports(self, graph: Graph) -> list[Gap]:
-        """The nodes it would not run itself."""
-        del graph
-        return []
 
     def prepare(self, graph: Graph, options: Options) -> Runnable:
         """The graph made ready to run."""

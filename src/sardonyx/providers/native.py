@@ -69,10 +69,6 @@ class NativeProvider(Provider):
     name = "CPUExecutionProvider"
     aliases = ("native", "cpu", "sardonyx")
 
-    def supports(self, graph: Graph) -> list[Gap]:
-        """The nodes that would run as host steps."""
-        return self.prepare(graph, Options()).gaps
-
     def prepare(self, graph: Graph, options: Options) -> Runnable:
         """Optimises, lowers and compiles the graph."""
         return NativeRunnable(graph, options)

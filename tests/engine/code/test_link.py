@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sardonyx.core.errors import CompileError
+from sardonyx.core import knobs
+from sardonyx.core.errors import CompileError, LimitExceeded
 from sardonyx.engine.code import object as codegen
 from sardonyx.engine.code.cache import Cache
 from sardonyx.engine.code.link import Linker, Unit
@@ -77,6 +78,18 @@ def test_code_calls_the_math_library() -> None:
     ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)(x.ctypes.data)
     assert abs(x[0] - 1.5204999) < 1e-6
     assert linker.compiled == 1
+
+
+def test_more_code_than_the_limit_is_not_loaded() -> None:
+    one, two = returning("a", 1), returning("b", 2)
+    sizes = [len(made) for made in Linker(HOST, None).objects([one, two])]
+    with knobs.override(limits={"code_bytes": sum(sizes)}):
+        Linker(HOST, None).load([one, two])
+    with knobs.override(limits={"code_bytes": sum(sizes) - 1}):
+        linker = Linker(HOST, None)
+        linker.load([one])
+        with pytest.raises(LimitExceeded, match="E0512"):
+            linker.load([two])
 
 
 def test_unparsable_text_and_unknown_symbols_are_compile_errors() -> None:

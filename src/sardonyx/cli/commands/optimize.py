@@ -12,25 +12,27 @@ from sardonyx.compare.operators import changes
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.pipeline import optimize
 
-LEVELS = ("basic", "extended", "all")
+LEVELS = ("off", "basic", "extended", "all")
 
 
 @click.command()
 @click.argument("model")
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the model.")
 @click.option("--level", type=click.Choice(LEVELS), default="all", show_default=True)
+@click.option("--opset", type=int, help="Raise the model to this opset of ai.onnx.")
 @speaks
-def command(model: str, output: str, level: str, out: Output) -> None:
+def command(model: str, output: str, level: str, opset: int | None, out: Output) -> None:
     """Write an equal model that runs faster; standard ONNX, for any runtime.
 
     \b
     sardonyx optimize net.onnx -o net.opt.onnx
     sardonyx compare net.onnx net.opt.onnx
+    sardonyx optimize net.onnx --level off --opset 21 -o net.21.onnx
     """
     check_target(output, out)
     graph = open_model(model)
     with out.progress("optimizing"):
-        better = optimize(graph, level)
+        better = optimize(graph, level, opset=opset)
     save_model(better.graph, output, out)
     rows = changes(graph, better.graph)
     values = {

@@ -55,7 +55,8 @@ class Linker:
     """Loads units for one target; the code lives as long as this object.
 
     `compiled` and `found` count what had to be compiled and what the cache gave; `seconds` is the
-    time spent compiling. `store` is the object cache, None for none.
+    time spent compiling, `nbytes` the size of what is loaded. `store` is the object cache, None
+    for none.
     """
 
     def __init__(self, target: Target, store: cache.Cache | None) -> None:
@@ -64,6 +65,7 @@ class Linker:
         self.compiled = 0
         self.found = 0
         self.seconds = 0.0
+        self.nbytes = 0
         self._addresses: dict[str, int] = {}
         self._trackers: list[Any] = []
         self.prefix = "\n".join((target.key, codegen.LLVM, source.digest(*_WRITERS), *_knobs()))
@@ -135,6 +137,8 @@ class Linker:
         return checked
 
     def _link(self, units: Sequence[str], objects: dict[str, bytes]) -> None:
+        self.nbytes += sum(len(objects[name]) for name in units)
+        Limits.current().check_code(self.nbytes)
         library = binding.JITLibraryBuilder().add_jit_library("runtime")
         for name in units:
             library.add_object_img(objects[name]).export_symbol(name)

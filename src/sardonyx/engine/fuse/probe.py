@@ -11,8 +11,6 @@ from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.graph.op import Index, Op, Operand, loop_index
 from sardonyx.loops.build import cost
 
-_INLINE_COUNT = 64
-
 
 class Leaf(Operand):
     """An operand read from memory, its subscripts kept apart: load(key, i, j, ...)."""
