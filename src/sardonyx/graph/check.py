@@ -188,11 +188,12 @@ class _Check:
             said = f"nothing makes the input `{v.name}`"
             self.say("error", "E0301", said, node, v, graph=graph)
         self.operator(node, graph)
-        for body in subgraphs(node.op):
+        held = subgraphs(node.op)
+        for body in held:
             self.graph(body, depth + 1)
-        if self.full:
-            for code, said in _signature(node):
-                self.say("error", code, said, node, graph=graph)
+        if self.full and held and not any(misfits(node.op)):
+            for said in node.op.signature(len(node.inputs), len(node.outputs)):
+                self.say("error", "E0312", said, node, graph=graph)
         return early
 
     def operator(self, node: Node, graph: Graph) -> None:
@@ -320,38 +321,6 @@ def _counts(node: Node) -> Iterable[str]:
     for n in found.needed:
         if n < count and node.inputs[n] is None:
             yield f"{name} needs its input {n}"
-
-
-def _signature(node: Node) -> Iterable[tuple[str, str]]:
-    """What does not agree between a node and its subgraphs."""
-    if domain_of(node.op):
-        return
-    held = subgraphs(node.op)
-    name = node.op.op_type
-    if name == "If":
-        for body in held:
-            if body.inputs:
-                yield "E0312", "a branch of If has inputs"
-            if len(body.outputs) != len(node.outputs):
-                yield "E0312", f"a branch has {len(body.outputs)} outputs, If {len(node.outputs)}"
-    elif name == "Loop" and held:
-        yield from _loop(node, held[0])
-    elif name == "Scan" and held:
-        count = int(getattr(node.op, "num_scan_inputs", 0))
-        if len(held[0].inputs) not in (len(node.inputs), len(node.inputs) - 1):
-            yield "E0312", f"the body has {len(held[0].inputs)} inputs, Scan {len(node.inputs)}"
-        if not 0 < count <= len(node.inputs):
-            yield "E0312", f"num_scan_inputs is {count} of {len(node.inputs)} inputs"
-
-
-def _loop(node: Node, body: Graph) -> Iterable[tuple[str, str]]:
-    states = len(node.inputs) - 2
-    if len(body.inputs) != max(states, 0) + 2:
-        yield "E0312", f"the body has {len(body.inputs)} inputs, wanted {states + 2}"
-    if len(body.outputs) < states + 1:
-        yield "E0312", f"the body has {len(body.outputs)} outputs, wanted {states + 1} at least"
-    if len(node.outputs) > len(body.outputs) - 1:
-        yield "E0312", f"the node has {len(node.outputs)} outputs, the body gives fewer"
 
 
 def neighbourhood(graph: Graph, node: Node) -> str:

@@ -180,9 +180,10 @@ class Walk:
             ) from problem
 
     def _control(self, node: Node, arrays: list[Any], env: dict[Value, Any]) -> Any:
-        states, kept = _states(node, arrays), 0
-        if node.op.op_type == "Loop" and arrays[0] is not None and _never_stops(node.op):
-            self.limits.check_trips(int(arrays[0].reshape(())), node.name)
+        states, kept = node.op.carried(len(arrays)), 0
+        trips = node.op.trips(*arrays)
+        if trips is not None:
+            self.limits.check_trips(trips, node.name)
 
         def call(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
             nonlocal kept
@@ -225,27 +226,6 @@ def _unsupported(op: Op) -> UnsupportedOperator:
         op=op.op_type,
         hint="`sardonyx ops` lists the operators; define it as a custom Op or inline it",
     )
-
-
-def _states(node: Node, arrays: list[Any]) -> int | None:
-    """How many outputs of a body replace the last trip's; None where there is one trip."""
-    if node.op.op_type == "Loop":
-        return len(arrays) - 1
-    if node.op.op_type == "Scan":
-        return len(arrays) - int(getattr(node.op, "num_scan_inputs", 0))
-    return None if node.op.op_type == "If" else 0
-
-
-def _never_stops(op: Op) -> bool:
-    """Whether a Loop's condition goes round as it came, or is always true."""
-    body = subgraphs(op)[0]
-    v: Value | None = body.outputs[0]
-    while v is not None and v.producer is not None and v.producer.op.op_type == "Identity":
-        v = v.producer.inputs[0]
-    if v is None or len(body.inputs) < 2 or v is body.inputs[1]:
-        return v is not None
-    known = v.const if v.producer is None else getattr(v.producer.op, "value", None)
-    return known is not None and bool(np.all(known.numpy()))
 
 
 def _size(result: Any) -> int:

@@ -20,12 +20,13 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from sardonyx.core.expr import Expr, const, fresh, minimum, number
 
 if TYPE_CHECKING:
     from sardonyx.core.dtype import Array, DType
+    from sardonyx.graph.ir import Graph
     from sardonyx.graph.type import Type
 
 
@@ -110,6 +111,20 @@ class Contraction:
 Subscripts = tuple[Expr, ...]
 
 
+class Bodies(Protocol):
+    """A walk of type inference, as an operator with subgraphs sees it."""
+
+    @property
+    def hurries(self) -> bool:
+        """Whether so much was walked that approximations are wanted."""
+
+    def graph(self, body: Graph) -> None:
+        """Infers a subgraph whose inputs and captured values have types."""
+
+    def doubtful(self, body: Graph) -> None:
+        """The same for one that may never run: its errors are only noted."""
+
+
 @dataclass(frozen=True)
 class Op:
     """One version of one operator; instances are immutable and equal when their fields are.
@@ -192,6 +207,28 @@ class Op:
     def control(self, call: Callable[..., Any], *inputs: Any) -> Any:
         """Runs a control-flow op; `call(graph, arrays)` runs a subgraph, returning its outputs."""
         raise NotImplementedError
+
+    def enter(self, walk: Bodies, *inputs: Type | None) -> None:
+        """Gives the inputs of the op's subgraphs types and has the subgraphs inferred."""
+        raise NotImplementedError
+
+    def carried(self, inputs: int) -> int | None:
+        """How many first outputs of a body replace the last trip's; None where there is one trip.
+
+        `inputs` is the number of the node's inputs.
+        """
+        del inputs
+        return 0
+
+    def trips(self, *inputs: Any) -> int | None:
+        """How many trips a control-flow op is going to take, None where only running tells."""
+        del inputs
+        return None
+
+    def signature(self, inputs: int, outputs: int) -> Iterable[str]:
+        """What does not agree between the subgraphs and the node's numbers of inputs, outputs."""
+        del inputs, outputs
+        return ()
 
 
 def _version(name: str) -> tuple[str, int]:

@@ -10,19 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from sardonyx.core.dtype import DType
 from sardonyx.core.errors import InvalidGraph, LimitExceeded, SardonyxError
 from sardonyx.core.expr import Expr, number, show
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
-from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs, tensor_type
 from sardonyx.graph.op import Op, Opaque
 from sardonyx.graph.type import constant_type
-from sardonyx.ops.base.shapes import assumptions, unknown_dim
+from sardonyx.ops.base.shapes import assumptions
 from sardonyx.passes import values
-
-_ROUNDS = 4
 
 
 def infer(
@@ -106,13 +102,14 @@ class Inference:
                 self._set(v, t, node)
 
     def _infer(self, node: Node, op: Op, types: list[Type | None]) -> Sequence[Type | None]:
-        if isinstance(op, Opaque) or not op.has("infer"):
+        if isinstance(op, Opaque) or not op.has("enter"):
             for body in subgraphs(op):
                 self.graph(body)
+        if isinstance(op, Opaque) or not op.has("infer"):
             return [None] * len(node.outputs)
-        if subgraphs(op):
-            self._bodies(op, types)
         try:
+            if op.has("enter"):
+                op.enter(self, *types)
             made = op.infer(*types)
         except NotImplementedError:
             return [None] * len(node.outputs)
@@ -182,57 +179,16 @@ class Inference:
     def _differ(self, code: str, said: str, made: Type, declared: Type | None) -> None:
         self.errors.append(InvalidGraph(code, said, given=declared, wanted=made))
 
-    def _bodies(self, op: Op, types: list[Type | None]) -> None:
-        if op.op_type == "Loop":
-            self._iterate(subgraphs(op)[0], _loop_inputs(types), fixed=2, feedback=1)
-        elif op.op_type == "Scan" and op.since > 8:
-            states = len(types) - int(getattr(op, "num_scan_inputs", 0))
-            inputs = _scan_inputs(op, types, states)
-            self._iterate(subgraphs(op)[0], inputs, fixed=0, feedback=0, states=states)
-        elif op.op_type == "If":
-            self._branches(op)
-        elif op.op_type == "SequenceMap":
-            body = subgraphs(op)[0]
-            for v, t in zip(body.inputs, types, strict=False):
-                if t is not None and t.kind == "sequence" and t.elem is not None:
-                    v.type = t.elem
-            self.graph(body)
-        else:
-            for body in subgraphs(op):
-                self.graph(body)
+    @property
+    def hurries(self) -> bool:
+        """Whether the bodies of loops have been walked so often that precision has to give way."""
+        return self.visits > self.budget
 
-    def _branches(self, op: Op) -> None:
-        """Infers branches; an error in one is only noted, as the branch may never be taken."""
+    def doubtful(self, body: Graph) -> None:
+        """Infers a body that may never run: an error in it is only noted."""
         strict, self.strict = self.strict, False
-        for body in subgraphs(op):
-            self.graph(body)
+        self.graph(body)
         self.strict = strict
-
-    def _iterate(
-        self, body: Graph, types: list[Type], fixed: int, feedback: int, states: int | None = None
-    ) -> None:
-        """Infers a body whose outputs from `feedback` on come back as its inputs from `fixed` on.
-
-        Dims that change from trip to trip become unknown: first as fresh symbols, by rank where
-        that does not settle.
-        """
-        count = len(types) - fixed if states is None else states
-        declared = {v: v.type for inner in bodies(body) for v in inner.values()}
-        for attempt in range(_ROUNDS + 1):
-            for v, t in declared.items():
-                v.type = t
-            for v, t in zip(body.inputs, types, strict=False):
-                v.type = t if t.kind != "tensor" or t.shape is not None else v.type
-            self.graph(body)
-            made = [v.type for v in body.outputs[feedback : feedback + count]]
-            loose = attempt >= _ROUNDS - 1 or self.visits > self.budget
-            stable = True
-            for n, t in enumerate(made):
-                joined = _joined(types[fixed + n], t, loose)
-                stable = stable and joined == types[fixed + n]
-                types[fixed + n] = joined
-            if stable:
-                return
 
 
 def _listed(types: Sequence[Type | None]) -> str:
@@ -247,46 +203,3 @@ def _constant_type(tensor: Tensor | SparseTensor) -> Type:
 
 def _free(t: Type) -> set[Expr]:
     return {x for d in t.shape or () for x in d.free}
-
-
-def _loop_inputs(types: list[Type | None]) -> list[Type]:
-    trip = tensor_type(DType.INT64, ())
-    condition = tensor_type(DType.BOOL, ())
-    return [trip, condition, *map(_unvalued, types[2:])]
-
-
-def _unvalued(t: Type | None) -> Type:
-    return Type() if t is None else replace(t, value=None)
-
-
-def _scan_inputs(op: Op, types: list[Type | None], states: int) -> list[Type]:
-    axes = getattr(op, "scan_input_axes", None) or ()
-    found = []
-    for n, t in enumerate(types):
-        kept = _unvalued(t)
-        if n >= states and kept.shape:
-            axis = axes[n - states] if n - states < len(axes) else 0
-            dims = list(kept.shape)
-            del dims[axis % len(dims)]
-            kept = kept.with_shape(dims)
-        found.append(kept)
-    return found
-
-
-def _joined(a: Type, b: Type, loose: bool) -> Type:
-    """A type that both `a` (which came before) and `b` are."""
-    if a.kind != "tensor" or b.kind != "tensor" or a.shape is None:
-        return a
-    if b.shape is None or len(a.shape) != len(b.shape):
-        return replace(a, shape=None)
-    if loose and a.shape != b.shape:
-        return replace(a, shape=None)
-    dims = tuple(
-        x if x is y or _is_free(x) else unknown_dim("trip")
-        for x, y in zip(a.shape, b.shape, strict=True)
-    )
-    return replace(a, shape=dims)
-
-
-def _is_free(d: Expr) -> bool:
-    return d.op == "var" and str(d.arg[0]).startswith("_trip_")

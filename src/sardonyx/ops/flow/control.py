@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -10,12 +10,15 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
-from sardonyx.core.expr import number
-from sardonyx.graph.ir import Graph, Type
-from sardonyx.graph.op import Op
+from sardonyx.core.expr import Expr, number
+from sardonyx.graph.evaluate import bodies
+from sardonyx.graph.ir import Graph, Type, Value, tensor_type
+from sardonyx.graph.op import Bodies, Op
 from sardonyx.ops.base.shapes import axis_of, refuse, unknown_dim
 
 Call: TypeAlias = Callable[[Graph, Sequence[Any]], list[Any]]
+
+_ROUNDS = 4
 
 
 def joined(a: Type, b: Type) -> Type:
@@ -33,6 +36,55 @@ def joined(a: Type, b: Type) -> Type:
     return Type(dtype, tuple(dims), value)
 
 
+def repeat(
+    walk: Bodies, body: Graph, types: list[Type], first: int, made: int, count: int | None = None
+) -> None:
+    """Infers a body whose outputs from `made` on come back as its inputs from `first` on.
+
+    `types` are those of its inputs on the first trip; `count` of them come back, by default all
+    from `first` on. Dims that change from trip to trip become unknown: first as fresh symbols, by
+    rank where that does not settle.
+    """
+    count = len(types) - first if count is None else count
+    declared = {v: v.type for inner in bodies(body) for v in inner.values()}
+    for attempt in range(_ROUNDS + 1):
+        for v, t in declared.items():
+            v.type = t
+        for v, t in zip(body.inputs, types, strict=False):
+            v.type = t if t.kind != "tensor" or t.shape is not None else v.type
+        walk.graph(body)
+        loose = attempt >= _ROUNDS - 1 or walk.hurries
+        before = types[first : first + count]
+        after = [v.type for v in body.outputs[made : made + count]]
+        both = [_on_any_trip(a, b, loose) for a, b in zip(before, after, strict=False)]
+        types[first : first + len(both)] = both
+        if both == before[: len(both)]:
+            return
+
+
+def _unvalued(t: Type | None) -> Type:
+    return Type() if t is None else replace(t, value=None)
+
+
+def _on_any_trip(a: Type, b: Type, loose: bool) -> Type:
+    """A type that both `a` (which came before) and `b` are."""
+    if a.kind != "tensor" or b.kind != "tensor" or a.shape is None:
+        return a
+    if b.shape is None or len(a.shape) != len(b.shape):
+        return replace(a, shape=None)
+    if loose and a.shape != b.shape:
+        return replace(a, shape=None)
+    dims = tuple(
+        x if x is y or _is_free(x) else unknown_dim("trip")
+        for x, y in zip(a.shape, b.shape, strict=True)
+    )
+    return replace(a, shape=dims)
+
+
+def _is_free(d: Expr) -> bool:
+    return d.op == "var" and str(d.arg[0]).startswith("_trip_")
+
+
 @dataclass(frozen=True, kw_only=True)
 class If(Op):
     """The outputs of `then_branch` where the condition holds, else those of `else_branch`."""
@@ -41,6 +93,23 @@ class If(Op):
     tolerance = "exact"
     then_branch: Graph
     else_branch: Graph
+
+    def enter(self, walk: Bodies, *inputs: Type | None) -> None:
+        del inputs
+        walk.doubtful(self.then_branch)
+        walk.doubtful(self.else_branch)
+
+    def signature(self, inputs: int, outputs: int) -> Iterable[str]:
+        del inputs
+        for body in (self.then_branch, self.else_branch):
+            if body.inputs:
+                yield "a branch of If has inputs"
+            if len(body.outputs) != outputs:
+                yield f"a branch has {len(body.outputs)} outputs, If {outputs}"
+
+    def carried(self, inputs: int) -> int | None:
+        del inputs
+        return None
 
     def infer(self, cond: Type) -> Any:
         yes, no = self.then_branch.outputs, self.else_branch.outputs
@@ -63,6 +132,38 @@ class Loop(Op):
     since = 1
     tolerance = "exact"
     body: Graph
+
+    def enter(self, walk: Bodies, *inputs: Type | None) -> None:
+        head = [tensor_type(DType.INT64, ()), tensor_type(DType.BOOL, ())]
+        states = [_unvalued(t) for t in inputs[2:]]
+        repeat(walk, self.body, [*head, *states], first=2, made=1)
+
+    def carried(self, inputs: int) -> int | None:
+        return inputs - 1
+
+    def trips(self, *inputs: Any) -> int | None:
+        most = inputs[0]
+        return int(most.reshape(())) if most is not None and self._never_stops() else None
+
+    def _never_stops(self) -> bool:
+        """Whether the condition goes round as it came, or is always true."""
+        v: Value | None = self.body.outputs[0]
+        while v is not None and v.producer is not None and v.made_by("Identity"):
+            v = v.producer.inputs[0]
+        if v is None or len(self.body.inputs) < 2 or v is self.body.inputs[1]:
+            return v is not None
+        known = v.const if v.producer is None else getattr(v.producer.op, "value", None)
+        return known is not None and bool(np.all(known.numpy()))
+
+    def signature(self, inputs: int, outputs: int) -> Iterable[str]:
+        given, made = len(self.body.inputs), len(self.body.outputs)
+        states = inputs - 2
+        if given != max(states, 0) + 2:
+            yield f"the body has {given} inputs, wanted {states + 2}"
+        if made < states + 1:
+            yield f"the body has {made} outputs, wanted {states + 1} at least"
+        if outputs > made - 1:
+            yield f"the node has {outputs} outputs, the body gives fewer"
 
     def infer(self, trips: Type | None, cond: Type | None, *initial: Type) -> Any:
         del trips, cond
@@ -109,17 +210,41 @@ def _stack(rows: Sequence[Array], t: Type, axis: int) -> Array:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scan(Op):
-    """Runs `body` for every slice of the scan inputs; carries states, stacks the other outputs."""
-
-    since = 9
+class _Scanning(Op, abstract=True):
     tolerance = "exact"
     body: Graph
     num_scan_inputs: int
+
+    def carried(self, inputs: int) -> int | None:
+        return inputs - self.num_scan_inputs
+
+    def signature(self, inputs: int, outputs: int) -> Iterable[str]:
+        del outputs
+        given, scanned = len(self.body.inputs), self.num_scan_inputs
+        if given not in (inputs, inputs - 1):
+            yield f"the body has {given} inputs, Scan {inputs}"
+        if not 0 < scanned <= inputs:
+            yield f"num_scan_inputs is {scanned} of {inputs} inputs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan(_Scanning):
+    """Runs `body` for every slice of the scan inputs; carries states, stacks the other outputs."""
+
+    since = 9
     scan_input_axes: tuple[int, ...] | None = None
     scan_input_directions: tuple[int, ...] | None = None
     scan_output_axes: tuple[int, ...] | None = None
     scan_output_directions: tuple[int, ...] | None = None
+
+    def enter(self, walk: Bodies, *inputs: Type | None) -> None:
+        types = [_unvalued(t) for t in inputs]
+        states = len(types) - self.num_scan_inputs
+        for n, t in enumerate(types[states:]):
+            if t.shape:
+                axis = axis_of(_nth(self.scan_input_axes, n), len(t.shape))
+                types[states + n] = t.with_shape((*t.shape[:axis], *t.shape[axis + 1 :]))
+        repeat(walk, self.body, types, first=0, made=0, count=states)
 
     def infer(self, *inputs: Type) -> Any:
         states = len(inputs) - self.num_scan_inputs
@@ -165,12 +290,9 @@ def _nth(values: tuple[int, ...] | None, n: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScanV8(Op):
+class ScanV8(_Scanning):
     """Scan of opset 8: every tensor has a batch axis first, and sequences have lengths."""
 
-    tolerance = "exact"
-    body: Graph
-    num_scan_inputs: int
     directions: tuple[int, ...] | None = None
 
     def infer(self, lengths: Type | None, *inputs: Type) -> Any:
@@ -216,6 +338,12 @@ class SequenceMap(Op):
     since = 17
     tolerance = "exact"
     body: Graph
+
+    def enter(self, walk: Bodies, *inputs: Type | None) -> None:
+        for v, t in zip(self.body.inputs, inputs, strict=False):
+            if t is not None and t.kind == "sequence" and t.elem is not None:
+                v.type = t.elem
+        walk.graph(self.body)
 
     def infer(self, sequence: Type, *extras: Type) -> Any:
         del sequence, extras
