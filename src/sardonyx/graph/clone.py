@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from sardonyx.graph.ir import Graph, Node, Value, subgraphs
@@ -97,7 +97,7 @@ class _Copy:
             return op
         if isinstance(op, Opaque):
             return replace(op, settings=self._setting(op.settings))
-        known = {f: getattr(op, f) for f in op.__dataclass_fields__}
+        known = {f.name: getattr(op, f.name) for f in fields(op)}
         changed = {f: self._setting(v) for f, v in known.items()}
         different = {f: v for f, v in changed.items() if v is not known[f]}
         return replace(op, **different)

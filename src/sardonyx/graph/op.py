@@ -17,6 +17,7 @@ the same file, called by name and opset: `ReluV6`.
 from __future__ import annotations
 
 import dataclasses
+import enum
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +27,6 @@ from sardonyx.core.expr import Expr, const, fresh, minimum, number
 
 if TYPE_CHECKING:
     from sardonyx.core.dtype import Array, DType
-    from sardonyx.graph.ir import Graph
     from sardonyx.graph.type import Type
 
 
@@ -111,6 +111,30 @@ class Contraction:
 Subscripts = tuple[Expr, ...]
 
 
+class Trait(enum.Flag):
+    """What passes may rely on without knowing an operator by name."""
+
+    NONE = 0
+    SELECTS = enum.auto()
+    """Every element of the output is an element of the first input."""
+    IN_ORDER = enum.auto()
+    """The elements of the output are those of the first input, in row-major order."""
+    JOINS = enum.auto()
+    """Given one input, the output is that input."""
+    CLIPS = enum.auto()
+    """Only limits the elements of the first input."""
+    AVERAGES = enum.auto()
+    """Every element of the output is a mean of elements of the first input."""
+    IDEMPOTENT = enum.auto()
+    """Applied twice it does what it does applied once."""
+    INVOLUTION = enum.auto()
+    """Applied twice it does nothing."""
+    SLIDES = enum.auto()
+    """Sees all channels, or every channel alike, in windows: fastest with channels innermost."""
+    BY_CHANNEL = enum.auto()
+    """As fast in whatever order the axes of its input are stored."""
+
+
 class Bodies(Protocol):
     """A walk of type inference, as an operator with subgraphs sees it."""
 
@@ -118,10 +142,10 @@ class Bodies(Protocol):
     def hurries(self) -> bool:
         """Whether so much was walked that approximations are wanted."""
 
-    def graph(self, body: Graph) -> None:
+    def graph(self, body: Any) -> None:
         """Infers a subgraph whose inputs and captured values have types."""
 
-    def doubtful(self, body: Graph) -> None:
+    def doubtful(self, body: Any) -> None:
         """The same for one that may never run: its errors are only noted."""
 
 
@@ -132,7 +156,8 @@ class Op:
     Class variables: `domain` ("" is ai.onnx), `since` (first opset with this behaviour; where it
     is not given, 11 for a class called `SoftmaxV11`), `name` (the class name, without such a
     `V11`), `tolerance` (exact, rounding or reduction: how exactly two implementations must
-    agree), `random` (results differ from run to run). `outputs` is how many outputs the node
+    agree), `random` (results differ from run to run), `traits` (see Trait), `neutral` (the first
+    and second operand that leave the other one as it is). `outputs` is how many outputs the node
     has, which for some ops is the node's choice.
     """
 
@@ -141,6 +166,8 @@ class Op:
     name: ClassVar[str] = ""
     tolerance: ClassVar[str] = "rounding"
     random: ClassVar[bool] = False
+    traits: ClassVar[Trait] = Trait.NONE
+    neutral: ClassVar[tuple[float | None, float | None]] = (None, None)
 
     outputs: int = field(default=1, kw_only=True, repr=False, metadata={"attribute": False})
 
@@ -194,6 +221,11 @@ class Op:
     def contract(self, out: Type, *inputs: Any) -> Contraction | None:
         """The op as a sum of products, where it is one for these operands."""
         del out, inputs
+        return None
+
+    def weight_axis(self, rank: int) -> int | None:
+        """The axis of a second input of that rank which counts output channels, None without."""
+        del rank
         return None
 
     def expand(self, graph: Any, *inputs: Any) -> Any:

@@ -18,7 +18,7 @@ from typing import TypeAlias
 
 from sardonyx.core.errors import InternalError
 from sardonyx.graph.ir import Graph, Node, Value, subgraphs
-from sardonyx.graph.op import find
+from sardonyx.graph.op import Op, Trait, find
 
 Replacement: TypeAlias = "Value | tuple[Value | None, ...]"
 Match: TypeAlias = "Callable[[Node, Graph], Replacement | str | None]"
@@ -66,7 +66,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Rule:
-    """A named rewriting of single nodes; `ops` are the operators it looks at, none for all.
+    """A named rewriting of single nodes; `ops` (names, traits) is what it looks at, none for all.
 
     `match` returns the value (or tuple, one per output) that replaces the node's outputs, after
     appending what makes them; or a text saying why not; or None where it has nothing to say.
@@ -75,12 +75,17 @@ class Rule:
 
     name: str
     match: Match
-    ops: frozenset[str] = frozenset()
+    ops: tuple[str | Trait, ...] = ()
+
+    def looks_at(self, op: Op) -> bool:
+        """Whether it is about such an operator."""
+        names = (o in op.traits if isinstance(o, Trait) else o == op.op_type for o in self.ops)
+        return not self.ops or any(names)
 
 
-def rule(name: str, *ops: str) -> Callable[[Match], Rule]:
+def rule(name: str, *ops: str | Trait) -> Callable[[Match], Rule]:
     """Makes a Rule of a match function."""
-    return lambda match: Rule(name, match, frozenset(ops))
+    return lambda match: Rule(name, match, ops)
 
 
 @dataclass(frozen=True)
@@ -144,7 +149,7 @@ class _Driver:
     def __init__(self, graph: Graph, rules: Iterable[Rule], log: Log) -> None:
         self.graph, self.log = graph, log
         self.rules = tuple(rules)
-        self.by_op: dict[str, tuple[Rule, ...]] = {}
+        self.by_op: dict[tuple[type[Op], str], tuple[Rule, ...]] = {}
         self.queue = deque(graph.nodes)
         self.queued = set(self.queue)
         self.outputs = Counter(graph.outputs)
@@ -169,10 +174,10 @@ class _Driver:
         if self.is_dead(node):
             self.drop(node)
             return True
-        op_type = node.op.op_type
-        if op_type not in self.by_op:
-            self.by_op[op_type] = tuple(r for r in self.rules if not r.ops or op_type in r.ops)
-        for one in self.by_op[op_type]:
+        kind = type(node.op), node.op.op_type
+        if kind not in self.by_op:
+            self.by_op[kind] = tuple(r for r in self.rules if r.looks_at(node.op))
+        for one in self.by_op[kind]:
             before = len(self.graph)
             found = one.match(node, self.graph)
             if found is None:
@@ -186,7 +191,7 @@ class _Driver:
             self.fuel -= 1
             if self.fuel < 0:
                 said = f"the rule `{one.name}` does not come to an end"
-                raise InternalError("E0340", said, node=node.name, op=op_type)
+                raise InternalError("E0340", said, node=node.name, op=node.op.op_type)
             self.refusals.pop((one.name, node), None)
             self.log.fired(one.name, node)
             self.adopt(node, given, before)

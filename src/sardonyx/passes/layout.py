@@ -12,18 +12,10 @@ from typing import Any
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.expr import Expr, const, number, scalar
 from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs
-from sardonyx.graph.op import Opaque, Operand, loop_index
+from sardonyx.graph.op import Opaque, Operand, Trait, loop_index
 from sardonyx.graph.rewrite import Log, Pass
 from sardonyx.passes.values import MISTAKES
 
-ANCHORS = frozenset({
-    "AveragePool", "Conv", "ConvInteger", "ConvTranspose", "DeformConv", "LpPool", "MaxPool",
-    "QLinearConv",
-})  # fmt: skip
-FOLLOWERS = frozenset({
-    "BatchNormalization", "Concat", "GroupNormalization", "InstanceNormalization", "LRN", "Pad",
-    "Resize", "Slice", "Split", "Upsample",
-})  # fmt: skip
 _SEES_ALL = 3
 
 
@@ -35,7 +27,7 @@ def channels_last(rank: int) -> tuple[int, ...]:
 def _run(graph: Graph, log: Log) -> None:
     fixed = {*graph.inputs, *graph.outputs}
     for node in graph.nodes:
-        if node.op.op_type in ANCHORS:
+        if Trait.SLIDES in node.op.traits:
             _mark_outputs(node, fixed, log)
             _mark_input(node, fixed)
         elif _follows(node):
@@ -73,7 +65,7 @@ def _follows(node: Node) -> bool:
     given = [v for v in node.inputs if v is not None]
     if all(v.layout is None for v in given):
         return False
-    if node.op.op_type in FOLLOWERS:
+    if Trait.BY_CHANNEL in node.op.traits:
         return True
     return is_elementwise(node)
 

@@ -21,14 +21,11 @@ from sardonyx.core.expr import Expr, number
 from sardonyx.graph.body import Body
 from sardonyx.graph.evaluate import evaluate
 from sardonyx.graph.ir import Graph, Node, Value
+from sardonyx.graph.op import Trait
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
 from sardonyx.passes.affine import constant
 
 DEEPEST = 1 << 16
-MOVERS = (
-    "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Gather", "Expand",
-    "Identity", "MaxPool", "DepthToSpace", "SpaceToDepth",
-)  # fmt: skip
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 _TOO_DEEP = "sums of so many products may not fit 32 bits"
 _OTHER_AXIS = "its scales are along another axis"
@@ -227,7 +224,7 @@ def requantization(node: Node, graph: Graph) -> Value | str | None:
 def moves_integers(node: Node, graph: Graph) -> Value | str | None:
     """Quantize(move(Dequantize(x))) by one scale moves the integers."""
     y = node.operand(0)
-    if y is None or y.producer is None or not y.made_by(*MOVERS):
+    if y is None or y.producer is None or Trait.SELECTS not in y.producer.op.traits:
         return None
     mover = y.producer
     found = dequantized(mover.operand(0))

@@ -6,15 +6,14 @@ change the sign of a zero, the rule refuses and says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from math import copysign
 
 from sardonyx.core.dtype import DType
 from sardonyx.graph.ir import Graph, Node, Type, Value
+from sardonyx.graph.op import Trait
 from sardonyx.graph.rewrite import Log, Pass, Rule, apply, rule
 from sardonyx.passes.infer import emit
 from sardonyx.passes.views import VIEWS
-
-Check = Callable[[Type], bool]
 
 
 def _input(node: Node, n: int) -> Value | None:
@@ -90,14 +89,14 @@ def _widens(a: DType, b: DType | None) -> bool:
     return a in precise and all(p <= q for p, q in zip(precise[a], precise[b], strict=True))
 
 
-@rule("one operand", "Concat", "Sum", "Max", "Min", "Mean")
+@rule("one operand", Trait.JOINS)
 def one_operand(node: Node, graph: Graph) -> Value | None:
-    """Concat, Sum, Max, Min or Mean of one value is that value."""
+    """Concat, Sum, Max and their kin of one value are that value."""
     del graph
     return _first(node) if len(node.inputs) == 1 else None
 
 
-@rule("double", "Not", "Neg", "BitwiseNot")
+@rule("double", Trait.INVOLUTION)
 def double(node: Node, graph: Graph) -> Value | None:
     """An involution applied twice is its input."""
     del graph
@@ -105,7 +104,7 @@ def double(node: Node, graph: Graph) -> Value | None:
     return _first(maker) if maker is not None and type(maker.op) is type(node.op) else None
 
 
-@rule("again", "Relu", "Abs", "Ceil", "Floor", "Round", "Sign")
+@rule("again", Trait.IDEMPOTENT)
 def again(node: Node, graph: Graph) -> Value | None:
     """An idempotent operation applied twice is applied once."""
     del graph
@@ -122,53 +121,27 @@ def no_limits(node: Node, graph: Graph) -> Value | None:
     return None if given or any(v is not None for v in node.inputs[1:]) else _first(node)
 
 
-def _all(t: Type, wanted: float) -> bool:
-    """Whether all elements are known to be this number, with this sign."""
-    if not t.value:
+def _all(t: Type, wanted: float, *, signed: bool = True) -> bool:
+    """Whether all elements are known to be this number, of a float type with this sign."""
+    if not t.value or not all(e.is_const and float(e.arg) == wanted for e in t.value):
         return False
-    if not all(e.is_const for e in t.value):
-        return False
-    sign = str(wanted)[0]
-    return all(e.arg == wanted and str(e.arg)[0] == sign for e in t.value)
+    if not signed or t.dtype is None or not t.dtype.is_float:
+        return True
+    return all(copysign(1, e.arg) == copysign(1, wanted) for e in t.value)
 
 
-def _is_zero(t: Type, positive: bool) -> bool:
-    """Whether all elements are a zero; of a float type, the positive or the negative one."""
-    if t.dtype is not None and t.dtype.is_float:
-        return _all(t, 0.0 if positive else -0.0)
-    return _all(t, 0)
-
-
-def _is_one(t: Type) -> bool:
-    return bool(t.value) and all(e.is_const and float(e.arg) == 1.0 for e in t.value or ())
-
-
-_NEUTRAL: dict[str, tuple[Check, Check | None]] = {
-    "Add": (lambda t: _is_zero(t, False), lambda t: _is_zero(t, False)),
-    "Sub": (lambda t: _is_zero(t, True), None),
-    "Mul": (_is_one, _is_one),
-    "Div": (_is_one, None),
-    "Pow": (_is_one, None),
-    "And": (lambda t: _all(t, True), lambda t: _all(t, True)),
-    "Or": (lambda t: _all(t, False), lambda t: _all(t, False)),
-    "Xor": (lambda t: _all(t, False), lambda t: _all(t, False)),
-}
-
-
-@rule("neutral operand", *_NEUTRAL)
+@rule("neutral operand")
 def neutral(node: Node, graph: Graph) -> Value | str | None:
     """x + 0, x - 0, x * 1, x / 1, x ** 1, and their boolean kin are x where that is exact."""
     del graph
-    checks = _NEUTRAL[node.op.op_type]
-    for n, check in enumerate(checks):
-        x, y = node.inputs[n], node.inputs[1 - n]
-        if check is None or x is None or y is None or not y.type.value:
+    for n, wanted in enumerate(node.op.neutral):
+        if wanted is None:
             continue
-        if not check(y.type):
-            positive = node.op.op_type == "Add" and _is_zero(y.type, True)
-            if positive:
-                return "adding 0 turns -0 into 0"
+        x, y = node.inputs[1 - n], node.inputs[n]
+        if x is None or y is None or not _all(y.type, wanted, signed=False):
             continue
+        if not _all(y.type, wanted):
+            return "adding 0 turns -0 into 0"
         if same_shape(x, node.output) and x.type.dtype is node.output.type.dtype:
             return x
         return "it broadcasts or converts"

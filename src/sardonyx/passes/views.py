@@ -9,11 +9,11 @@ import numpy as np
 
 from sardonyx.core.expr import Expr, number
 from sardonyx.graph.ir import Graph, Node, Value
+from sardonyx.graph.op import Trait
 from sardonyx.graph.rewrite import Rule, rule
 from sardonyx.passes.infer import emit
 from sardonyx.passes.values import place
 
-_ROW_MAJOR = ("Reshape", "Flatten", "Squeeze", "Unsqueeze")
 _FAR = 8
 
 
@@ -30,7 +30,7 @@ def _numbers(v: Value | None) -> tuple[int, ...] | None:
     return tuple(int(e.arg) for e in v.type.value)
 
 
-@rule("same shape again", *_ROW_MAJOR)
+@rule("same shape again", Trait.IN_ORDER)
 def same_again(node: Node, graph: Graph) -> Value | None:
     """A row of row-major views that ends in a shape it came from is the value it came from."""
     del graph
@@ -42,7 +42,7 @@ def same_again(node: Node, graph: Graph) -> Value | None:
         if out.shape is not None and x.type.shape == out.shape:
             return x
         maker = x.producer
-        if maker is None or maker.op.op_type not in _ROW_MAJOR:
+        if maker is None or Trait.IN_ORDER not in maker.op.traits:
             return None
         x = maker.inputs[0]
     return None
@@ -53,7 +53,7 @@ def reshape_of_view(node: Node, graph: Graph) -> Value | str | None:
     """Reshape(view(x), s) is Reshape(x, s) where s copies no dim of the view."""
     x = _source(node)
     maker = x.producer
-    if maker is None or maker.op.op_type not in _ROW_MAJOR or len(node.inputs) < 2:
+    if maker is None or Trait.IN_ORDER not in maker.op.traits or len(node.inputs) < 2:
         return None
     target = node.inputs[1]
     if target is None or target.type.value is None:

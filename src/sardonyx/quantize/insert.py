@@ -15,7 +15,7 @@ from sardonyx.core.errors import NotImplemented as Unsupported
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.quantize.statistics import Range
-from sardonyx.quantize.targets import WEIGHTED, Targets
+from sardonyx.quantize.targets import Targets, is_weighted
 from sardonyx.quantize.weights import Weights
 
 LOWEST_OPSET = 13
@@ -39,7 +39,7 @@ def insert(
     scales = _Pairs(body, targets).write(ranges)
     weights = Weights(body, per_channel, top)
     for node in targets.nodes:
-        if node.op.op_type in WEIGHTED:
+        if is_weighted(node):
             weights.quantize(node, scales)
     graph.sort()
     _drop_unused(graph)

@@ -18,18 +18,12 @@ import numpy as np
 from sardonyx.core.dtype import DType
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Node, Value
+from sardonyx.graph.op import Trait
 
-WEIGHTED = {"Conv": 0, "ConvTranspose": 1, "Gemm": 0, "MatMul": 1}
-ELEMENTWISE = frozenset({"Add", "Mul"})
-KNOWN = (*WEIGHTED, *sorted(ELEMENTWISE))
+WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+KNOWN = (*WEIGHTED, "Add", "Mul")
 DEFAULT = (*WEIGHTED, "Add")
-CLIPPING = frozenset({"Relu", "Clip"})
-MOVING = frozenset({
-    "MaxPool", "Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Identity", "Slice",
-})  # fmt: skip
-AVERAGING = frozenset({"GlobalAveragePool", "AveragePool", "ReduceMean"})
-PRODUCTS = frozenset({"Gemm", "MatMul"})
-_LEADING = CLIPPING | MOVING | AVERAGING
+_LEADING = Trait.CLIPS | Trait.SELECTS | Trait.AVERAGES
 
 
 @dataclass
@@ -52,7 +46,7 @@ class Targets:
 
     def whole(self) -> set[Value]:
         """The results that every reader takes in quantized form."""
-        return {result(n) for n in self.nodes if n.op.op_type not in PRODUCTS}
+        return {result(n) for n in self.nodes if not _is_product(n)}
 
 
 def choose(graph: Graph, ops: Collection[str], exclude: Collection[str]) -> Targets:
@@ -65,7 +59,7 @@ def choose(graph: Graph, ops: Collection[str], exclude: Collection[str]) -> Targ
         for v in operands(node):
             found.activations.setdefault(v)
         out = result(node)
-        if out in read or (node.op.op_type not in PRODUCTS and not graph.gives(out)):
+        if out in read or not (_is_product(node) or graph.gives(out)):
             found.activations.setdefault(out)
     for v in list(found.activations):
         found.same.update(_moved(v, found.activations))
@@ -76,7 +70,7 @@ def choose(graph: Graph, ops: Collection[str], exclude: Collection[str]) -> Targ
 def _moved(v: Value, activations: Collection[Value]) -> dict[Value, Value]:
     """Each value on the way from an activation to `v` by movers alone, and what it was before."""
     steps: dict[Value, Value] = {}
-    while v.producer is not None and v.made_by(*MOVING):
+    while v.producer is not None and Trait.SELECTS in v.producer.op.traits:
         source = v.producer.inputs[0]
         if source is None or source.const is not None:
             break
@@ -96,12 +90,12 @@ def _taken(
     wanted: set[Value] = set()
     for node in reversed(graph.nodes):
         kind = node.op.op_type
-        if kind in _LEADING and node.output in wanted:
+        if node.op.traits & _LEADING and node.output in wanted:
             wanted.update(v for v in node.inputs[:1] if v is not None)
         if kind not in ops:
             continue
         reason = "it is excluded" if label(node) in exclude else _unfit(node, fed)
-        if not reason and kind in ELEMENTWISE and node.output not in wanted:
+        if not reason and not is_weighted(node) and node.output not in wanted:
             reason = "no quantized operator reads it"
         if reason:
             skipped[label(node)] = reason
@@ -116,20 +110,25 @@ def label(node: Node) -> str:
     return node.name or node.output.name
 
 
-def weight_axis(node: Node) -> int:
-    """The axis of the weight that runs over output channels."""
-    if node.op.op_type == "Gemm":
-        return 0 if getattr(node.op, "transB", 0) else 1
-    if node.op.op_type == "MatMul":
-        weight = node.inputs[1]
-        assert weight is not None
-        return (weight.type.rank or 2) - 1
-    return WEIGHTED[node.op.op_type]
+def weight_axis(node: Node) -> int | None:
+    """The axis of the weight that runs over output channels, None where there is no weight."""
+    weight = node.operand(1)
+    return None if weight is None else node.op.weight_axis(weight.type.rank or 2)
+
+
+def is_weighted(node: Node) -> bool:
+    """Whether the node multiplies by weights."""
+    return weight_axis(node) is not None
+
+
+def _is_product(node: Node) -> bool:
+    """Whether the node is a product of matrices."""
+    return is_weighted(node) and Trait.SLIDES not in node.op.traits
 
 
 def operands(node: Node) -> list[Value]:
     """The inputs of a quantized node that are computed and get a scale."""
-    inputs = node.inputs[:1] if node.op.op_type in WEIGHTED else node.inputs
+    inputs = node.inputs[:1] if is_weighted(node) else node.inputs
     return [v for v in inputs if v is not None and v.const is None]
 
 
@@ -137,7 +136,7 @@ def result(node: Node) -> Value:
     """The value that carries the output's range: behind a clipping function, if one follows."""
     out = node.output
     users = list(out.uses)
-    if len(users) == 1 and users[0].op.op_type in CLIPPING and users[0].inputs[0] is out:
+    if len(users) == 1 and Trait.CLIPS in users[0].op.traits and users[0].inputs[0] is out:
         return users[0].output
     return out
 
@@ -146,7 +145,7 @@ def _unfit(node: Node, fed: Collection[Value]) -> str:
     for v in (*node.inputs[:2], *node.outputs):
         if v is None or v.type.dtype is not DType.FLOAT32:
             return "it is not float32"
-    if node.op.op_type in WEIGHTED:
+    if is_weighted(node):
         return _unfit_weight(node, fed)
     if any(v is not None and v.const is not None for v in node.inputs):
         return "one side is a constant"

@@ -32,6 +32,7 @@ class Weights:
         assert x is not None
         assert weight is not None
         axis = weight_axis(node)
+        assert axis is not None
         own = self._scales(weight, axis)
         bias = rest[0] if rest else None
         data = None if bias is None else _elements(bias, own)

@@ -11,7 +11,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, exp, maximum, minimum, unary, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import (
     InPlace,
     Unary,
@@ -32,6 +32,7 @@ class Relu(Unary):
 
     since = 6
     tolerance = "exact"
+    traits = Trait.CLIPS | Trait.IDEMPOTENT
 
     def compute(self, x: Array) -> Any:
         return np.maximum(x, x.dtype.type(0))

@@ -19,6 +19,7 @@ class Add(Binary):
     """x + y; integers wrap."""
 
     since = 7
+    neutral = (-0.0, -0.0)
     ufunc = np.add
     word = "add"
 
@@ -27,6 +28,7 @@ class Sub(Binary):
     """x - y; integers wrap."""
 
     since = 7
+    neutral = (None, 0.0)
     ufunc = np.subtract
     word = "sub"
 
@@ -35,6 +37,7 @@ class Mul(Binary):
     """x * y; integers wrap."""
 
     since = 7
+    neutral = (1, 1)
     ufunc = np.multiply
     word = "mul"
 
@@ -43,6 +46,7 @@ class Div(Binary):
     """x / y; integers are rounded towards zero, and division by zero gives 0."""
 
     since = 7
+    neutral = (None, 1)
 
     def compute(self, x: Array, y: Array) -> Any:
         if x.dtype.kind not in "iu":
@@ -59,6 +63,7 @@ class Pow(Binary):
     """x to the power y, in the type of x; the two types may differ from opset 12 on."""
 
     since = 7
+    neutral = (None, 1)
 
     def checked(self, x: Type, y: Type) -> DType | None:
         del y
@@ -187,6 +192,7 @@ class And(Comparison):
     """Whether both hold."""
 
     since = 7
+    neutral = (True, True)
     ufunc = np.logical_and
     word = "and"
 
@@ -195,6 +201,7 @@ class Or(Comparison):
     """Whether one holds."""
 
     since = 7
+    neutral = (False, False)
     ufunc = np.logical_or
     word = "or"
 
@@ -203,6 +210,7 @@ class Xor(Comparison):
     """Whether exactly one holds."""
 
     since = 7
+    neutral = (False, False)
     ufunc = np.logical_xor
     word = "xor"
 

@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, cast, const, maximum, minimum, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import InPlace, Unary, lift, quiet, settle, single, widen
 from sardonyx.ops.base.shapes import broadcast, common_dtype, like, need_rank
 
@@ -72,6 +72,7 @@ class Clip(Op):
 
     since = 11
     tolerance = "exact"
+    traits = Trait.CLIPS
 
     def infer(self, x: Type, low: Type | None = None, high: Type | None = None) -> Type:
         return like(x, common_dtype(x, low, high))
@@ -100,6 +101,7 @@ class Bounded(Unary, abstract=True):
     """Clip between numbers that are attributes, either of which may be absent."""
 
     tolerance = "exact"
+    traits = Trait.CLIPS
     min: float | None
     max: float | None
 

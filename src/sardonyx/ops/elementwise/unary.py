@@ -11,7 +11,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, const, unary
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import InPlace, Unary, lift, quiet, widen
 from sardonyx.ops.base.shapes import like
 
@@ -21,6 +21,7 @@ class Abs(Unary):
 
     since = 6
     tolerance = "exact"
+    traits = Trait.IDEMPOTENT
     ufunc = np.abs
     word = "abs"
 
@@ -30,6 +31,7 @@ class Neg(Unary):
 
     since = 6
     tolerance = "exact"
+    traits = Trait.INVOLUTION
     ufunc = np.negative
     word = "neg"
 
@@ -42,6 +44,7 @@ class Sign(Unary):
 
     since = 9
     tolerance = "exact"
+    traits = Trait.IDEMPOTENT
     ufunc = np.sign
     word = "sign"
 
@@ -51,6 +54,7 @@ class Ceil(Unary):
 
     since = 6
     tolerance = "exact"
+    traits = Trait.IDEMPOTENT
     ufunc = np.ceil
     word = "ceil"
 
@@ -60,6 +64,7 @@ class Floor(Unary):
 
     since = 6
     tolerance = "exact"
+    traits = Trait.IDEMPOTENT
     ufunc = np.floor
     word = "floor"
 
@@ -69,6 +74,7 @@ class Round(Unary):
 
     since = 11
     tolerance = "exact"
+    traits = Trait.IDEMPOTENT
     ufunc = np.rint
     word = "round"
 
@@ -236,6 +242,7 @@ class Not(Unary):
 
     since = 1
     tolerance = "exact"
+    traits = Trait.INVOLUTION
     ufunc = np.logical_not
     word = "not"
 
@@ -245,6 +252,7 @@ class BitwiseNot(Unary):
 
     since = 18
     tolerance = "exact"
+    traits = Trait.INVOLUTION
     ufunc = np.invert
     word = "bitnot"
 

@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, binary, cast
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import InPlace, lift, quiet, settle, widen
 from sardonyx.ops.base.shapes import broadcast_types, refuse
 
@@ -18,6 +18,7 @@ from sardonyx.ops.base.shapes import broadcast_types, refuse
 class Variadic(Op, abstract=True):
     """A fold over the inputs, broadcast as numpy does."""
 
+    traits = Trait.JOINS
     ufunc: ClassVar[np.ufunc]
     word: ClassVar[str]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, number
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import assume, need_rank, refuse, text
 
 MODES = ("DCR", "CRD")
@@ -22,6 +22,7 @@ class Blocks(Op, abstract=True):
     """
 
     tolerance = "exact"
+    traits = Trait.SELECTS
     blocksize: int
 
     @property

@@ -12,7 +12,7 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, number, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
     assume,
     axis_of,
@@ -33,6 +33,7 @@ class Concat(Op):
 
     since = 4
     tolerance = "exact"
+    traits = Trait.JOINS | Trait.BY_CHANNEL
     axis: int
 
     def along(self, rank: int) -> int:
@@ -89,6 +90,7 @@ class Pieces(Op, abstract=True):
     """Splitting along an axis into as many parts as the node has outputs."""
 
     tolerance = "exact"
+    traits = Trait.BY_CHANNEL
 
     @property
     def along(self) -> int:

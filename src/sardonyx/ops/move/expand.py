@@ -10,7 +10,7 @@ from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
     broadcast,
     check_size,
@@ -27,6 +27,7 @@ class Expand(Op):
 
     since = 8
     tolerance = "exact"
+    traits = Trait.SELECTS
 
     def infer(self, x: Type, shape: Type) -> Type:
         wanted = known(shape)

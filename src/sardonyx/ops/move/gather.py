@@ -14,7 +14,7 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, number
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
     as_index,
     axis_of,
@@ -44,6 +44,7 @@ class Gather(Op):
 
     since = 1
     tolerance = "exact"
+    traits = Trait.SELECTS
     axis: int = 0
 
     def infer(self, x: Type, indices: Type) -> Type:

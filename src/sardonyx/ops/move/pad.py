@@ -12,7 +12,7 @@ from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, maximum, minimum, number, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import single
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import (
@@ -120,6 +120,7 @@ class Pad(Op):
 
     since = 11
     tolerance = "exact"
+    traits = Trait.BY_CHANNEL
     mode: str = "constant"
 
     def infer(
@@ -175,6 +176,7 @@ class Framed(Op, abstract=True):
     """Pad with numbers that are attributes."""
 
     tolerance = "exact"
+    traits = Trait.BY_CHANNEL
     mode: str
     value: float
 

@@ -11,7 +11,7 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, number, product
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
     Dims,
     assume,
@@ -35,12 +35,14 @@ class View(Op, abstract=True):
     """An op whose output has the input's elements in row-major order."""
 
     tolerance = "exact"
+    traits = Trait.SELECTS | Trait.IN_ORDER
 
 
 class Identity(Op):
     """The input."""
 
     tolerance = "exact"
+    traits = Trait.SELECTS
 
     def infer(self, x: Type) -> Type:
         return x
@@ -203,6 +205,7 @@ class Transpose(Op):
 
     since = 1
     tolerance = "exact"
+    traits = Trait.SELECTS
     perm: tuple[int, ...] | None = None
 
     def order(self, rank: int) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, maximum, number, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
     axes_of,
     clamp,
@@ -106,6 +106,7 @@ class Slice(Op):
 
     since = 10
     tolerance = "exact"
+    traits = Trait.SELECTS | Trait.BY_CHANNEL
 
     def infer(
         self, x: Type, starts: Type, ends: Type, axes: Type | None = None, steps: Type | None = None
@@ -174,6 +175,7 @@ class SliceV1(Op):
     """Slice of opsets 1 to 9, whose bounds are attributes."""
 
     tolerance = "exact"
+    traits = Trait.SELECTS | Trait.BY_CHANNEL
     starts: tuple[int, ...]
     ends: tuple[int, ...]
     axes: tuple[int, ...] | None = None

@@ -158,6 +158,9 @@ class MatMul(Op):
     since = 1
     tolerance = "reduction"
 
+    def weight_axis(self, rank: int) -> int | None:
+        return rank - 1
+
     def infer(self, a: Type, b: Type) -> Type:
         return Type(common_dtype(a, b), matmul_shape(a, b))
 
@@ -182,6 +185,10 @@ class Gemm(Op):
     beta: float = 1.0
     transA: int = 0  # noqa: N815 - ONNX's name
     transB: int = 0  # noqa: N815 - ONNX's name
+
+    def weight_axis(self, rank: int) -> int | None:
+        del rank
+        return 0 if self.transB else 1
 
     def infer(self, a: Type, b: Type, c: Type | None = None) -> Type:
         need_rank(a, 2, 2, "A")

@@ -11,7 +11,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, binary, cast, const, sqrt, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both, some, total
 from sardonyx.ops.base.shapes import like, need_rank, refuse, same_dim
@@ -22,6 +22,7 @@ from sardonyx.ops.reduce.normalization import moments
 class BatchNormalizationV9(Op):
     """(x - mean) / sqrt(variance + epsilon) * scale + B, by channel, with given statistics."""
 
+    traits = Trait.BY_CHANNEL
     epsilon: float = 1e-5
     momentum: float = 0.9
 
@@ -151,6 +152,7 @@ class LRN(Op):
 
     since = 1
     tolerance = "reduction"
+    traits = Trait.BY_CHANNEL
     size: int
     alpha: float = 1e-4
     beta: float = 0.75

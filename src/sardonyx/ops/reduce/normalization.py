@@ -11,7 +11,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, eq, number, product, sqrt, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand, Subscripts
+from sardonyx.graph.op import Index, Op, Operand, Subscripts, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import p_norm, some, total
 from sardonyx.ops.base.shapes import axes_of, axis_of, broadcast, like, need_rank, refuse, same_dim
@@ -165,6 +165,7 @@ class InstanceNormalization(Op):
 
     since = 6
     tolerance = "reduction"
+    traits = Trait.BY_CHANNEL
     epsilon: float = 1e-5
 
     def infer(self, x: Type, scale: Type, b: Type) -> Type:
@@ -204,6 +205,7 @@ class GroupNormalizationV18(Op):
     """Standardises groups of channels, then scales and shifts by group."""
 
     tolerance = "reduction"
+    traits = Trait.BY_CHANNEL
     num_groups: int
     epsilon: float = 1e-5
 

@@ -11,7 +11,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, const, exp, product, sqrt, unary, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import axes_of, known_ints, length_of, unknown_dim
@@ -143,6 +143,8 @@ class _Sum(Reduction, abstract=True):
 
 
 class _Mean(Reduction, abstract=True):
+    traits = Trait.AVERAGES
+
     def compute(self, x: Array, axes: tuple[int, ...], keep: bool) -> Any:
         count = int(np.prod([x.shape[a] for a in axes]))
         added = _along(np.add, x, axes, keep, dtype=x.dtype)

@@ -12,7 +12,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, number, reduce, unary, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand, Subscripts
+from sardonyx.graph.op import Index, Op, Operand, Subscripts, Trait
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import both, total
 from sardonyx.ops.base.shapes import like, refuse, unknown_dim
@@ -62,6 +62,7 @@ class Resampling(Op, abstract=True):
     """What Resize and Upsample share."""
 
     tolerance = "reduction"
+    traits = Trait.BY_CHANNEL
 
     @property
     def way(self) -> str:

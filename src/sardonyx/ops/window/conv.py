@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, number, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts
+from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts, Trait
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
@@ -24,6 +24,7 @@ _MOST_COLUMNS = 1 << 25
 class Windowed(Op, abstract=True):
     """The attributes that all convolutions by sliding windows share, and what follows from them."""
 
+    traits = Trait.SLIDES
     auto_pad: str = "NOTSET"
     dilations: tuple[int, ...] | None = None
     group: int = 1
@@ -162,6 +163,10 @@ class Conv(Windowed):
 
     since = 1
     tolerance = "reduction"
+
+    def weight_axis(self, rank: int) -> int | None:
+        del rank
+        return 0
 
     def infer(self, x: Type, w: Type, b: Type | None = None) -> Type:
         if b is not None and b.shape is not None and w.shape is not None:

@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, cast, const, eq, floordiv, mod, number, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts
+from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts, Trait
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import both, total
 from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
@@ -38,6 +38,7 @@ class ConvTranspose(Op):
 
     since = 1
     tolerance = "reduction"
+    traits = Trait.SLIDES
     auto_pad: str = "NOTSET"
     dilations: tuple[int, ...] | None = None
     group: int = 1
@@ -85,6 +86,10 @@ class ConvTranspose(Op):
         pads = settings(given, 2 * n, "pads", default=0, least=0)
         begin = tuple(map(const, pads[:n]))
         return begin, tuple(f - b - e for f, b, e in zip(full, begin, pads[n:], strict=True))
+
+    def weight_axis(self, rank: int) -> int | None:
+        del rank
+        return 1
 
     def infer(self, x: Type, w: Type, b: Type | None = None) -> Type:
         need_rank(x, 3, what="the input")

@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Op
+from sardonyx.graph.op import Op, Trait
 from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
 from sardonyx.ops.window.windows import Window, slide, whole
@@ -22,6 +22,7 @@ class DeformConv(Op):
 
     since = 19
     tolerance = "reduction"
+    traits = Trait.SLIDES
     dilations: tuple[int, ...] | None = None
     group: int = 1
     kernel_shape: tuple[int, ...] | None = None

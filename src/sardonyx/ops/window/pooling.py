@@ -22,7 +22,7 @@ from sardonyx.core.expr import (
     where,
 )
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand, Subscripts
+from sardonyx.graph.op import Index, Op, Operand, Subscripts, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import lowest, p_norm, some, total
 from sardonyx.ops.base.shapes import like, need_rank, ravel, unravel
@@ -31,6 +31,7 @@ from sardonyx.ops.window.windows import Window, gather, slide, whole
 
 @dataclass(frozen=True, kw_only=True)
 class _Pool(Op, abstract=True):
+    traits = Trait.SLIDES
     kernel_shape: tuple[int, ...]
     auto_pad: str = "NOTSET"
     pads: tuple[int, ...] | None = None
@@ -70,6 +71,7 @@ class MaxPoolV1(_Pool):
     """The largest element of each window."""
 
     tolerance = "exact"
+    traits = Trait.SELECTS | Trait.SLIDES
 
     def infer(self, x: Type) -> Any:
         y = self.pooled(x)
@@ -146,6 +148,7 @@ class AveragePoolV1(_Pool):
     """The mean of each window, padding not counted."""
 
     tolerance = "reduction"
+    traits = Trait.AVERAGES | Trait.SLIDES
 
     @quiet
     def reference(self, x: Array) -> Array:
@@ -285,6 +288,7 @@ class GlobalAveragePool(_Global):
     """The mean of every channel."""
 
     since = 1
+    traits = Trait.AVERAGES
 
     @quiet
     def reference(self, x: Array) -> Array:
