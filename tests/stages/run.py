@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.limits import Limits
-from sardonyx.engine.fuse.fuse import Computed, Host, Step, fuse
+from sardonyx.engine.fuse.fuse import Host, Step, fuse
 from sardonyx.engine.fuse.launches import Launch, launches
 from sardonyx.engine.program.interpreted import Interpreted
 from sardonyx.engine.program.program import Program
 from sardonyx.graph.evaluate import Walk, run
 from sardonyx.graph.ir import Graph
+from sardonyx.loops.ir import Kernel
 from sardonyx.loops.target import Target
 from sardonyx.passes.pipeline import optimize, prepare
 
@@ -60,6 +61,13 @@ def strategies(graph: Graph, target: Target) -> set[str]:
     return {s.strategy.split()[0] for s in steps if isinstance(s, Launch)}
 
 
+def scheduled(graph: Graph, target: Target) -> Iterator[Kernel]:
+    """The kernels that run, and those that pack operands for them at load."""
+    for step in launches(fuse(graph), target):
+        if isinstance(step, Launch) and step.kernel is not None:
+            yield step.kernel
+
+
 def interpreted(
     graph: Graph, steps: Sequence[Step | Launch], feeds: Feeds, threads: int = 1
 ) -> list[Array]:
@@ -67,6 +75,3 @@ def interpreted(
     assert not [step.reason for step in steps if isinstance(step, Host)]
     arrays = [feeds[v.name] for v in graph.inputs]
     return Interpreted(graph, arrays, Walk(Limits.current()), threads).run(steps)
-
-
-__all__ = ["Computed", "after_passes", "in_code", "in_loops", "in_schedule", "ready", "strategies"]

@@ -15,6 +15,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
+from engine.objects import MACHINES, unlinked
+from engine.objects import machine as built
 from fuzz.grow import feeds
 from fuzz.oracle import Wanted, wanted
 from kernels.agree import machine
@@ -98,3 +100,11 @@ def test_code(case: Case, level: str, threads: int) -> None:
         pytest.skip(f"this machine has no {level}")
     graph, fed, expected = given(case)
     agree(run.in_code(run.ready(graph), fed, target, threads), expected)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+@each
+def test_code_calls_only_what_is_linked(case: Case, name: str) -> None:
+    target = built(name)
+    for kernel in run.scheduled(run.ready(load(case.text)), target):
+        assert unlinked(kernel, target) == set()

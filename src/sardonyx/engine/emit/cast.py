@@ -125,6 +125,9 @@ def _to_half(w: Writer, a: str, source: DType, to: DType, lanes: int | None) -> 
     if to is DType.BFLOAT16:
         return _to_bfloat(w, a, lanes)
     if _has_half(w):
+        # Unfenced, LLVM may turn what made the float into arithmetic on halves, which has no
+        # instructions below AVX512-FP16 and becomes calls.
+        a = w.call(_intrinsic("arithmetic.fence", "f32", lanes), floats, (floats, a))
         half = w.let(f"fptrunc {floats} {a} to {vector('half', lanes)}")
         return w.let(f"bitcast {vector('half', lanes)} {half} to {vector('i16', lanes)}")
     return _to_half_by_bits(w, a, lanes)
@@ -135,8 +138,8 @@ def _round_to_odd(w: Writer, a: str, lanes: int | None) -> str:
     doubles, floats, words = (vector(t, lanes) for t in ("double", "float", "i32"))
     near = w.let(f"fptrunc {doubles} {a} to {floats}")
     back = w.let(f"fpext {floats} {near} to {doubles}")
-    size = w.call(_abs("f64", lanes), doubles, (doubles, a))
-    back_size = w.call(_abs("f64", lanes), doubles, (doubles, back))
+    size = w.call(_intrinsic("fabs", "f64", lanes), doubles, (doubles, a))
+    back_size = w.call(_intrinsic("fabs", "f64", lanes), doubles, (doubles, back))
     over = w.let(f"fcmp ogt {doubles} {back_size}, {size}")
     inexact = w.let(f"fcmp one {doubles} {back}, {a}")
     bits = w.let(f"bitcast {floats} {near} to {words}")
@@ -146,8 +149,8 @@ def _round_to_odd(w: Writer, a: str, lanes: int | None) -> str:
     return w.let(f"bitcast {words} {bits} to {floats}")
 
 
-def _abs(suffix: str, lanes: int | None) -> str:
-    return f"llvm.fabs.{'' if lanes is None else f'v{lanes}'}{suffix}"
+def _intrinsic(name: str, suffix: str, lanes: int | None) -> str:
+    return f"llvm.{name}.{'' if lanes is None else f'v{lanes}'}{suffix}"
 
 
 def _to_bfloat(w: Writer, a: str, lanes: int | None) -> str:
