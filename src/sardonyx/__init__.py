@@ -78,11 +78,19 @@ if TYPE_CHECKING:
     from sardonyx.session import OrtValue as OrtValue
     from sardonyx.session import RunOptions as RunOptions
     from sardonyx.session import SessionOptions as SessionOptions
+    from sardonyx.session.packages import ModelPackage as ModelPackage
+    from sardonyx.session.packages import (
+        ModelPackageComponentContext as ModelPackageComponentContext,
+    )
+    from sardonyx.session.packages import ModelPackageContext as ModelPackageContext
+    from sardonyx.session.packages import ModelPackageOptions as ModelPackageOptions
+    from sardonyx.session.packages import ModelPackageWriteMode as ModelPackageWriteMode
     from sardonyx.session.runtime import capi as capi
     from sardonyx.session.runtime import disable_telemetry_events as disable_telemetry_events
     from sardonyx.session.runtime import enable_telemetry_events as enable_telemetry_events
     from sardonyx.session.runtime import get_device as get_device
     from sardonyx.session.runtime import preload_dlls as preload_dlls
+    from sardonyx.session.runtime import set_default_logger_callback as set_default_logger_callback
     from sardonyx.session.runtime import set_default_logger_severity as set_default_logger_severity
     from sardonyx.session.runtime import (
         set_default_logger_verbosity as set_default_logger_verbosity,
@@ -149,12 +157,20 @@ _PLACES = {
         "RunOptions",
         "SessionOptions",
     ),
+    "session.packages": (
+        "ModelPackage",
+        "ModelPackageComponentContext",
+        "ModelPackageContext",
+        "ModelPackageOptions",
+        "ModelPackageWriteMode",
+    ),
     "session.runtime": (
         "capi",
         "disable_telemetry_events",
         "enable_telemetry_events",
         "get_device",
         "preload_dlls",
+        "set_default_logger_callback",
         "set_default_logger_severity",
         "set_default_logger_verbosity",
         "set_seed",

@@ -134,7 +134,7 @@ class SessionOptions:
 
     def add_external_initializers_from_files_in_memory(self, *_: Any) -> None:
         """NotImplemented: external data are read from files beside the model."""
-        raise _impossible(
+        raise impossible(
             "external data cannot be given as bytes",
             "keep them in files beside the model, or use add_initializer",
         )
@@ -149,7 +149,7 @@ class SessionOptions:
 
     def register_custom_ops_library(self, path: str) -> None:
         """NotImplemented: code of another runtime cannot be called."""
-        raise _impossible(
+        raise impossible(
             f"custom operators cannot be taken from the library `{path}`",
             "write the operator as a Python class, or store it in the model as a function",
         )
@@ -195,7 +195,7 @@ class RunOptions:
 
     def add_active_adapter(self, adapter: Any) -> None:
         """NotImplemented: adapters are merged into a model before it is loaded."""
-        raise _impossible(
+        raise impossible(
             f"a {type(adapter).__name__} cannot be switched on for a run",
             "merge the adapter into the model before exporting it",
         )
@@ -207,5 +207,6 @@ def _entry(entries: Mapping[str, str], key: str) -> str:
     return entries[key]
 
 
-def _impossible(message: str, hint: str) -> errors.SardonyxError:
+def impossible(message: str, hint: str) -> errors.SardonyxError:
+    """What to raise for something that ONNX Runtime can do and Sardonyx cannot (E0256)."""
     return errors.NotImplemented("E0256", message, hint=hint)
