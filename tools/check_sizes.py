@@ -21,7 +21,7 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 
 # Tokens of code that a room may hold. A budget moves in the commit that shows why it must.
 BUDGETS = {
-    "core": 17_500,
+    "core": 19_000,
     "graph": 21_000,
     "loops": 26_000,
     "ops": 108_000,

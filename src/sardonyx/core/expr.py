@@ -40,6 +40,7 @@ from sardonyx.core.term import (
     unary,
     var,
     where,
+    written,
 )
 
 __all__ = [
@@ -48,4 +49,5 @@ __all__ = [
     "maximum", "minimum", "mod", "mul", "name_of", "nonnegative", "number", "operate", "polynomial",
     "product", "rebuild", "reduce", "reordered", "scalar", "show", "sqrt", "sub", "substitute",
     "symbol", "transform", "unary", "var", "walk", "where", "within",
+    "written",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -387,22 +387,40 @@ def _show(e: Expr, left: list[int]) -> str:
     left[0] -= 4
     if left[0] < 0:
         return "..."
-    if e.op == "const":
-        return str(e.arg) if e.dtype is INDEX else f"{e.arg}:{e.dtype}"
-    if e.op == "var":
-        return name_of(e)
-    args = [_show(a, left) for a in e.args if e.op != "reduce"]
-    if e.op == "load":
-        return f"{e.arg}[{', '.join(args)}]"
     if e.op == "reduce":
         v, value = e.args
         extent = _show(v.args[0], left)
         return f"{e.arg}({_show(value, left)} for {name_of(v)} < {extent})"
+    args = [_show(a, left) for a in e.args] if e.op != "var" else []
+    return f"{e.arg}[{', '.join(args)}]" if e.op == "load" else written(e, args, name_of)
+
+
+def written(e: Expr, args: Sequence[str], name: Callable[[Expr], str]) -> str:
+    """An expression as text, given the texts of its operands and how variables are named.
+
+    `core.read` has the grammar. A load is of a numbered buffer.
+    """
+    if e.op == "const":
+        return _literal(e)
+    if e.op == "var":
+        return name(e)
+    listed = ", ".join(args)
+    if e.op == "load":
+        return f"b{e.arg}[{listed}]"
     row = OPERATIONS.get(e.op)
     if row is not None and row.sign is not None:
-        return "(" + f" {row.sign} ".join(args) + ")"
-    suffix = f":{e.dtype}" if e.op == "cast" else ""
-    return f"{e.op}({', '.join(args)}){suffix}"
+        return f"({f' {row.sign} '.join(args)})"
+    if e.op == "cast":
+        return f"{e.dtype}({listed})"
+    given = row is not None and row.result == "given"
+    return f"{e.op}.{e.dtype}({listed})" if given else f"{e.op}({listed})"
+
+
+def _literal(e: Expr) -> str:
+    if e.dtype.is_bool:
+        return "true" if e.arg else "false"
+    number = float.__repr__(e.arg) if isinstance(e.arg, float) else str(e.arg)
+    return number if e.dtype is INDEX else f"{number}:{e.dtype}"
 
 
 _INDEX_RULES: dict[str, Callable[[Expr, Expr], Expr]] = {}

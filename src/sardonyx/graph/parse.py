@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any, get_args
+from typing import Any, NoReturn, get_args
 
 import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.errors import SardonyxError
-from sardonyx.core.expr import Expr, binary, cast, const, fold, symbol, unary, where
+from sardonyx.core.errors import InvalidArgument, SardonyxError
+from sardonyx.core.expr import Expr, cast, fold, symbol, unary, where
 from sardonyx.core.limits import Limits
-from sardonyx.core.operations import OPERATIONS
+from sardonyx.core.read import Reader
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Function, Graph, Type, Value
 from sardonyx.graph.make import AttributeRef, make_op
 from sardonyx.graph.type import TypeKind
-from sardonyx.graph.words import Words
 
 KEYWORDS = frozenset({
     "const", "doc", "function", "graph", "input", "meta", "opset", "output",
 })  # fmt: skip
-_KINDS: tuple[TypeKind, ...] = get_args(TypeKind)
+_MARKED: tuple[TypeKind, ...] = get_args(TypeKind)[1:]
 Table = Mapping[str, Tensor | SparseTensor]
 
 
@@ -37,7 +36,7 @@ def from_text(text: str, tensors: Table | None = None) -> Graph:
     return graph
 
 
-class _Parser(Words):
+class _Parser(Reader):
     """One reading; `loose` are values that were read but not made yet."""
 
     def __init__(self, text: str, tensors: Table) -> None:
@@ -47,6 +46,21 @@ class _Parser(Words):
         self.limits = Limits.current()
         self.functions: set[tuple[str, str, str]] = set()
         self.loose: set[Value | None] = set()
+
+    def fail(self, why: str) -> NoReturn:
+        """E0345 at the present word."""
+        offset = self.words[self.at][2]
+        number = self.text.count("\n", 0, offset) + 1
+        start = self.text.rfind("\n", 0, offset) + 1
+        shown = self.text[start:].split("\n", 1)[0]
+        caret = " " * (offset - start) + "^"
+        raise InvalidArgument("E0345", f"line {number}: {why}\n{shown}\n{caret}")
+
+    def missing(self, wanted: str) -> NoReturn:
+        self.fail(f"expected {wanted}")
+
+    def stray(self) -> NoReturn:
+        self.fail("a character that means nothing here")
 
     def graph(self, outer: dict[str, Value], opsets: dict[str, int]) -> Graph:
         """A graph inside the names of `outer`."""
@@ -265,26 +279,16 @@ class _Parser(Words):
         """A type."""
         if self.take("?"):
             return self.dims(None, "tensor") if self.peek("[") else Type()
-        word = self.next("word")
-        kind = next((k for k in _KINDS if k == word), _KINDS[0])
-        if kind == "sparse":
-            return self.dims(self.dtype(self.next("word")), kind)
-        if kind != "tensor":
-            key = self.dtype(self.next("word")) if self.take("<") else None
-            if key is not None:
-                self.expect(">")
-            self.expect("(")
-            elem = self.type()
-            self.expect(")")
-            return Type(key, kind=kind, elem=None if elem == Type() else elem)
-        return self.dims(self.dtype(word), "tensor")
-
-    def dtype(self, word: str) -> DType:
-        """A data type by name."""
-        try:
-            return DType.parse(word)
-        except SardonyxError:
-            self.fail(f"`{word}` is no data type")
+        kind: TypeKind = next((k for k in _MARKED if self.take(k)), "tensor")
+        if kind in ("tensor", "sparse"):
+            return self.dims(self.dtype(), kind)
+        key = self.dtype() if self.take("<") else None
+        if key is not None:
+            self.expect(">")
+        self.expect("(")
+        elem = self.type()
+        self.expect(")")
+        return Type(key, kind=kind, elem=None if elem == Type() else elem)
 
     def dims(self, dtype: DType | None, kind: TypeKind) -> Type:
         """The dims of a tensor."""
@@ -292,46 +296,16 @@ class _Parser(Words):
         if self.take("?"):
             self.expect("]")
             return Type(dtype, None, kind=kind)
-        return Type(dtype, tuple(self.many(self.expr, "]")), kind=kind)
+        return Type(dtype, tuple(self.many(self.expression, "]")), kind=kind)
 
-    def expr(self) -> Expr:
-        """A dim."""
-        found = self.term()
-        while True:
-            for op, word in (("add", "+"), ("mul", "*"), ("floordiv", "//"), ("mod", "%")):
-                if self.take(word):
-                    found = binary(op, found, self.term())
-                    break
-            else:
-                return found
-
-    def term(self) -> Expr:
-        """A number, symbol, call or parenthesis."""
-        if self.take("("):
-            found = self.expr()
-            self.expect(")")
-            return found
-        kind, word, _ = self.words[self.at]
-        if kind == "int":
-            return const(self.integer())
-        name = self.name()
-        if kind == "word" and self.take("("):
-            return self.call(word)
-        if kind == "word" and word in ("true", "false"):
-            return const(word == "true", DType.BOOL)
+    def variable(self, name: str) -> Expr:
+        """A dim that is known only when running."""
         return symbol(name, self.integer()) if self.take(">=") else symbol(name)
 
-    def call(self, op: str) -> Expr:
-        """An operation in the form of a call."""
-        if op == "cast":
-            inner = self.expr()
-            self.expect(",")
-            kind = self.dtype(self.next("word"))
-            self.expect(")")
-            return cast(inner, kind)
-        args = tuple(self.many(self.expr, ")"))
-        if op == "where" and len(args) == 3:
+    def build(self, op: str, args: tuple[Expr, ...], dtype: DType | None) -> Expr:
+        """An operation in normal form."""
+        if op == "where":
             return where(*args)
-        if op in OPERATIONS and OPERATIONS[op].arity == min(len(args), 2):
-            return fold(op, args) if len(args) > 1 else unary(op, args[0])
-        return self.fail(f"`{op}` is no operation on dims")
+        if dtype is not None:
+            return cast(args[0], dtype)
+        return fold(op, args) if len(args) > 1 else unary(op, args[0])

@@ -30,7 +30,7 @@ from hashlib import blake2b
 from typing import Any
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, name_of
+from sardonyx.core.expr import Expr, name_of, written
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Function, Graph, Node, Type, Value
@@ -43,7 +43,6 @@ __all__ = ["digest", "from_text", "line", "show_type", "tensors", "to_text"]
 INLINE = 32
 _BARE = re.compile(r"(?!//)[A-Za-z0-9_./]+")
 _SYMBOL = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_INFIX = {"add": " + ", "mul": "*", "floordiv": " // ", "mod": " % "}
 
 
 def to_text(graph: Graph, *, meta: bool = True) -> str:
@@ -217,19 +216,14 @@ def show_type(t: Type) -> str:
 
 
 def _expr(e: Expr) -> str:
-    if e.op == "const":
-        return str(e.arg).lower() if e.dtype.is_bool else str(e.arg)
-    if e.op == "var":
-        name = name_of(e)
-        bare = _SYMBOL.fullmatch(name) and name not in ("true", "false")
-        shown = name if bare else json.dumps(name)
-        return shown if e.arg[1] == 1 else f"{shown}>={e.arg[1]}"
-    args = [_expr(a) for a in e.args]
-    if e.op in _INFIX:
-        return f"({_INFIX[e.op].join(args)})"
-    if e.op == "cast":
-        args.append(str(e.dtype))
-    return f"{e.op}({', '.join(args)})"
+    return written(e, [_expr(a) for a in e.args], _dim)
+
+
+def _dim(v: Expr) -> str:
+    name = name_of(v)
+    bare = _SYMBOL.fullmatch(name) and name not in ("true", "false")
+    shown = name if bare else json.dumps(name)
+    return shown if v.arg[1] == 1 else f"{shown}>={v.arg[1]}"
 
 
 def _listed(items: list[list[str]]) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, NoReturn, TypeVar, get_args
+from typing import Any, Literal, NoReturn, get_args
 
-from sardonyx.core.dtype import DType
 from sardonyx.core.errors import EngineError
-from sardonyx.core.expr import INDEX, Expr, const, operate, scalar, symbol
-from sardonyx.core.operations import OPERATIONS, SIGNS
+from sardonyx.core.expr import INDEX, Expr, scalar, symbol
+from sardonyx.core.read import Reader
 from sardonyx.core.term import make
 from sardonyx.loops.ir import (
     Buffer,
@@ -33,27 +30,8 @@ _KINDS: tuple[LoopKind, ...] = get_args(LoopKind)
 _FOLDS: tuple[FoldKind, ...] = get_args(FoldKind)
 _Declared = Literal[Role, "thread", "symbol"]
 _DECLARED: tuple[_Declared, ...] = get_args(_Declared)
-_Word = TypeVar("_Word", bound=str)
-_DTYPES = {str(d): d for d in DType}
 RESERVED = frozenset({*_KINDS, "for", "if", "else", "true", "false", "nan", "inf"})
-
-_TOKEN = re.compile(
-    r"""\s*(?:
-        (?P<number>-?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan\b|inf\b))
-      | (?P<buffer>b\d+(?=\[|:|\s+at\b))
-      | (?P<short>\$\d+)
-      | (?P<name>[A-Za-z_][A-Za-z_0-9.]*)
-      | (?P<quoted>"(?:[^"\\]|\\.)*")
-      | (?P<sign>//|<=|>=|==|!=|[-+*/%<&|()\[\],:=])
-    )""",
-    re.VERBOSE,
-)
-
-
-@dataclass(frozen=True)
-class _Token:
-    kind: str
-    text: str
+_BUFFER = re.compile(r"b\d+")
 
 
 def from_text(text: str) -> Kernel:
@@ -70,8 +48,10 @@ def read(text: str) -> tuple[Kernel, list[int]]:
     return reader.kernel(), reader.starts
 
 
-class _Reader:
-    """Reads line by line; `at` is the line, `tokens` what is left of it, last one first."""
+class _Reader(Reader):
+    """Reads line by line; `row` is the line whose words are being read."""
+
+    end = "the end of the line"
 
     def __init__(self, text: str) -> None:
         numbered = enumerate(text.split("\n"), 1)
@@ -79,182 +59,96 @@ class _Reader:
         self.lines = [line for _, line in kept]
         self.numbers = [n for n, _ in kept]
         self.starts: list[int] = []
-        self.at = -1
-        self.tokens: list[_Token] = []
+        self.row = -1
         self.names: dict[str, Expr] = {}
         self.shorts: dict[str, Expr] = {}
         self.buffers: dict[int, Buffer] = {}
+        super().__init__("")
 
-    def fail(self, wanted: str) -> NoReturn:
-        inside = 0 <= self.at < len(self.lines)
+    def missing(self, wanted: str) -> NoReturn:
+        inside = 0 <= self.row < len(self.lines)
         line = (
-            f"line {self.numbers[self.at]}: {self.lines[self.at].strip()}" if inside else "the end"
+            f"line {self.numbers[self.row]}: {self.lines[self.row].strip()}"
+            if inside
+            else "the end"
         )
-        left = " ".join(t.text for t in reversed(self.tokens)) or "the end of the line"
+        left = " ".join(word for _, word, _ in self.words[self.at :]).strip() or self.end
         raise EngineError("E0805", line, given=left, wanted=wanted)
+
+    def stray(self) -> NoReturn:
+        self.missing("a token of the language")
 
     def indent(self) -> int:
         """The indentation of the line to come; -1 at the end."""
-        if self.at + 1 >= len(self.lines):
+        if self.row + 1 >= len(self.lines):
             return -1
-        line = self.lines[self.at + 1]
+        line = self.lines[self.row + 1]
         return len(line) - len(line.lstrip(" "))
 
     def next_line(self) -> None:
         """Moves to the next line that is no abbreviation."""
         while True:
-            self.at += 1
-            self.tokens = self._split(self.lines[self.at]) if self.at < len(self.lines) else []
-            if not self.tokens or self.tokens[-1].kind != "short":
+            self.row += 1
+            self.start(self.lines[self.row] if self.row < len(self.lines) else "")
+            if self.words[0][0] != "short":
                 return
-            name = self.take("short")
-            self.take("sign", "=")
+            name = self.next("short")
+            self.expect("=")
             self.shorts[name] = self.expression()
-            self.end()
-
-    def _split(self, line: str) -> list[_Token]:
-        found, position = [], 0
-        line = line.rstrip()
-        while position < len(line):
-            match = _TOKEN.match(line, position)
-            if match is None:
-                self.tokens = [_Token("rest", line[position:])]
-                self.fail("a token of the language")
-            assert match.lastgroup is not None
-            found.append(_Token(match.lastgroup, match[match.lastgroup]))
-            position = match.end()
-        return found[::-1]
-
-    def is_next(self, text: str) -> bool:
-        return bool(self.tokens) and self.tokens[-1].text == text
-
-    def take(self, kind: str, text: str | None = None) -> str:
-        """The next token, which must be of that kind and text."""
-        if not self.tokens:
-            self.fail(text or kind)
-        token = self.tokens[-1]
-        if token.kind != kind or (text is not None and token.text != text):
-            self.fail(text or f"a {kind}")
-        return self.tokens.pop().text
-
-    def word(self, *words: _Word) -> _Word:
-        """The next token, one of these words."""
-        found = [w for w in words if self.is_next(w)]
-        if not found:
-            self.fail(" or ".join(words))
-        self.tokens.pop()
-        return found[0]
-
-    def end(self) -> None:
-        if self.tokens:
-            self.fail("the end of the line")
-
-    def identifier(self) -> str:
-        if self.tokens and self.tokens[-1].kind == "quoted":
-            return str(json.loads(self.tokens.pop().text))
-        return self.take("name")
-
-    def dtype(self) -> DType:
-        name = self.take("name")
-        if name not in _DTYPES:
-            self.fail("a data type")
-        return _DTYPES[name]
-
-    def integer(self) -> int:
-        text = self.take("number")
-        try:
-            return int(text)
-        except ValueError:
-            self.fail("a whole number")
+            self.expect("")
 
     def buffer(self) -> int:
-        return int(self.take("buffer")[1:])
+        if not self._at_buffer():
+            self.missing("a buffer")
+        return int(self.next("word")[1:])
+
+    def _at_buffer(self) -> bool:
+        kind, word, _ = self.words[self.at]
+        return kind == "word" and _BUFFER.fullmatch(word) is not None
 
     # Expressions.
 
-    def expression(self) -> Expr:
-        if not self.tokens:
-            self.fail("an expression")
-        kind, text = self.tokens[-1].kind, self.tokens[-1].text
-        if kind == "number":
-            return self._number()
-        if kind == "buffer":
-            return self._load()
-        if kind == "sign" and text == "(":
-            return self._infix()
-        if kind == "short":
-            return self._known(self.shorts, self.take("short"))
-        if text in ("true", "false"):
-            return const(self.word("true", "false") == "true", DType.BOOL)
-        name = self.identifier()
-        return self._call(name) if self.is_next("(") else self._known(self.names, name)
+    def operand(self) -> Expr:
+        if self.words[self.at][0] == "short":
+            return self._known(self.shorts, self.next("short"))
+        return self._load() if self._at_buffer() else super().operand()
+
+    def variable(self, name: str) -> Expr:
+        return self._known(self.names, name)
 
     def _known(self, table: dict[str, Expr], name: str) -> Expr:
         if name not in table:
-            self.fail(f"a name bound before, not `{name}`")
+            self.at -= 1
+            self.missing(f"a name bound before, not `{name}`")
         return table[name]
-
-    def _number(self) -> Expr:
-        text = self.take("number")
-        if not self.is_next(":") or len(self.tokens) < 2 or self.tokens[-2].kind != "name":
-            return const(int(text)) if text.lstrip("-").isdecimal() else self.fail("an integer")
-        self.word(":")
-        dtype = self.dtype()
-        return const(int(text) if dtype.is_int else float(text), dtype)
 
     def _load(self) -> Expr:
         number = self.buffer()
         if number not in self.buffers:
-            self.fail(f"a declared buffer, not b{number}")
-        return make("load", self._list("[", "]"), number, self.buffers[number].dtype)
+            self.missing(f"a declared buffer, not b{number}")
+        return make("load", self._index(), number, self.buffers[number].dtype)
 
-    def _list(self, first: str, last: str) -> tuple[Expr, ...]:
-        self.word(first)
-        found = [self.expression()]
-        while self.is_next(","):
-            self.word(",")
-            found.append(self.expression())
-        self.word(last)
-        return tuple(found)
-
-    def _infix(self) -> Expr:
-        self.word("(")
-        args = [self.expression()]
-        sign = self.word(*SIGNS)
-        args.append(self.expression())
-        while self.is_next(sign):
-            self.word(sign)
-            args.append(self.expression())
-        self.word(")")
-        return operate(SIGNS[sign], tuple(args))
-
-    def _call(self, name: str) -> Expr:
-        args = self._list("(", ")")
-        if name in _DTYPES:
-            return make("cast", args[:1], None, _DTYPES[name])
-        if name == "where" and len(args) == 3:
-            return make("where", args, None, args[1].dtype)
-        if name in OPERATIONS and OPERATIONS[name].arity in (0, min(len(args), 2), len(args)):
-            return operate(name, args)
-        return self.fail(f"an operation of {len(args)} operands, not `{name}`")
+    def _index(self) -> tuple[Expr, ...]:
+        self.expect("[")
+        return tuple(self.many(self.expression, "]"))
 
     # Lines.
 
     def kernel(self) -> Kernel:
         self.next_line()
-        self.word("kernel")
+        self.expect("kernel")
         symbols: list[Expr] = []
         self.next_line()
-        while not self.is_next("work"):
+        while not self.peek("work"):
             self._declaration(symbols)
             self.next_line()
-        self.word("work")
+        self.expect("work")
         work = self.expression()
-        self.end()
+        self.expect("")
         buffers, body = self.buffers.values(), self.block(0)
         if self.indent() >= 0:
             self.next_line()
-            self.fail("a statement, indented by two spaces in each block")
+            self.missing("a statement, indented by two spaces in each block")
         return Kernel(
             params=tuple(b for b in buffers if b.space == "param"),
             symbols=tuple(symbols),
@@ -264,29 +158,27 @@ class _Reader:
         )
 
     def _declaration(self, symbols: list[Expr]) -> None:
-        role = self.word(*_DECLARED)
+        role = self.choice(*_DECLARED)
         if role == "symbol":
             symbols.append(self._symbol())
             return
         number = self.buffer()
-        self.word(":")
+        self.expect(":")
         dtype = self.dtype()
-        (size,) = self._list("[", "]")
+        (size,) = self._index()
         if role == "thread":
             self.buffers[number] = Buffer(number, dtype, size, space="thread")
         else:
             self.buffers[number] = Buffer(number, dtype, size, role)
-        self.end()
+        self.expect("")
 
     def _symbol(self) -> Expr:
-        name, lower, dtype = self.identifier(), None, INDEX
-        if self.is_next(">="):
-            self.word(">=")
+        name, lower, dtype = self.name(), None, INDEX
+        if self.take(">="):
             lower = self.integer()
-        if self.is_next(":"):
-            self.word(":")
+        if self.take(":"):
             dtype = self.dtype()
-        self.end()
+        self.expect("")
         return self.bind(scalar(name, dtype) if lower is None else symbol(name, lower))
 
     def bind(self, v: Expr) -> Expr:
@@ -300,50 +192,47 @@ class _Reader:
         return tuple(found)
 
     def _is_else(self) -> bool:
-        return self.lines[self.at + 1].strip() == "else:"
+        return self.lines[self.row + 1].strip() == "else:"
 
     def statement(self, depth: int) -> Stmt:
         self.next_line()
-        if self.at < len(self.numbers):
-            self.starts.append(self.numbers[self.at])
-        if not self.tokens:
-            self.fail("a statement")
-        token = self.tokens[-1]
-        if token.kind == "buffer":
+        if self.row < len(self.numbers):
+            self.starts.append(self.numbers[self.row])
+        if self.peek(""):
+            self.missing("a statement")
+        if self._at_buffer():
             return self._store()
-        if token.kind == "name" and (token.text == "for" or token.text in _KINDS):
+        if any(map(self.peek, ("for", *_KINDS))):
             return self._for(depth)
-        if token.kind == "name" and token.text == "if":
-            return self._if(depth)
-        return self._definition(depth)
+        return self._if(depth) if self.peek("if") else self._definition(depth)
 
     def _store(self) -> Store:
         number = self.buffer()
-        (index,) = self._list("[", "]")
-        self.word("=")
+        (index,) = self._index()
+        self.expect("=")
         value = self.expression()
-        self.end()
+        self.expect("")
         return Store(number, index, value)
 
     def axis(self) -> Expr:
         """`name < extent`, bound as a loop variable."""
-        name = self.identifier()
-        self.word("<")
+        name = self.name()
+        self.expect("<")
         return self.bind(make("var", (self.expression(),), (name, 0), INDEX))
 
     def _for(self, depth: int) -> For:
-        kind: LoopKind = "serial" if self.is_next("for") else self.word(*_KINDS)
-        self.word("for")
+        kind: LoopKind = "serial" if self.peek("for") else self.choice(*_KINDS)
+        self.expect("for")
         v = self.axis()
-        self.word(":")
-        self.end()
+        self.expect(":")
+        self.expect("")
         return For(v, self.block(depth + 2), kind)
 
     def _if(self, depth: int) -> If:
-        self.word("if")
+        self.expect("if")
         condition = self.expression()
-        self.word(":")
-        self.end()
+        self.expect(":")
+        self.expect("")
         then = self.block(depth + 2)
         other: tuple[Stmt, ...] = ()
         if self.indent() == depth and self._is_else():
@@ -352,51 +241,51 @@ class _Reader:
         return If(condition, then, other)
 
     def _definition(self, depth: int) -> Stmt:
-        name = self.identifier()
-        self.word(":")
+        name = self.name()
+        self.expect(":")
         v = scalar(name, self.dtype())
-        self.word("=")
+        self.expect("=")
         forms: dict[str, Callable[[Expr, int], Stmt]] = {
             "fold": self._fold, "contract": self._contract, "tile": self._tile,
         }  # fmt: skip
         for word, form in forms.items():
-            if self.is_next(word) and len(self.tokens) != 1:
-                self.word(word)
+            if self.peek(word) and self.words[self.at + 1][0] != "end":
+                self.expect(word)
                 return form(v, depth + 2)
         value = self.expression()
-        self.end()
+        self.expect("")
         return Let(self.bind(v), value)
 
     def _fold(self, v: Expr, depth: int) -> Fold:
-        op, kind = self.take("name"), self.word(*_FOLDS)
+        op, kind = self.next("word"), self.choice(*_FOLDS)
         self._opens()
         loops = self._axes("over", depth)
         self._part("of", depth)
         value = self.expression()
-        self.end()
+        self.expect("")
         return Fold(self.bind(v), op, loops, value, kind)
 
     def _opens(self) -> None:
-        self.word(":")
-        self.end()
+        self.expect(":")
+        self.expect("")
 
     def _part(self, label: str, depth: int) -> None:
         if self.indent() != depth:
-            self.fail(f"`{label}` on the next line")
+            self.missing(f"`{label}` on the next line")
         self.next_line()
-        self.word(label)
+        self.expect(label)
 
     def _axes(self, label: str, depth: int) -> tuple[Expr, ...]:
         found = []
         while self._upcoming(depth) == label:
             self._part(label, depth)
             found.append(self.axis())
-            self.end()
+            self.expect("")
         return tuple(found)
 
     def _upcoming(self, depth: int) -> str:
         """The first word of the next line that is no abbreviation, if it has that depth."""
-        at = self.at + 1
+        at = self.row + 1
         while at < len(self.lines) and self.lines[at].lstrip().startswith("$"):
             at += 1
         if self.indent() != depth or at >= len(self.lines):
@@ -420,24 +309,24 @@ class _Reader:
     def _operand(self, label: str, depth: int) -> tuple[int, Expr, Expr]:
         self._part(label, depth)
         number = self.buffer()
-        self.word("at")
+        self.expect("at")
         at = self.expression()
-        self.word("stride")
+        self.expect("stride")
         stride = self.expression()
-        self.end()
+        self.expect("")
         return number, at, stride
 
     def _edge(self, label: str, depth: int) -> tuple[Expr, Expr]:
         self._part(label, depth)
         v = self.axis()
-        self.word("valid")
+        self.expect("valid")
         valid = self.expression()
-        self.end()
+        self.expect("")
         return v, valid
 
     def _tile(self, v: Expr, depth: int) -> Tile:
         rows = self.integer()
-        self.word("x")
+        self.expect("x")
         cols = self.integer()
         self._opens()
         self._part("depth", depth)

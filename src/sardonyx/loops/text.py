@@ -32,8 +32,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sardonyx.core.errors import EngineError
-from sardonyx.core.expr import INDEX, Expr, name_of
-from sardonyx.core.operations import OPERATIONS
+from sardonyx.core.expr import INDEX, Expr, name_of, written
 from sardonyx.loops.canon import canonical, postorder
 from sardonyx.loops.ir import Buffer, Contract, Fold, For, If, Kernel, Let, Stmt, Store, Tile
 from sardonyx.loops.parse import RESERVED, from_text
@@ -188,22 +187,6 @@ def _typed(v: Expr) -> str:
 
 
 def _node(x: Expr, args: Sequence[str]) -> str:
-    if x.op == "const":
-        return _literal(x)
-    if x.op == "var":
-        return _name(x)
-    if x.op == "load":
-        return f"b{x.arg}[{', '.join(args)}]"
     if x.op == "reduce":
         raise EngineError("E0801", "a kernel's reductions are Fold statements", given=repr(x))
-    row = OPERATIONS.get(x.op)
-    if row is not None and row.sign is not None:
-        return "(" + f" {row.sign} ".join(args) + ")"
-    return f"{x.dtype if x.op == 'cast' else x.op}({', '.join(args)})"
-
-
-def _literal(x: Expr) -> str:
-    if x.dtype.is_bool:
-        return "true" if x.arg else "false"
-    number = float.__repr__(x.arg) if isinstance(x.arg, float) else str(x.arg)
-    return number if x.dtype is INDEX else f"{number}:{x.dtype}"
+    return written(x, args, _name)
