@@ -18,6 +18,7 @@ from sardonyx.core.errors import SardonyxError, UsageError
 
 _DIM = re.compile(r"[0-9]+|[A-Za-wyz_][A-Za-wyz0-9_]*")
 _BINDING = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=([0-9]+)")
+# The largest size that can be asked for: a typing error rather than a dim.
 _LARGEST = 1 << 40
 
 

@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+# Characters of a model's own text that a message shows.
 _LONGEST = 2000
 _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _LAYOUT = "\n"

@@ -13,8 +13,11 @@ from sardonyx.core.poly import Monomial, Polynomial, combine, from_polynomial, p
 from sardonyx.core.rewrite import substitute
 from sardonyx.core.term import Expr, const, floordiv
 
+# Nested distinctions of cases (min, max) in one proof, each of which doubles it.
 _SPLITS = 3
+# Expressions higher than this are not looked into: proofs recurse.
 _DEEPEST = 32
+# Terms, and factors of a term, of a polynomial that is shifted: its expansion doubles with each.
 _WIDEST, _HIGHEST = 16, 6
 
 

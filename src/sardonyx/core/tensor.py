@@ -18,6 +18,7 @@ from sardonyx.core.dtype import Array, DType, pack, unpack
 from sardonyx.core.errors import InvalidProtobuf
 from sardonyx.core.limits import Limits
 
+# Elements whose bytes, up to 16 each, a signed 64-bit number still counts.
 _ADDRESSABLE = 1 << 59
 Buffer: TypeAlias = "bytes | memoryview"
 

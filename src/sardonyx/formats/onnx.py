@@ -22,9 +22,13 @@ from sardonyx.formats.onnx_write import write_model, write_pairs
 from sardonyx.formats.wire import decode, entries
 from sardonyx.graph.ir import Graph
 
+# Bytes of a protobuf message: its own limit.
 LARGEST = (1 << 31) - 1
+# Bytes from which a tensor goes to the external file, as the onnx package does.
 THRESHOLD = 1024
+# A page, so that what is mapped can be used where it lies.
 _ALIGNMENT = 4096
+# Smaller tensors stand close together: aligned, they would double the file.
 _ALIGNED_FROM = 1 << 16
 _SUFFIX = ".data"
 _OTHERS = (

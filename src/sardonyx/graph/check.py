@@ -22,6 +22,7 @@ from sardonyx.graph.text import line
 
 LATEST = {"": 28, "ai.onnx.ml": 5, "ai.onnx.training": 1, "ai.onnx.preview.training": 1}
 
+# Neighbours shown on each side of a node: enough to find it in a drawing of the model.
 _NEAR = 2
 
 

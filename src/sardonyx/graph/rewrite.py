@@ -23,6 +23,8 @@ from sardonyx.graph.op import Op, Trait, find
 Replacement: TypeAlias = "Value | tuple[Value | None, ...]"
 Match: TypeAlias = "Callable[[Node, Graph], Replacement | str | None]"
 
+# Rewrites allowed for each node before a set of rules is said not to end: several times what any
+# node of the reference models takes.
 _ROUNDS = 40
 
 

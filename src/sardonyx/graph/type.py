@@ -10,6 +10,7 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, const, number, product, show
 from sardonyx.core.tensor import Tensor
 
+# Integers are shapes, axes and indices, a thousand at most; floats are the scales of Resize.
 KNOWN_INTEGERS, KNOWN_FLOATS = 1024, 16
 TypeKind = Literal["tensor", "sparse", "sequence", "optional", "map", "opaque"]
 

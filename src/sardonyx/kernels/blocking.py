@@ -14,12 +14,27 @@ from sardonyx.core.expr import Expr, binary, const, maximum, minimum, number, wh
 from sardonyx.kernels.linear import ceiling, least
 from sardonyx.loops.target import Target
 
+# Tiles of a task, whose rows stay in the second-level cache while panels pass by: more would leave
+# too few tasks to share.
 _MOST_TILES = 16
+# Vectors of a panel's row: with two, an element of the left operand serves two products.
 _LANES_PER_PANEL = 2
+# Fewer empty columns must save more than the 3 % by which tiles of three vectors are slower.
 _CLEARLY = 1.03
+# Panels of a column block, so that a copied row of the left operand serves several of them.
 _PANELS_PER_BLOCK = 4
+# Tiles for each core from which rows alone are shared evenly enough, within a sixteenth.
 _TILES_PER_CORE = 16
+# Bytes of a cache line.
 _LINE = 64
+# Ways of a first-level cache: x86-64 has eight or more.
+_WAYS = 8
+# A tile of fewer rows waits for the latency of its products: it takes as long as one of four.
+_FEWEST_ROWS = 4
+# Rows that starting and storing a tile costs as much as.
+_EACH_TILE = 0.5
+# Rows of a tile without fused multiply-add, whose products need registers of their own.
+_ROWS_WITHOUT_FMA = 4
 
 
 @dataclass(frozen=True)
@@ -55,9 +70,9 @@ def tile_shape(target: Target, dtype: DType, columns: int | None) -> tuple[int, 
         elif (columns + empty[3]) * _CLEARLY < columns + empty[2]:
             vectors = 3
     free = target.registers - vectors - 1
-    most = 14 if target.registers == 32 else 6
+    most = (target.registers - _LANES_PER_PANEL - 1) // _LANES_PER_PANEL
     if target.registers == 16 and not target.has("fma"):
-        most = 4 * _LANES_PER_PANEL // max(vectors, _LANES_PER_PANEL)
+        most = _ROWS_WITHOUT_FMA * _LANES_PER_PANEL // max(vectors, _LANES_PER_PANEL)
     return max(1, min(most, free // vectors)), vectors * lanes
 
 
@@ -100,13 +115,16 @@ def _blocks(target: Target, batch: Expr, tiles: Expr, panels: Expr, most: int) -
 
 
 def _height(most: int, rows: int | None) -> int:
-    """The tile height with the least work; few rows cost as much as four, each tile half a row."""
+    """The tile height with the least work."""
     if rows is None or rows <= most:
         return most if rows is None else max(1, rows)
 
+    def tile(height: int) -> float:
+        return max(height, _FEWEST_ROWS) + _EACH_TILE
+
     def cost(height: int) -> float:
-        left = rows % height
-        return rows // height * (max(height, 4) + 0.5) + (max(left, 4) + 0.5 if left else 0)
+        whole, left = divmod(rows, height)
+        return whole * tile(height) + (tile(left) if left else 0)
 
     return min(range(most, most // 2, -1), key=cost)
 
@@ -138,7 +156,6 @@ def shares_sets(stride: int, dtype: DType, rows: int, target: Target) -> bool:
     step = stride * dtype.bits // 8
     if step % _LINE:
         return False
-    ways = 8
-    sets = max(1, target.l1 // (_LINE * ways))
+    sets = max(1, target.l1 // (_LINE * _WAYS))
     period = sets // math.gcd(sets, step // _LINE)
-    return period * ways < 2 * rows
+    return period * _WAYS < 2 * rows

@@ -44,10 +44,16 @@ from sardonyx.kernels.scheduled import Packed, Scheduled
 from sardonyx.loops.ir import Buffer, Fold, For, If, Kernel, Let, Stmt, Store
 from sardonyx.loops.target import Target
 
+# Taps that are written out: a 3-d window of 5 has 125; more make code of many KiB.
 _MOST_TAPS = 128
+# A 3x3 window: what four columns share of its row, and their sums, fit 16 vector registers.
 _TAPS_AT_ONCE = 9
+# Columns at once: four independent sums hide the latency of a fused multiply-add.
 _COLUMNS = 4
+# Rows for each core from which they are shared evenly enough without cutting channels.
 _ROWS_PER_CORE = 4
+# Vectors of float32 that a block of channels has at least: shorter ones are mostly loop.
+_VECTORS = 4
 
 
 def depthwise(kernel: Kernel, target: Target) -> Scheduled | str:
@@ -200,7 +206,7 @@ def _channel_blocks(w: _Window, target: Target) -> tuple[int, Expr]:
     rows, channels = least(product(v.args[0] for v in w.outer)), number(extent)
     if rows is None or channels is None or rows >= _ROWS_PER_CORE * target.cores:
         return 1, extent
-    lanes = 4 * target.vector_bits // 32
+    lanes = _VECTORS * target.vector_bits // 32
     blocks = max(
         (b for b in range(1, target.cores * 2 + 1) if channels % (b * lanes) == 0), default=1
     )

@@ -29,7 +29,11 @@ from sardonyx.kernels.tiles import SLICE, SLICE_PANELS, Lies, Task, sliced, whol
 from sardonyx.loops.ir import Buffer, Contract, For, Kernel, Store
 from sardonyx.loops.target import Target
 
+# The deepest sum whose rows are copied whole: a float32 row has 64 KiB then, and a tile's rows
+# still fit the second-level cache; deeper ones are cut into slices.
 _DEEPEST = 1 << 14
+# The same where the depth has several axes, which slices cannot cut: the copy, of MiBs for each
+# thread, is cheaper than to do without tiles.
 _DEEPEST_OF_AXES = 1 << 18
 _DTYPES = frozenset({DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64, DType.UINT32})
 

@@ -28,6 +28,8 @@ from sardonyx.loops.build import map_statement
 from sardonyx.loops.ir import Fold, For, Kernel, LoopKind, Stmt, Store, expressions, statements
 from sardonyx.loops.target import Target
 
+# Elements of a task of a flat loop: 16 KiB of float32, half of a first-level cache for what is read
+# and half for what is written.
 _BLOCK = 4096
 
 

@@ -19,6 +19,7 @@ from sardonyx.kernels.linear import count, loads, parts, position, renumber, slo
 from sardonyx.kernels.scheduled import Packed
 from sardonyx.loops.ir import Contract, For, If, Kernel, Let, Stmt, Store
 
+# A stride that is not known sorts behind all that are.
 _FAR = 1 << 62
 
 

@@ -42,7 +42,9 @@ from sardonyx.loops.ir import (
 )
 from sardonyx.loops.target import Target
 
+# Vectors of a panel's row: one row at a time is multiplied, and four sums hide the latency.
 _VECTORS = 4
+# Batches up to this are multiplied row by row as they come; larger ones are a common product.
 _MOST_ROWS = 8
 
 

@@ -32,8 +32,12 @@ from sardonyx.kernels.quantized import Bytes, corrected, row_sums
 from sardonyx.loops.build import cost, map_statement
 from sardonyx.loops.ir import Buffer, Contract, For, If, Let, Stmt, Store, Tile
 
+# Depth of a slice: a tile's rows of it (14 x 512 float32) fit the first-level cache.
 SLICE = 512
+# Panels whose sums wait in scratch at once, so that a slice of rows, once copied, serves them all.
 SLICE_PANELS = 8
+# Operations after which a body is written once over a copy of the tile: every accumulator, up to
+# 28 of them, would repeat it in the code.
 _LONG_BODY = 8
 
 

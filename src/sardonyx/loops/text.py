@@ -39,6 +39,7 @@ from sardonyx.loops.parse import RESERVED, from_text
 
 __all__ = ["canonical", "digest", "from_text", "to_text"]
 
+# Characters from which an expression that is used twice, or once, gets a line of its own.
 _SHARED, _LONG = 16, 72
 _IDENTIFIER = re.compile(r"(?!b\d+\Z)[A-Za-z_][A-Za-z_0-9.]*\Z")
 

@@ -10,6 +10,7 @@ from sardonyx.graph.ir import Graph, Node, Value, subgraphs
 from sardonyx.graph.op import Opaque
 from sardonyx.graph.rewrite import Log, Pass, each_body, substitute
 
+# Bytes up to which constants are compared: scalars, axes and shapes, which exporters repeat.
 _SMALL = 4096
 
 

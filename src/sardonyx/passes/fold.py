@@ -24,9 +24,15 @@ from sardonyx.graph.op import Opaque, loop_index
 from sardonyx.graph.rewrite import Log, Pass, each_body
 from sardonyx.passes import values
 
+# Folding may not take longer than a user waits for a model to load; what is left runs as it is.
 SECONDS = 20.0
+# Operations of one folded node: about a second in numpy.
 WORK = 1 << 32
+# Bytes below which no operator's work is out of proportion.
 _SMALL = 64 << 10
+# A folded tensor above a MiB may be this many times what it was made from: a Cast, or an Expand
+# of scales, and not a mask of the model's whole context.
+_GROWTH = 4
 _KEPT = frozenset({"DequantizeLinear"})
 
 
@@ -80,7 +86,7 @@ class _Fold:
         made = _made(node)
         if made is None:
             return None if read <= MIB else "the size of the result is not known"
-        if made > MIB and made > 4 * read:
+        if made > MIB and made > _GROWTH * read:
             return f"the result has {made} bytes, made from {read}"
         total = self.total + made
         try:

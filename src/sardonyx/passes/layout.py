@@ -16,6 +16,7 @@ from sardonyx.graph.op import Opaque, Operand, Trait, loop_index
 from sardonyx.graph.rewrite import Log, Pass
 from sardonyx.passes.values import MISTAKES
 
+# An operand read with this many subscripts or more has spatial axes, whose order layout changes.
 _SEES_ALL = 3
 
 

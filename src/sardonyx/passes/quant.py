@@ -25,6 +25,7 @@ from sardonyx.graph.op import Trait
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
 from sardonyx.passes.affine import constant
 
+# Products of two bytes, each below 2**15, whose sum stays within an int32.
 DEEPEST = 1 << 16
 _WINDOW = ("auto_pad", "dilations", "group", "kernel_shape", "pads", "strides")
 _TOO_DEEP = "sums of so many products may not fit 32 bits"

@@ -37,7 +37,9 @@ from sardonyx.graph.type import KNOWN_INTEGERS, Type, array_type, countable
 from sardonyx.ops.base.shapes import as_index
 
 MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+# The largest formula that is kept as a dim: real models have a few operations, hostile ones grow.
 WEIGHT = 256
+# The longest reduction over known values that is written out, as over the dims of a shape.
 UNROLL = 256
 
 Values = tuple[Expr, ...]

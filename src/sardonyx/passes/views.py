@@ -14,6 +14,7 @@ from sardonyx.graph.rewrite import Rule, rule
 from sardonyx.passes.infer import emit
 from sardonyx.passes.values import place
 
+# Views looked through in a row; exporters write three or four.
 _FAR = 8
 
 

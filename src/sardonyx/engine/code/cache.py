@@ -19,7 +19,10 @@ from sardonyx.core import knobs
 
 _MAGIC = b"sxcache\x01"
 _HEADER = len(_MAGIC) + 32
+# Room for the objects of a thousand models: a kernel has some 10 KiB, a model 50 distinct ones.
 _CAPACITY = 512 << 20
+# A file's time of use is renewed once an hour at most, for the sake of the disk; an unfinished file
+# of that age has no writer any more.
 _HOUR = 3600.0
 _serial = itertools.count()
 

@@ -21,6 +21,8 @@ from sardonyx.core.errors import CompileError
 from sardonyx.engine.code import object as codegen
 from sardonyx.loops.target import Target
 
+# A second process takes about as long to start as a dozen kernels take to compile; it pays where
+# half of the kernels are more than that.
 _MANY = 24
 _READY = b"+"
 

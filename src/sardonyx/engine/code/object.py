@@ -16,6 +16,8 @@ from sardonyx.loops.target import Target
 
 LLVM = ".".join(map(str, binding.llvm_version_info))
 REPORT = "this is a fault of Sardonyx; please report it with the model"
+# The code generator's level: what 2 adds are passes over loops, which kernels come with unrolled
+# and vectorised.
 _OPT = 1
 
 

@@ -28,11 +28,23 @@ from sardonyx.graph.op import Contraction, Index, Operand, loop_index
 from sardonyx.loops.build import Closed, Sizes, Unplaceable, close, contraction, pointwise
 from sardonyx.loops.ir import Contract, Kernel, Store
 
+# Of several readers each computes a value anew where that costs no more operations than the load
+# that it saves each of them, and the one store: about two.
 _CHEAP = 2
+# A product's operand is computed while it is copied into rows or panels; a copy waits for memory
+# about four operations an element, so that much costs nothing.
 _OPERAND = 4
+# Nodes that an epilogue may be made of: a Gelu written out has eight, with casts and biases twelve;
+# every further node is looked at for every value before it.
 _JOIN = 16
+# Operations an element that may be done again instead of storing the value and reading it back,
+# once it has left the first-level cache: about a dozen cycles.
 _REREAD = 12
+# Operations of one expression: beyond, its parts no longer fit the vector registers and are spilled
+# one by one, while storing the value in between is one store and one load.
 _LARGEST = 200
+# Buffers of one kernel: each holds a general register with its address, of which x86-64 has 16, and
+# the stack pointer and a loop counter need two.
 _BUFFERS = 14
 
 

@@ -17,6 +17,8 @@ from sardonyx.kernels.scheduled import Scheduled
 from sardonyx.loops.ir import For, Kernel, expressions, statements
 from sardonyx.loops.target import Target
 
+# Bytes that load time may make of any model: packed weights and folded masks of small models stay
+# far below, and no machine that runs models lacks them.
 _FLOOR = 256 << 20
 
 

@@ -11,6 +11,9 @@ from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.graph.op import Index, Op, Operand, loop_index
 from sardonyx.loops.build import cost
 
+# Hexadecimal digits of a float that is written into code: those of 0.5, 2 or 6, not of a weight.
+_DIGITS = 3
+
 
 class Leaf(Operand):
     """An operand read from memory, its subscripts kept apart: load(key, i, j, ...)."""
@@ -55,7 +58,7 @@ def _long_float(e: Expr) -> bool:
     if not e.dtype.is_float:
         return False
     mantissa = float(e.arg).hex().split("p")[0].split(".")[-1]
-    return len(mantissa.rstrip("0")) > 3
+    return len(mantissa.rstrip("0")) > _DIGITS
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ class Job(ctypes.Structure):
 
 SERIAL, BARRIER = 1, 2
 FLUSH, YIELDING = 1, 2
+# Between two questions for signals and for an end: soon for people, and nothing for the run.
 POLL_NS = 50_000_000
 WORKERS_AT, WORKER_BYTES = 320, 64
 EXPORTS = ("launch", "worker", "pauses", "call")

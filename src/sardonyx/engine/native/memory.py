@@ -14,6 +14,7 @@ from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Value
 
+# The size of a huge page of x86-64 and of 64-bit ARM with pages of 4 KiB.
 _HUGE = 2 << 20
 _ALIGNMENT = 64
 

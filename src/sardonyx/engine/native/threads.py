@@ -28,7 +28,10 @@ from sardonyx.engine.native.executor import WORKER_BYTES, WORKERS_AT, Job
 from sardonyx.engine.native.memory import address, aligned
 from sardonyx.loops import target
 
+# Workers of a crew, whose records are laid out ahead; servers have no more cores to a socket.
 _MOST = 256
+# How long a worker watches for the next run before it sleeps: as long as waking it takes, so that
+# neither watching nor sleeping can cost twice what the better choice costs.
 _SPIN_SECONDS = 100e-6
 
 Question = Callable[[], object]

@@ -31,7 +31,11 @@ from sardonyx.graph.ir import Graph, Value, captured
 
 RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
 SERIAL, BARRIER = 1, 2
+# Operations from which a second thread is worth waking: some 10 µs of one core, twice what the
+# barrier after the step takes.
 _WAKE = 150_000
+# Operations of a whole run from which other Python threads may go on meanwhile: giving the
+# interpreter's lock away and getting it back costs a shorter run a share that can be measured.
 _LONG = 200_000
 
 

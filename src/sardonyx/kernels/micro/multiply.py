@@ -16,6 +16,7 @@ from sardonyx.core.expr import Expr, number
 from sardonyx.kernels.micro.protocol import Emit
 from sardonyx.loops.ir import Tile
 
+# Half of the rounding error of one chain, for one addition in 256 (docs/decisions/0002).
 PART = 256
 
 

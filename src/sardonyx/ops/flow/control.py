@@ -18,6 +18,7 @@ from sardonyx.ops.base.shapes import axis_of, refuse, unknown_dim
 
 Call: TypeAlias = Callable[[Graph, Sequence[Any]], list[Any]]
 
+# Rounds after which a Loop's types are loosened instead of joined: dims that grow never settle.
 _ROUNDS = 4
 
 
