@@ -157,8 +157,11 @@ class Op:
     is not given, 11 for a class called `SoftmaxV11`), `name` (the class name, without such a
     `V11`), `tolerance` (exact, rounding or reduction: how exactly two implementations must
     agree), `random` (results differ from run to run), `traits` (see Trait), `neutral` (the first
-    and second operand that leave the other one as it is). `outputs` is how many outputs the node
-    has, which for some ops is the node's choice.
+    and second operand that leave the other one as it is). What became of it later: `ended` is the
+    first opset without it, `redefined` lists those in which its meaning changed, and `made_inputs`
+    is an opset and the attributes that are inputs from it on.
+
+    `outputs` is how many outputs the node has, which for some ops is the node's choice.
     """
 
     domain: ClassVar[str] = ""
@@ -168,6 +171,9 @@ class Op:
     random: ClassVar[bool] = False
     traits: ClassVar[Trait] = Trait.NONE
     neutral: ClassVar[tuple[float | None, float | None]] = (None, None)
+    ended: ClassVar[int | None] = None
+    redefined: ClassVar[tuple[int, ...]] = ()
+    made_inputs: ClassVar[tuple[int, tuple[str, ...]]] = (0, ())
 
     outputs: int = field(default=1, kw_only=True, repr=False, metadata={"attribute": False})
 
@@ -194,6 +200,11 @@ class Op:
                 if value is not None:
                     found[f.metadata.get("onnx", f.name)] = value
         return found
+
+    def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
+        """Makes its attributes `given` those of the next version, of `opset`, or says why not."""
+        del opset, given, inputs
+        return None
 
     def infer(self, *inputs: Any) -> Any:
         """The output Type (or a tuple of them) from the input Types (None where absent)."""

@@ -151,6 +151,14 @@ class Aligned(Binary, abstract=True):
     axis: int | None = None
     broadcast: int = 0
 
+    def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
+        del inputs
+        if opset == 7:
+            if given.pop("broadcast") and self.axis is not None:
+                return "it aligns its operands at an axis"
+            given.pop("axis", None)
+        return None
+
     def behind(self, x_rank: int, y_rank: int) -> int:
         if not self.broadcast and x_rank != y_rank:
             raise refuse("E0320", "without broadcast=1 both have one rank", y_rank, x_rank)

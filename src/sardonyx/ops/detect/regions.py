@@ -109,6 +109,12 @@ class RoiAlignV10(_Aligned):
     sampling_ratio: int = 0
     spatial_scale: float = 1.0
 
+    def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
+        del inputs
+        if opset == 16:
+            given["coordinate_transformation_mode"] = "output_half_pixel"
+        return None
+
 
 @dataclass(frozen=True)
 class RoiAlign(RoiAlignV10):

@@ -131,6 +131,8 @@ class Mod(Binary):
 class ModV10(Mod):
     """Mod of opsets 10 to 27, where floats need fmod=1."""
 
+    redefined = (28,)
+
     def checked(self, x: Type, y: Type) -> DType | None:
         if x.dtype is not None and x.dtype.is_float and not self.fmod:
             raise refuse("E0325", "Mod of floats needs fmod=1", "fmod=0", "fmod=1")

@@ -228,6 +228,7 @@ class Cast(CastV19):
 class CastV1(Conversion):
     """Cast of opset 1, whose type is a word."""
 
+    redefined = (6,)
     to: str
 
     def target(self, *others: Any) -> DType:

@@ -49,6 +49,12 @@ class PRelu(Op):
 class PReluV6(PRelu):
     """PRelu of opset 6, where a slope of one dim has an element for each channel (axis 1)."""
 
+    def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
+        del given
+        slope = inputs[1].static_shape if len(inputs) > 1 and inputs[1] is not None else None
+        by_channel = slope is None or np.prod(slope) != 1
+        return "its slopes are by channel" if opset == 7 and by_channel else None
+
     def infer(self, x: Type, slope: Type) -> Type:
         return like(x, common_dtype(x, slope))
 
@@ -102,6 +108,7 @@ class Bounded(Unary, abstract=True):
 
     tolerance = "exact"
     traits = Trait.CLIPS
+    made_inputs = (11, ("min", "max"))
     min: float | None
     max: float | None
 

@@ -84,6 +84,8 @@ class Inference(Op, abstract=True):
 class DropoutV10(Inference):
     """Dropout of opsets 10 and 11, whose mask is bool."""
 
+    made_inputs = (12, ("ratio",))
+
     def mask(self, x: DType | None) -> DType | None:
         del x
         return DType.BOOL

@@ -294,6 +294,7 @@ def _nth(values: tuple[int, ...] | None, n: int) -> int:
 class ScanV8(_Scanning):
     """Scan of opset 8: every tensor has a batch axis first, and sequences have lengths."""
 
+    redefined = (9,)
     directions: tuple[int, ...] | None = None
 
     def infer(self, lengths: Type | None, *inputs: Type) -> Any:

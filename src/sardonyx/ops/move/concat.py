@@ -150,6 +150,11 @@ class SplitV13(Pieces):
 
     axis: int = 0
 
+    def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
+        if opset == 18 and len(inputs) < 2:
+            given["num_outputs"] = self.outputs
+        return None
+
     @property
     def along(self) -> int:
         return self.axis
@@ -204,6 +209,7 @@ class Split(SplitV13):
 class SplitV2(Pieces):
     """Split of opsets 2 to 12, whose sizes are an attribute."""
 
+    made_inputs = (13, ("split",))
     axis: int = 0
     split: tuple[int, ...] | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -177,6 +177,7 @@ class Framed(Op, abstract=True):
 
     tolerance = "exact"
     traits = Trait.BY_CHANNEL
+    made_inputs = (11, ("pads", "value"))
     mode: str
     value: float
 
@@ -223,6 +224,12 @@ class PadV1(Framed):
     paddings: tuple[int, ...]
     mode: str = "constant"
     value: float = 0.0
+
+    def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
+        del inputs
+        if opset == 2:
+            given["pads"] = given.pop("paddings")
+        return None
 
     @property
     def wanted(self) -> tuple[int, ...]:

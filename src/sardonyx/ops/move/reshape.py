@@ -158,6 +158,7 @@ class Reshape(ReshapeV5):
 class ReshapeV1(View):
     """Reshape of opset 1, whose shape is an attribute."""
 
+    made_inputs = (5, ("shape",))
     consumed_inputs: tuple[int, ...] | None = None
     shape: tuple[int, ...] | None = None
 

@@ -87,6 +87,7 @@ class Scatter(ScatterElementsV11):
     """The name of ScatterElements in opsets 9 and 10."""
 
     since = 9
+    ended = 11
 
 
 class ScatterNDV11(Op):

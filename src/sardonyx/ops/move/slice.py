@@ -176,6 +176,7 @@ class SliceV1(Op):
 
     tolerance = "exact"
     traits = Trait.SELECTS | Trait.BY_CHANNEL
+    made_inputs = (10, ("starts", "ends", "axes"))
     starts: tuple[int, ...]
     ends: tuple[int, ...]
     axes: tuple[int, ...] | None = None

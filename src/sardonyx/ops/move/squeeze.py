@@ -102,6 +102,7 @@ def _put_back(idx: Index, shape: Dims, axes: Sequence[int] | None) -> list[Expr]
 class SqueezeV1(View):
     """Squeeze of opsets 1 to 12, whose axes are an attribute."""
 
+    made_inputs = (13, ("axes",))
     axes: tuple[int, ...] | None = None
 
     def infer(self, x: Type) -> Type:
@@ -145,6 +146,7 @@ class Unsqueeze(View):
 class UnsqueezeV1(View):
     """Unsqueeze of opsets 1 to 12, whose axes are an attribute."""
 
+    made_inputs = (13, ("axes",))
     axes: tuple[int, ...]
 
     def infer(self, x: Type) -> Type:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -265,3 +265,9 @@ class GemmV1(Gemm):
     """Gemm of opsets 1 to 6, where `broadcast` allowed C to be smaller."""
 
     broadcast: int = 0
+
+    def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
+        del inputs
+        if opset == 7:
+            given.pop("broadcast")
+        return None

@@ -132,6 +132,7 @@ class BatchNormalizationV7(BatchNormalizationV9):
 class BatchNormalizationV6(BatchNormalizationV7):
     """BatchNormalization of opset 6, which trains unless `is_test` is set."""
 
+    redefined = (6, 7)
     is_test: int = 0
 
     @property

@@ -206,6 +206,7 @@ class GroupNormalizationV18(Op):
 
     tolerance = "reduction"
     traits = Trait.BY_CHANNEL
+    redefined = (21,)
     num_groups: int
     epsilon: float = 1e-5
 

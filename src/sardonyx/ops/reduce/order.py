@@ -166,6 +166,7 @@ class TopKV1(Op):
     """TopK of opset 1, whose k is an attribute."""
 
     tolerance = "exact"
+    made_inputs = (10, ("k",))
     k: int
     axis: int = -1
 

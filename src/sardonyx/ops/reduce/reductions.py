@@ -116,6 +116,7 @@ class ByAttribute(Reduction, abstract=True):
     """The axes are an attribute."""
 
     since = 1
+    made_inputs = (18, ("axes",))
     axes: tuple[int, ...] | None = None
 
     def infer(self, x: Type) -> Type:
@@ -291,6 +292,8 @@ class ReduceLogSumExp(ByInput, _LogSumExp):
 
 class ReduceSumV1(ByAttribute, _Sum):
     """ReduceSum of opsets 1 to 12."""
+
+    made_inputs = (13, ("axes",))
 
 
 class ReduceMeanV1(ByAttribute, _Mean):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -135,6 +136,14 @@ class Trailing(Normalised, abstract=True):
     """The axes of opsets 1 to 12: all from `axis` on, as if the tensor had two dims."""
 
     axis: int
+
+    def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
+        rank = inputs[0].rank if inputs and inputs[0] is not None else None
+        if opset == 13:
+            if rank is None or self.axis not in (-1, rank - 1):
+                return "it flattens dims, which opset 13 does not"
+            given["axis"] = -1
+        return None
 
     def axes(self, rank: int) -> tuple[int, ...]:
         first = self.axis if self.axis == rank else axis_of(self.axis, rank)

@@ -32,6 +32,13 @@ class GridSampleV16(Op):
     mode: str = "bilinear"
     padding_mode: str = "zeros"
 
+    def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
+        del inputs
+        if opset == 20:
+            names = {"bilinear": "linear", "bicubic": "cubic"}
+            given["mode"] = names.get(given["mode"], given["mode"])
+        return None
+
     @property
     def way(self) -> str:
         """nearest, linear or cubic."""

@@ -18,6 +18,7 @@ from sardonyx.ops.resample.resampling import Resampling, Scaling, by_scales, flo
 class ResizeV10(Resampling):
     """Resize of opset 10: scales only."""
 
+    redefined = (11,)
     mode: str = "nearest"
 
     def plan(self, x: Type, *extras: Type | None) -> Scaling | None:
@@ -129,12 +130,14 @@ class Upsample(ResizeV10):
     """Resize to larger scales; replaced by Resize in opset 10."""
 
     since = 9
+    ended = 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class UpsampleV7(Resampling):
     """Upsample of opsets 7 and 8, whose scales are an attribute."""
 
+    ended = 10
     scales: tuple[float, ...]
     mode: str = "nearest"
 
@@ -156,6 +159,7 @@ class UpsampleV7(Resampling):
 class UpsampleV1(Resampling):
     """Upsample of opsets 1 to 6: height and width of images."""
 
+    ended = 10
     height_scale: float
     width_scale: float
     mode: str = "nearest"

@@ -72,6 +72,7 @@ class _Transform(Op, abstract=True):
 class DFTV17(_Transform):
     """DFT of opsets 17 to 19, whose axis is an attribute."""
 
+    redefined = (20,)
     axis: int = 1
     inverse: int = 0
     onesided: int = 0
