@@ -21,14 +21,14 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 
 # Tokens of code that a room may hold. A budget moves in the commit that shows why it must.
 BUDGETS = {
-    "core": 19_000,
+    "core": 19_400,
     "graph": 21_000,
     "loops": 26_000,
     "ops": 108_000,
     "passes": 18_500,
-    "formats": 19_000,
+    "formats": 20_800,
     "kernels": 25_500,
-    "engine": 49_000,
+    "engine": 50_500,
     "providers": 3_000,
     "session": 8_400,
     "compare": 8_300,

@@ -144,6 +144,14 @@ CACHE_DIR = Knob(
 CACHE = Knob(
     "cache", "SARDONYX_CACHE", lambda: True, _flag, "whether compiled code is kept on disk"
 )
+MMAP = Knob(
+    "mmap",
+    "SARDONYX_MMAP",
+    lambda: "auto",
+    _choice("auto", "on", "off"),
+    "whether weights that run as they are stay in their file: `off` copies them all, `auto` those "
+    "whose file could change unnoticed, `on` none",
+)
 LIMITS: Knob[Mapping[str, float]] = Knob(
     "limits",
     "SARDONYX_LIMITS",

@@ -1,7 +1,7 @@
 """Constant tensors: a type, a static shape, and elements that stay where they are until used.
 
-Elements come from an array, from packed bytes (a slice of a mapped file), or from a `Deferred` that
-fetches them on first use (typed protobuf fields, a segment of an external file). A `Tensor` never
+Elements come from an array, from packed bytes, or from a `Deferred` that fetches them on first use
+(typed protobuf fields, a piece of a file, which may be fetched again or mapped). A `Tensor` never
 changes once made; `origin` is the payload of the format it came from, kept so that an untouched
 tensor is written back exactly as it was read.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,24 @@ class Deferred(Protocol):
 
     def read(self) -> Array | Buffer:
         """The elements, as an array of the tensor's dtype or as packed bytes."""
+
+
+class File(Protocol):
+    """A file whose own pages are in use."""
+
+    def map(self) -> memoryview | None:
+        """The whole file; None where only a copy is safe."""
+
+    def check(self) -> None:
+        """ExternalDataError where it was written to: ask after each use of what `map` gave."""
+
+
+@runtime_checkable
+class Stored(Deferred, Protocol):
+    """A source in a file, which can be read again."""
+
+    def map(self) -> tuple[memoryview, File] | None:
+        """The packed bytes where they lie, and their file; None where only `read` is safe."""
 
 
 class Tensor:
@@ -86,7 +104,7 @@ class Tensor:
             found = self._fetch()
             if not isinstance(found, np.ndarray):
                 self._check_bytes(found)
-                found = unpack(found, self.dtype, self.count).reshape(self.shape)
+                found = unpack(found, self.dtype, self.count)
             self._array = self._adopt(found)
         return self._array
 
@@ -100,6 +118,22 @@ class Tensor:
                 self._check_bytes(found)
                 return memoryview(found).cast("B").toreadonly()
         return pack(self.numpy(), self.dtype).data.toreadonly()
+
+    def mapped(self) -> tuple[Array, File] | None:
+        """The elements as they lie in their file; None where only `numpy` is safe."""
+        source = self._source
+        if self._array is not None or not isinstance(source, Stored) or self.dtype.is_packed:
+            return None
+        found = source.map()
+        if found is None:
+            return None
+        self._check_bytes(found[0])
+        return self._adopt(unpack(found[0], self.dtype, self.count)), found[1]
+
+    def release(self) -> None:
+        """Forgets the elements where they can be fetched from a file again."""
+        if isinstance(self._source, Stored):
+            self._array = None
 
     def renamed(self, name: str) -> Tensor:
         """The same elements under another name; nothing is copied or fetched."""

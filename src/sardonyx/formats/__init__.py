@@ -10,6 +10,8 @@ from sardonyx.core.errors import InvalidArgument, NoSuchFile, SardonyxError
 from sardonyx.core.limits import Limits
 from sardonyx.formats import onnx as onnx_format
 from sardonyx.formats.files import read_model
+from sardonyx.formats.skeleton import Skeleton
+from sardonyx.formats.stored import Stored
 from sardonyx.graph.ir import Graph
 
 
@@ -42,7 +44,7 @@ def load(
 ) -> Graph:
     """The graph of a model: a path, bytes, a binary file object or an onnx.ModelProto.
 
-    External data are looked for beside the file, or in `base_dir`. Weights stay in the mapped file
+    External data are looked for beside the file, or in `base_dir`. Large weights stay in their file
     until they are used. Errors as `formats.onnx.load`, and NoSuchFile for an unreadable path.
     """
     budget = limits or Limits.current()
@@ -56,7 +58,9 @@ def load(
 def _load_path(path: Path, limits: Limits, base_dir: str | os.PathLike[str] | None) -> Graph:
     folder = Path(base_dir) if base_dir is not None else path.parent
     try:
-        graph = _load_bytes(read_model(path, limits), limits, folder, path)
+        found = read_model(path, limits)
+        data = Skeleton(found) if isinstance(found, Stored) else found
+        graph = _load_bytes(data, limits, folder, path)
     except SardonyxError as problem:
         raise problem.locate(file=str(path)) from None
     graph.source = str(path)
@@ -64,10 +68,11 @@ def _load_path(path: Path, limits: Limits, base_dir: str | os.PathLike[str] | No
 
 
 def _load_bytes(
-    data: bytes | memoryview, limits: Limits, folder: Path | None, model: Path | None
+    data: bytes | memoryview | Skeleton, limits: Limits, folder: Path | None, model: Path | None
 ) -> Graph:
-    if not onnx_format.match(data[:16]):
-        raise onnx_format.explain_mismatch(data[:64])
+    head = (data.data if isinstance(data, Skeleton) else data)[:64]
+    if not onnx_format.match(head):
+        raise onnx_format.explain_mismatch(head)
     return onnx_format.load(data, limits, folder=folder, model=model)
 
 

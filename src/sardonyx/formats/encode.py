@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import struct
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from sardonyx.formats.message import UNKNOWN, Message, NotANumber
 from sardonyx.formats.onnx_tables import MESSAGES, Field
 from sardonyx.formats.packed import Packed, encode_varint
 from sardonyx.formats.wire import wire_of
 
-Chunk: TypeAlias = "bytes | memoryview"
+
+class Later(Protocol):
+    """A payload that is read when it is written."""
+
+    def __len__(self) -> int:
+        """Its bytes."""
+
+    def read(self) -> bytes | memoryview:
+        """The payload itself."""
+
+
+Chunk: TypeAlias = "bytes | memoryview | Later"
 
 
 class _Close:
@@ -36,7 +47,12 @@ class _Open:
 
 def encode(message: Message) -> bytes:
     """The message in one piece, fields in the order of their numbers, unknown ones last."""
-    return b"".join(chunks(message))
+    return b"".join(map(plain, chunks(message)))
+
+
+def plain(chunk: Chunk) -> bytes | memoryview:
+    """A piece of an encoded message as bytes."""
+    return chunk if isinstance(chunk, bytes | memoryview) else chunk.read()
 
 
 def chunks(message: Message) -> list[Chunk]:
@@ -70,7 +86,7 @@ def _content(message: Message) -> list[Chunk | _Open | _Close]:
         if row.kind == "message":
             _flush(items, plain)
             items.extend(_Open(tag, m) for m in (value if row.repeated else [value]))
-        elif isinstance(value, Packed | memoryview):
+        elif row.name == "raw_data" or isinstance(value, Packed):
             parts = value.chunks if isinstance(value, Packed) else [value]
             plain += run_tag + encode_varint(sum(map(len, parts)))
             _flush(items, plain)

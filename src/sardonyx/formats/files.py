@@ -1,4 +1,4 @@
-"""Files on disk: models mapped for reading, external data opened safely, output written whole.
+"""Files on disk: models opened for reading, external data opened safely, output written whole.
 
 `Folder` is the one way to external data. A location is a relative path without `..`; it is opened
 beneath the folder's descriptor with no symbolic link on the way. Where there is a link, its real
@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
-import mmap
 import os
 import secrets
 import stat
@@ -21,9 +20,9 @@ from typing import BinaryIO
 
 from sardonyx.core.errors import ExternalDataError, InvalidProtobuf, NoSuchFile
 from sardonyx.core.limits import Limits
+from sardonyx.formats.stored import LARGE, Stored
 
-MAPPED_FROM = 1 << 20
-_MOST_HELD = 256
+_MOST_OPEN = 128
 _OPENAT2 = 437
 _BENEATH_WITHOUT_LINKS = 0x08 | 0x04 | 0x02
 _SAFE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
@@ -35,8 +34,8 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
-def read_model(path: str | os.PathLike[str], limits: Limits) -> bytes | memoryview:
-    """The bytes of a model file, mapped where it is large.
+def read_model(path: str | os.PathLike[str], limits: Limits) -> bytes | Stored:
+    """The bytes of a model file; an open file where it is large.
 
     NoSuchFile when it cannot be read or is no regular file; LimitExceeded when it is too large.
     """
@@ -50,7 +49,9 @@ def read_model(path: str | os.PathLike[str], limits: Limits) -> bytes | memoryvi
         if not stat.S_ISREG(found.st_mode):
             raise NoSuchFile("E0101", "the path does not name a regular file", file=name)
         limits.check_file(found.st_size, name)
-        return _contents(descriptor, found.st_size)
+        if found.st_size >= LARGE:
+            return Stored(os.dup(descriptor), name)
+        return _read_at(descriptor, 0, found.st_size)
     except OSError as problem:
         raise unreadable(name, problem) from None
     finally:
@@ -61,12 +62,6 @@ def unreadable(name: str, problem: Exception) -> NoSuchFile:
     """The exception for a file that cannot be read."""
     why = problem.strerror if isinstance(problem, OSError) else str(problem)
     return NoSuchFile("E0101", f"the file cannot be read: {why}", file=name)
-
-
-def _contents(descriptor: int, size: int) -> bytes | memoryview:
-    if size >= MAPPED_FROM:
-        return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))
-    return _read_at(descriptor, 0, size)
 
 
 def _read_at(descriptor: int, offset: int, length: int) -> bytes:
@@ -82,7 +77,7 @@ def _read_at(descriptor: int, offset: int, length: int) -> bytes:
 
 
 class Folder:
-    """Where a model's external data lie; `view` gives a segment of one of its files.
+    """Where a model's external data lie; `read` gives a segment of one of its files.
 
     `path` is the folder by name; `model` the model file where there is one, whose real folder
     and owner then count too. Files stay as they were at `check`: one that was replaced since is
@@ -94,7 +89,8 @@ class Folder:
         self._model = model
         self._limits = limits
         self._known: dict[str, os.stat_result] = {}
-        self._held: dict[str, memoryview] = {}
+        self._held: dict[str, bytes] = {}
+        self._stored: dict[str, Stored] = {}
         self._total = 0
 
     def size(self, location: str) -> int:
@@ -104,16 +100,17 @@ class Folder:
         """
         if location not in self._known:
             descriptor = self._open(location)
-            try:
-                self._known[location] = os.fstat(descriptor)
-            finally:
+            found = self._known[location] = os.fstat(descriptor)
+            if found.st_size >= LARGE and len(self._stored) < _MOST_OPEN:
+                self._stored[location] = Stored(descriptor, str(self.path / location))
+            else:
                 os.close(descriptor)
-            self._total += self._known[location].st_size
+            self._total += found.st_size
             self._limits.check_external(self._total, location)
         return self._known[location].st_size
 
-    def view(self, location: str, offset: int, length: int) -> memoryview:
-        """`length` bytes from `offset`; InvalidProtobuf where they go beyond the file."""
+    def read(self, location: str, offset: int, length: int) -> bytes | memoryview:
+        """`length` bytes from `offset`, copied; InvalidProtobuf where they go beyond the file."""
         size = self.size(location)
         if offset < 0 or length < 0 or length > size or offset > size - length:
             raise InvalidProtobuf(
@@ -122,21 +119,29 @@ class Folder:
                 given=f"offset {offset}, length {length}",
                 wanted=f"within {size} bytes",
             )
+        if size >= LARGE:
+            return self.stored(location).read(offset, length)
         whole = self._held.get(location)
-        if whole is None and len(self._held) < _MOST_HELD:
-            whole = self._held[location] = memoryview(self._read(location, 0, size))
         if whole is None:
-            return memoryview(self._read(location, offset, length))
-        return whole[offset : offset + length]
+            whole = self._held[location] = self._whole(location)
+        return memoryview(whole)[offset : offset + length]
 
-    def _read(self, location: str, offset: int, length: int) -> bytes | memoryview:
+    def stored(self, location: str) -> Stored:
+        """The open file at `location`, or where many are open, a fresh look at it.
+
+        ExternalDataError where it is not the file that `size` vetted.
+        """
+        self.size(location)
+        kept = self._stored.get(location)
+        return kept or Stored(self._reopen(location), str(self.path / location))
+
+    def _whole(self, location: str) -> bytes:
         descriptor = self._reopen(location)
         try:
-            whole = length == self._known[location].st_size
-            data = _contents(descriptor, length) if whole else _read_at(descriptor, offset, length)
+            data = _read_at(descriptor, 0, self._known[location].st_size)
         finally:
             os.close(descriptor)
-        if len(data) != length:
+        if len(data) != self._known[location].st_size:
             raise _refused(location, "E0123", "the file became shorter while it was read")
         return data
 

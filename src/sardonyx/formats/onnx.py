@@ -13,12 +13,13 @@ from typing import BinaryIO
 
 from sardonyx.core.errors import InvalidProtobuf, LimitExceeded
 from sardonyx.core.limits import Limits
-from sardonyx.formats.encode import Chunk, chunks
+from sardonyx.formats.encode import Chunk, chunks, plain
 from sardonyx.formats.files import Folder, replacing
 from sardonyx.formats.message import Message, find_all
 from sardonyx.formats.onnx_read import ModelExtra, read_model
 from sardonyx.formats.onnx_tensor import EXTERNAL, resolve
 from sardonyx.formats.onnx_write import write_model, write_pairs
+from sardonyx.formats.skeleton import Skeleton
 from sardonyx.formats.wire import decode, entries
 from sardonyx.graph.ir import Graph
 
@@ -81,7 +82,7 @@ def explain_mismatch(head: bytes | memoryview) -> InvalidProtobuf:
 
 
 def load(
-    data: bytes | memoryview,
+    source: bytes | memoryview | Skeleton,
     limits: Limits,
     *,
     folder: Path | None = None,
@@ -91,10 +92,13 @@ def load(
 
     InvalidProtobuf, InvalidGraph, ExternalDataError or LimitExceeded when it cannot be read.
     """
+    data = source.data if isinstance(source, Skeleton) else source
     limits.check_file(len(data))
     home = Folder(folder, model, limits) if folder is not None else None
     with _collector_paused():
         message = decode("ModelProto", data, limits)
+        if isinstance(source, Skeleton):
+            source.settle(message)
         resolve(message, home, limits)
         try:
             return read_model(message, limits)
@@ -134,7 +138,7 @@ def info(graph: Graph) -> ModelInfo:
 def to_bytes(graph: Graph) -> bytes:
     """The encoded ModelProto with all data inside; LimitExceeded (E0105) beyond 2 GiB."""
     message = _inlined(write_model(graph))
-    return b"".join(_bounded(chunks(message)))
+    return b"".join(map(plain, _bounded(chunks(message))))
 
 
 def save(graph: Graph, path: str | os.PathLike[str], external: bool | int | None = None) -> None:
@@ -150,15 +154,13 @@ def save(graph: Graph, path: str | os.PathLike[str], external: bool | int | None
     inside = {id(t): _stored_inside(t) for t in tensors if _is_external(t) and id(t) not in outside}
     layout, placed = _lay_out(list(outside.values()), name)
     encoded = _bounded(chunks(_rewritten(message, {**inside, **placed})))
-    if layout:
-        with replacing(Path(path).with_name(name)) as file:
-            _write_data(file, layout)
-    _write(path, encoded)
-
-
-def _write(path: str | os.PathLike[str], pieces: list[Chunk]) -> None:
-    with replacing(path) as file:
-        file.writelines(pieces)
+    with contextlib.ExitStack() as both:
+        # Either may hold data that are still read from the file it replaces: the data file takes
+        # its place first, when both are written.
+        whole = both.enter_context(replacing(path))
+        if layout:
+            _write_data(both.enter_context(replacing(Path(path).with_name(name))), layout)
+        whole.writelines(map(plain, encoded))
 
 
 def _bounded(pieces: list[Chunk]) -> list[Chunk]:
@@ -195,7 +197,7 @@ def _stored_inside(tensor: Message) -> Message:
     inside = Message("TensorProto", dict(tensor.fields))
     inside.put("external_data", None)
     inside.put("data_location", None)
-    inside.fields["raw_data"] = tensor.source.read()
+    inside.fields["raw_data"] = tensor.source
     return inside
 
 
@@ -233,7 +235,7 @@ def _write_data(file: BinaryIO, layout: Layout) -> None:
     end = 0
     for offset, tensor in layout:
         file.write(bytes(offset - end))
-        data = tensor.source.read() if _is_external(tensor) else tensor.fields["raw_data"]
+        data = plain(tensor.source if _is_external(tensor) else tensor.fields["raw_data"])
         file.write(data)
         end = offset + len(data)
 

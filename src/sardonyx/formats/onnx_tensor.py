@@ -18,6 +18,7 @@ from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.formats.files import Folder, safe_parts
 from sardonyx.formats.message import Message, find_all
 from sardonyx.formats.packed import Packed
+from sardonyx.formats.stored import LARGE, Piece, Stored
 
 EXTERNAL = 1
 _KEYS = frozenset({"location", "offset", "length", "checksum"})
@@ -43,8 +44,20 @@ class Segment:
     offset: int
     length: int
 
-    def read(self) -> memoryview:
-        """The bytes; ExternalDataError where they cannot be had."""
+    def __len__(self) -> int:
+        return self.length
+
+    def read(self) -> bytes | memoryview:
+        """The bytes, in memory of their own; ExternalDataError where they cannot be had."""
+        return self._home().read(self.location, self.offset, self.length)
+
+    def map(self) -> tuple[memoryview, Stored] | None:
+        """The bytes where they lie, and their file; None where only `read` is safe."""
+        if self.length < LARGE:
+            return None
+        return Piece(self._home().stored(self.location), self.offset, self.length).map()
+
+    def _home(self) -> Folder:
         if self.folder is None:
             raise ExternalDataError(
                 "E0124",
@@ -52,7 +65,7 @@ class Segment:
                 "without a folder",
                 hint="load the model from its path, or pass base_dir=",
             )
-        return self.folder.view(self.location, self.offset, self.length)
+        return self.folder
 
 
 @dataclass(frozen=True)
@@ -127,7 +140,7 @@ def _look(folder: Folder, segment: Segment) -> None:
             return
         raise
     if segment.length > size or segment.offset > size - segment.length:
-        folder.view(segment.location, segment.offset, segment.length)
+        folder.read(segment.location, segment.offset, segment.length)
 
 
 def _whole(entries: dict[str, str], key: str, default: int) -> int:

@@ -39,7 +39,7 @@ class Tag(NamedTuple):
     rivals: tuple[str, ...]
 
 
-def _length(view: memoryview, pos: int) -> tuple[int, int]:
+def length_at(view: memoryview, pos: int) -> tuple[int, int]:
     """A varint at `pos` and the position after it."""
     value = shift = 0
     while True:
@@ -58,7 +58,7 @@ def _span(view: memoryview, pos: int, end: int) -> tuple[int, int]:
     size = view[pos]
     pos += 1
     if size >= 0x80:
-        size, pos = _length(view, pos - 1)
+        size, pos = length_at(view, pos - 1)
     if size > end - pos:
         raise InvalidProtobuf("E0102", f"a field of {size} bytes goes beyond the end")
     return pos, pos + size
@@ -86,7 +86,7 @@ def _read_bytes(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag
 
 
 def _read_varint(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
-    value, pos = _length(view, pos)
+    value, pos = length_at(view, pos)
     if pos > end:
         raise IndexError
     value = _typed(value, entry.row.kind)
@@ -107,7 +107,7 @@ def _read_varints(view: memoryview, pos: int, end: int, fields: Fields, entry: T
             values.append(byte)
             pos += 1
         else:
-            value, pos = _length(view, pos)
+            value, pos = length_at(view, pos)
             values.append(_typed(value, kind))
         if pos > last or view[pos] != tag:
             return pos
@@ -154,7 +154,7 @@ def _read_packed(view: memoryview, pos: int, end: int, fields: Fields, entry: Ta
 def _read_packed_element(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
     """One element, written alone, of a field that the tables write packed."""
     sizes = {"float": 4, "double": 8}
-    stop = pos + sizes[entry.row.kind] if entry.row.kind in sizes else _length(view, pos)[1]
+    stop = pos + sizes[entry.row.kind] if entry.row.kind in sizes else length_at(view, pos)[1]
     if stop > end:
         raise IndexError
     run = fields.setdefault(entry.name, Packed(entry.row.kind))
@@ -297,7 +297,7 @@ def _keep_unknown(
     view: memoryview, start: int, end: int, table: dict[int, Tag], fields: Fields, limits: Limits
 ) -> int:
     """Keep a field outside the table; the position after it."""
-    tag, pos = _length(view, start)
+    tag, pos = length_at(view, start)
     number, wire = tag >> 3, tag & 7
     if not 0 < number < 1 << 29:
         raise InvalidProtobuf("E0102", f"there is no field number {number}")
@@ -322,13 +322,13 @@ def _skip(view: memoryview, pos: int, end: int, number: int, wire: int, limits: 
             pos = _skip_plain(view, pos, end, wire)
         if not groups:
             return pos
-        tag, pos = _length(view, pos)
+        tag, pos = length_at(view, pos)
         number, wire = tag >> 3, tag & 7
 
 
 def _skip_plain(view: memoryview, pos: int, end: int, wire: int) -> int:
     if wire == 0:
-        return _length(view, pos)[1]
+        return length_at(view, pos)[1]
     if wire == 2:
         return _span(view, pos, end)[1]
     if wire not in (1, 5):

@@ -14,6 +14,7 @@ from typing import Any
 from sardonyx.core import knobs
 from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError
 from sardonyx.core.limits import Limits
+from sardonyx.core.tensor import Tensor
 from sardonyx.formats import load, to_bytes
 from sardonyx.graph.check import verify
 from sardonyx.graph.clone import clone
@@ -99,6 +100,10 @@ class InferenceSession:
             return self._provider.prepare(graph, options)
         except SardonyxError as error:
             raise located(error, self.graph) from error.__cause__
+        finally:
+            for v in graph.initializers.values():
+                if isinstance(v.const, Tensor):
+                    v.const.release()
 
     def _encoded(self) -> str | bytes:
         changed = self._options.free_dimensions or self._options.initializers

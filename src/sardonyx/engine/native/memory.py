@@ -11,7 +11,8 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import LimitExceeded
 from sardonyx.core.limits import Limits
-from sardonyx.core.tensor import Tensor
+from sardonyx.core.tensor import File, Tensor
+from sardonyx.engine.native import guard
 from sardonyx.graph.ir import Value
 
 # The size of a huge page of x86-64 and of 64-bit ARM with pages of 4 KiB.
@@ -62,11 +63,15 @@ def contiguous(array: Array) -> Array:
 
 
 class Weights:
-    """The addresses of constant values: initializers as loaded, and what load time packed."""
+    """The addresses of constant values: initializers as loaded, and what load time packed.
+
+    Initializers of which kernels read the file's own elements stay mapped: `check` after a run.
+    """
 
     def __init__(self) -> None:
         self._made: dict[Value, Array] = {}
         self._loaded: dict[Value, Array] = {}
+        self._files: dict[File, guard.Range] = {}
 
     def allocate(self, v: Value, size: int, limits: Limits) -> None:
         """Reserves memory for a constant that a load-time step writes."""
@@ -76,11 +81,7 @@ class Weights:
     def address(self, v: Value) -> int:
         """Where a constant value lies, its data mapped or read on first use."""
         made = self._made.get(v)
-        if made is not None:
-            return address(made)
-        if v not in self._loaded:
-            self._loaded[v] = self.array(v)
-        return address(self._loaded[v])
+        return address(self.array(v) if made is None else made)
 
     def array(self, v: Value) -> Array:
         """A constant as a contiguous array."""
@@ -89,17 +90,46 @@ class Weights:
             assert shape is not None
             assert v.type.dtype is not None
             return view(address(self._made[v]), shape, v.type.dtype.numpy)
+        found = self._loaded.get(v)
+        if found is None:
+            found = self._loaded[v] = self._load(v)
+        return found
+
+    def _load(self, v: Value) -> Array:
         assert v.const is not None
-        data = v.const.numpy()
-        return contiguous(data) if isinstance(v.const, Tensor) else data
+        if not isinstance(v.const, Tensor):
+            return v.const.numpy()
+        found = v.const.mapped()
+        if found is not None and self._watch(found[1]):
+            return found[0]
+        array = contiguous(v.const.numpy())
+        v.const.release()
+        return array
+
+    def _watch(self, file: File) -> bool:
+        """Whether a mapped file that is cut short will end in an error."""
+        whole = file.map()
+        if file not in self._files and whole is not None:
+            watched = guard.watch(address(np.frombuffer(whole, np.uint8)), len(whole))
+            if watched is not None:
+                self._files[file] = watched
+        return file in self._files
 
     def has(self, v: Value) -> bool:
         """Whether the value is constant here."""
         return v in self._made or v.const is not None
 
     def settle(self) -> None:
-        """Forgets the arrays read so far; those needed again are mapped again."""
+        """Forgets the arrays read so far, once they are unchanged; those needed come again."""
+        self.check()
         self._loaded.clear()
+        self._files.clear()
+
+    def check(self) -> None:
+        """ExternalDataError (E0126) where the file of a mapped constant was changed."""
+        for file, watched in self._files.items():
+            watched.check()
+            file.check()
 
     @property
     def nbytes(self) -> int:

@@ -25,6 +25,7 @@ from sardonyx.engine.code import cache
 from sardonyx.engine.code.link import Linker, Unit
 from sardonyx.engine.native import executor
 from sardonyx.engine.native.executor import WORKER_BYTES, WORKERS_AT, Job
+from sardonyx.engine.native.guard import FAULTS
 from sardonyx.engine.native.memory import address, aligned
 from sardonyx.loops import target
 
@@ -153,7 +154,7 @@ class Crew:
     def _grow(self, threads: int) -> None:
         """Start workers; where the system refuses one, fewer serve."""
         with self._lock:
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)
             try:
                 while self._alive.value < threads and self._start(self._alive.value):
                     self._alive.value += 1

@@ -134,7 +134,9 @@ class Program:
                     bound.launch(segment, abort)
             if bound.entry is None:
                 bound.arm()
-            return bound.results()
+            found = bound.results()
+            self.weights.check()
+            return found
 
     def quick(self, feeds: Sequence[Any]) -> list[Any] | None:
         """Like `run` for feeds that are arrays of shapes bound before, else None."""
@@ -145,7 +147,9 @@ class Program:
         if bound is None or bound.entry is None or not self._lock.acquire(blocking=False):
             return None
         try:
-            return bound.quick(feeds) if bound.base == self._base else None
+            found = bound.quick(feeds) if bound.base == self._base else None
+            self.weights.check()
+            return found
         finally:
             self._lock.release()
 
