@@ -1,4 +1,4 @@
-"""Writes the pages of docs/reference that follow from the code: error codes and settings."""
+"""Writes what follows from the code: the pages of docs/reference, the rooms of the architecture."""
 
 import inspect
 import sys
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
 
+import rooms
 import sardonyx
 from sardonyx.core.codes import explanations
 from sardonyx.core.knobs import all_knobs
@@ -90,8 +91,20 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
+ARCHITECTURE = REFERENCE.parent / "concepts" / "architecture.md"
+MARKS = "<!-- Rooms: written by `make docs` from pyproject.toml and the code. -->", "<!-- End. -->"
+
+
+def architecture_page() -> str:
+    """The page as it stands, with the rooms as they are."""
+    before, _, rest = ARCHITECTURE.read_text(encoding="utf-8").partition(MARKS[0])
+    after = rest.partition(MARKS[1])[2]
+    return f"{before}{MARKS[0]}\n\n{rooms.page()}\n{MARKS[1]}{after}"
+
+
 def main() -> int:
     """Write every page."""
+    ARCHITECTURE.write_text(architecture_page(), encoding="utf-8")
     REFERENCE.mkdir(parents=True, exist_ok=True)
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page(), encoding="utf-8")
