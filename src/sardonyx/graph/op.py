@@ -89,9 +89,10 @@ def _stretch(i: Expr, dim: Expr, out: Expr) -> Expr:
 
 
 @dataclass(frozen=True)
-class Contraction:
+class SumOfProducts:
     """out[place(b, m, n)] = finish(sum over k of left(b, m, k) * right(b, k, n), place(b, m, n)).
 
+    What an operator means, for any subscripts; the statement that computes it is loops.ir.Contract.
     `batch`, `m`, `n`, `k` are extents; the functions take tuples of subscripts of those lengths.
     `place` gives the output subscripts. The product is computed in the output's precision class.
     `left` should be the activations and `right` the weights where one of them is constant.
@@ -229,7 +230,7 @@ class Op:
             raise NotImplementedError
         return self.at(idx, *inputs)
 
-    def contract(self, out: Type, *inputs: Any) -> Contraction | None:
+    def contract(self, out: Type, *inputs: Any) -> SumOfProducts | None:
         """The op as a sum of products, where it is one for these operands."""
         del out, inputs
         return None

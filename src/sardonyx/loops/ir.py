@@ -109,6 +109,7 @@ class If:
 class Contract:
     """For every batch, m, n: `acc` = sum over k of left * right, then `body`.
 
+    The statement for what an operator says as a `graph.op.SumOfProducts`, over loop variables.
     `left` depends on batch, m, k only and `right` on batch, k, n only. `acc` is a scalar; `body`
     stores expressions of acc. A strategy turns it into packing loops and Tiles.
     """

@@ -24,7 +24,7 @@ from sardonyx.engine.fuse.probe import (
     types_of,
 )
 from sardonyx.graph.ir import Graph, Node, Type, Value, captured
-from sardonyx.graph.op import Contraction, Index, Operand, loop_index
+from sardonyx.graph.op import Index, Operand, SumOfProducts, loop_index
 from sardonyx.loops.build import Closed, Sizes, Unplaceable, close, contraction, pointwise
 from sardonyx.loops.ir import Contract, Kernel, Store
 
@@ -385,7 +385,7 @@ def _contraction(v: Value, anchor: Value, plan: _Fusion, sizes: Sizes) -> Closed
     return contraction(_contract(c, v, anchor, plan), key_of(v), sizes)
 
 
-def _contract(c: Contraction, v: Value, anchor: Value, plan: _Fusion) -> Contract:
+def _contract(c: SumOfProducts, v: Value, anchor: Value, plan: _Fusion) -> Contract:
     batch, m, n, k = (_subscripts(extents) for extents in (c.batch, c.m, c.n, c.k))
     acc = scalar("acc", c.acc)
     idx = Index(c.place(batch, m, n), anchor.type.dims)

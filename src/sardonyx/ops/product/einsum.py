@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, cast, const, minimum, number
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts
+from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import broadcast_dim, common_dtype, refuse
@@ -118,7 +118,7 @@ class Einsum(Op):
         found = total("add", [dims[x] for x in terms.summed], product)
         return cast(found, inputs[0].dtype)
 
-    def contract(self, out: Type, *inputs: Operand) -> Contraction | None:
+    def contract(self, out: Type, *inputs: Operand) -> SumOfProducts | None:
         del out
         terms = _Terms.parse(self.equation, [x.rank for x in inputs])
         if len(inputs) != 2 or any(len(set(t)) != len(t) for t in terms.inputs):
@@ -145,7 +145,7 @@ class Einsum(Op):
 
         dtype = inputs[0].dtype
         b_, m_, n_, k_ = (tuple(dims[x] for x in p) for p in (batch, rows, columns, k))
-        return Contraction(
+        return SumOfProducts(
             batch=b_,
             m=m_,
             n=n_,

@@ -11,7 +11,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, minimum, number
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts
+from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts
 from sardonyx.ops.base.element import is_narrow, lift, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import broadcast, common_dtype, need_rank, same_dim
@@ -99,7 +99,7 @@ def multiply(
     read_right: Read,
     finish: Callable[[Expr, Index], Expr],
     acc: DType,
-) -> Contraction:
+) -> SumOfProducts:
     """numpy's matmul of two operands as a contraction; a read gives the factor at a subscript."""
     lead_a, lead_b = a.shape[:-2], b.shape[:-2]
     count = max(len(lead_a), len(lead_b))
@@ -118,7 +118,7 @@ def multiply(
     def place(at: Subscripts, m: Subscripts, n: Subscripts) -> Subscripts:
         return (*batch.join(at, m[:free]), *m[free:], *n)
 
-    return Contraction(
+    return SumOfProducts(
         batch=tuple(batch.dims[i] for i in batch.shared),
         m=(*(batch.dims[i] for i in batch.rows), *rows),
         n=columns,
@@ -170,7 +170,7 @@ class MatMul(Op):
     def at(self, idx: Index, a: Operand, b: Operand) -> Expr:
         return cast(multiply_at(idx, a, b, plain, plain), a.dtype)
 
-    def contract(self, out: Type, a: Operand, b: Operand) -> Contraction:
+    def contract(self, out: Type, a: Operand, b: Operand) -> SumOfProducts:
         acc = accumulator(a.dtype)
         return multiply(out, a, b, plain, plain, lambda e, _: cast(e, a.dtype), acc)
 
@@ -219,9 +219,11 @@ class Gemm(Op):
         )
         return self._finish(acc, idx, a.dtype, c)
 
-    def contract(self, out: Type, a: Operand, b: Operand, c: Operand | None = None) -> Contraction:
+    def contract(
+        self, out: Type, a: Operand, b: Operand, c: Operand | None = None
+    ) -> SumOfProducts:
         rows, columns = out.dims
-        return Contraction(
+        return SumOfProducts(
             batch=(),
             m=(rows,),
             n=(columns,),

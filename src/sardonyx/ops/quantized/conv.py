@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, number
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Contraction, Index, Operand
+from sardonyx.graph.op import Index, Operand, SumOfProducts
 from sardonyx.ops.base.element import lift, quiet, widen
 from sardonyx.ops.base.shapes import need_rank
 from sardonyx.ops.product.matmul import Read
@@ -90,7 +90,7 @@ class ConvInteger(Windowed):
         w: Operand,
         x_zero: Operand | None = None,
         w_zero: Operand | None = None,
-    ) -> Contraction | None:
+    ) -> SumOfProducts | None:
         del out
         left, right = _left(x_zero), _right(w_zero)
         return self.product(x, w, DType.INT32, left, right, lambda acc, _: acc)
@@ -145,7 +145,7 @@ class QLinearConv(Windowed):
         acc = self.element(idx, x, w, _left(x_zero), _right(w_zero))
         return _finish(acc, idx, inputs)
 
-    def contract(self, out: Type, *inputs: Operand) -> Contraction | None:
+    def contract(self, out: Type, *inputs: Operand) -> SumOfProducts | None:
         del out
         x, _, x_zero, w, _, w_zero, *_ = inputs
         return self.product(

@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, number
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Contraction, Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, SumOfProducts
 from sardonyx.ops.base.element import lift, quiet, widen
 from sardonyx.ops.base.shapes import need_rank
 from sardonyx.ops.product.matmul import Read, matmul_shape, multiply, multiply_at
@@ -96,7 +96,7 @@ class MatMulInteger(Op):
         b: Operand,
         a_zero: Operand | None = None,
         b_zero: Operand | None = None,
-    ) -> Contraction:
+    ) -> SumOfProducts:
         left, right = _reader(a_zero, -2), _reader(b_zero, -1)
         return multiply(out, a, b, left, right, lambda acc, _: acc, DType.INT32)
 
@@ -164,7 +164,7 @@ class QLinearMatMul(Op):
         b_zero: Operand,
         y_scale: Operand,
         y_zero: Operand,
-    ) -> Contraction:
+    ) -> SumOfProducts:
         return multiply(
             out,
             a,

@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, number, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts, Trait
+from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts, Trait
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
@@ -106,7 +106,7 @@ class Windowed(Op, abstract=True):
         left: Read,
         right: Read,
         finish: Callable[[Expr, Index], Expr],
-    ) -> Contraction | None:
+    ) -> SumOfProducts | None:
         """The convolution as a contraction: rows are (batch, trips), k is (taps, channels).
 
         None where every channel has a kernel of its own, which leaves no product to speak of.
@@ -129,7 +129,7 @@ class Windowed(Op, abstract=True):
         def place(b: Subscripts, m: Subscripts, n: Subscripts) -> Subscripts:
             return (m[0], _filter(b, n, each), *m[1:])
 
-        return Contraction(
+        return SumOfProducts(
             batch=groups,
             m=(x.shape[0], *window.trips),
             n=(each,),
@@ -185,7 +185,7 @@ class Conv(Windowed):
 
     def contract(
         self, out: Type, x: Operand, w: Operand, b: Operand | None = None
-    ) -> Contraction | None:
+    ) -> SumOfProducts | None:
         del out
         kind = accumulator(x.dtype)
         return self.product(x, w, kind, plain, plain, lambda e, idx: _biased(e, idx, x, b))

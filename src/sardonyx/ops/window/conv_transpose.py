@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, cast, const, eq, floordiv, mod, number, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Contraction, Index, Op, Operand, Subscripts, Trait
+from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts, Trait
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import both, total
 from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
@@ -162,7 +162,7 @@ class ConvTranspose(Op):
 
     def contract(
         self, out: Type, x: Operand, w: Operand, b: Operand | None = None
-    ) -> Contraction | None:
+    ) -> SumOfProducts | None:
         del out
         spread, inner = (self.spread(x.shape[2:], w.shape[2:]), x.shape[1] // self.group)
         if self.group > 1 and number(inner) == 1:
@@ -207,7 +207,7 @@ class _Phases:
     inner: Expr
     each: Expr
 
-    def contraction(self, x: Operand, w: Operand, b: Operand | None) -> Contraction:
+    def contraction(self, x: Operand, w: Operand, b: Operand | None) -> SumOfProducts:
         groups = () if self.group == 1 else (const(self.group),)
         phases = tuple(const(s) for s in self.steps if s > 1)
         rows = tuple(o // s for o, s in zip(self.spread.out, self.steps, strict=True))
@@ -236,7 +236,7 @@ class _Phases:
         def place(at: Subscripts, m: Subscripts, n: Subscripts) -> Subscripts:
             return (m[0], self._group(at) * self.each + n[0], *self._position(at, m))
 
-        return Contraction(
+        return SumOfProducts(
             batch=(*groups, *phases),
             m=(x.shape[0], *rows),
             n=(self.each,),
