@@ -29,7 +29,7 @@ BUDGETS = {
     "formats": 20_800,
     "kernels": 25_500,
     "engine": 50_500,
-    "providers": 3_000,
+    "providers": 3_300,
     "session": 8_400,
     "compare": 8_300,
     "bench": 9_100,

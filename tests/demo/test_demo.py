@@ -122,7 +122,8 @@ def test_everybody_is_measured_in_turns(done: Done) -> None:
     assert set(row["ratios"]) == {INT8, PYTORCH, ORT, ORT_INT8}
     errors = {f["label"]: f["error"] for f in (row["subject"], *row["others"])}
     assert all(errors[label] < 1e-6 for label in (OURS, PYTORCH, ORT))
-    assert all(1e-4 < errors[label] < 0.1 for label in (INT8, ORT_INT8))
+    assert 1e-4 < errors[INT8] < 0.1
+    assert errors[ORT_INT8] > 1e-4, "how far it is off depends on whether its sums saturate here"
 
 
 def test_folder_holds_what_was_told_and_nothing_lies_beside_it(done: Done) -> None:

@@ -63,6 +63,11 @@ class Contender:
             raise InvalidArgument("E0748", "a contender needs a name", wanted=", ".join(PEERS))
         return cls(label or name, OURS, {"model": model, "provider": name})
 
+    @property
+    def provider(self) -> str:
+        """The name of the provider that runs the model, if any does."""
+        return str(self.options.get("provider") or self.factory.partition(":")[2])
+
     def to_dict(self) -> dict[str, Any]:
         """The contender as JSON-ready data."""
         return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from sardonyx.core.errors import Fail, InvalidArgument
 from sardonyx.formats import load, save
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.sample import free_symbols, sample_feeds
+from sardonyx.providers.registry import caveats
 
 FLOAT64 = "float64 outputs"
 SETS = 4
@@ -59,7 +61,7 @@ def bench(
         else:
             save(graph, path)
         sides = [_side(one, str(path)) for one in (subject, *against)]
-        return race(
+        report = race(
             sides[0],
             sides[1:],
             sets,
@@ -70,6 +72,8 @@ def bench(
             plan=plan,
             progress=progress,
         )
+    said = [f"{one.label}: {text}" for one in sides for text in caveats(one.provider, graph)]
+    return replace(report, notes=tuple(said))
 
 
 def _side(one: str | Contender, path: str) -> Contender:

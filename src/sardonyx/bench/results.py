@@ -81,13 +81,17 @@ class Row:
 
 @dataclass(frozen=True)
 class BenchReport:
-    """Every row, with the machine, the versions, the settings and the day."""
+    """Every row, with the machine, the versions, the settings and the day.
+
+    `notes` tell what the results of contenders are not on this machine.
+    """
 
     rows: tuple[Row, ...]
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
     settings: Mapping[str, Any]
     date: str
+    notes: tuple[str, ...] = ()
 
     def __add__(self, other: BenchReport) -> BenchReport:
         """The rows of both, under the machine and day of the first."""
@@ -97,6 +101,7 @@ class BenchReport:
             {**self.versions, **other.versions},
             self.settings,
             self.date,
+            tuple(dict.fromkeys(self.notes + other.notes)),
         )
 
     def against(self) -> list[str]:
@@ -121,6 +126,7 @@ class BenchReport:
             "machine": dict(self.machine),
             "versions": dict(self.versions),
             "settings": dict(self.settings),
+            "notes": list(self.notes),
             "rows": [row.to_dict() for row in self.rows],
             "summary": {label: self._summary(label) for label in self.against()},
         }
@@ -136,7 +142,8 @@ class BenchReport:
         }
 
     def lines(self) -> Iterator[str]:
-        """The summary in words: geometric mean and worst row against each contender."""
+        """The summary in words: notes, geometric mean and worst row against each contender."""
+        yield from (f"note: {note}" for note in self.notes)
         for label in self.against():
             worst = self.worst(label)
             assert worst is not None

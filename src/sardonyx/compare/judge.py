@@ -21,6 +21,7 @@ from sardonyx.core.errors import (
     ShapeMismatch,
 )
 from sardonyx.core.limits import Limits
+from sardonyx.providers.registry import caveats
 
 Progress = Callable[[float], None]
 _SIZE_ERRORS = (ShapeMismatch, RuntimeException, InvalidGraph)
@@ -65,7 +66,7 @@ def compare(
     left = _side(a, provider, threads, limits)
     right = _side(a if b is None else b, other, threads, limits)
     left, right = _told_apart(left, right)
-    found = Findings(left, right)
+    found = Findings(left, right, notes=[*_caveats(left), *_caveats(right)])
     found.run(_cases(left, right, data, dims or {}, batches, seed), progress)
     judge = judge or _fitting(left, right, found)
     rows = [
@@ -80,6 +81,11 @@ def compare(
 
 def _side(one: Any, provider: str, threads: int, limits: Limits | None) -> Side:
     return one if isinstance(one, Side) else of_model(one, provider, threads, limits)
+
+
+def _caveats(side: Side) -> list[str]:
+    said = [] if side.graph is None else caveats(side.provider, side.graph)
+    return [f"{side.label}: {text}" for text in said]
 
 
 def _told_apart(a: Side, b: Side) -> tuple[Side, Side]:
@@ -116,7 +122,7 @@ def _cases(
 @dataclass
 class Findings:
     """What the runs so far have shown: tallies by (group, output), runs by group, the first case
-    of each group, and notes on sizes that the first side refuses.
+    of each group, and notes: what providers warn of, and sizes that the first side refuses.
     """
 
     left: Side

@@ -74,6 +74,11 @@ class Provider:
         """What has to be done before it can be used ("pip install ..."), None when it can."""
         return None
 
+    def caveats(self, graph: Graph | None = None) -> list[str]:
+        """What the results of a graph (None: of any) are not on this machine, a sentence each."""
+        del graph
+        return []
+
     def prepare(self, graph: Graph, options: Options) -> Runnable:
         """The graph made ready to run."""
         raise NotImplementedError

@@ -6,6 +6,7 @@ import functools
 from importlib import metadata
 
 from sardonyx.core.errors import ProviderUnavailable
+from sardonyx.graph.ir import Graph
 from sardonyx.providers.base import Provider
 from sardonyx.providers.interpreter import InterpreterProvider
 from sardonyx.providers.native import NativeProvider
@@ -42,13 +43,24 @@ def get_available_providers() -> list[str]:
 
 def find(name: str) -> Provider:
     """The provider of that name or alias; ProviderUnavailable says how to get a missing one."""
-    for provider in providers().values():
-        if name == provider.name or name.lower() in provider.aliases:
-            missing = provider.missing()
-            if missing is not None:
-                raise ProviderUnavailable(
-                    "E0250", f"the provider `{name}` is not installed here", hint=missing
-                )
-            return provider
-    known = ", ".join(providers())
-    raise ProviderUnavailable("E0251", f"no provider is called `{name}`", wanted=known)
+    provider = _named(name)
+    if provider is None:
+        known = ", ".join(providers())
+        raise ProviderUnavailable("E0251", f"no provider is called `{name}`", wanted=known)
+    missing = provider.missing()
+    if missing is not None:
+        raise ProviderUnavailable(
+            "E0250", f"the provider `{name}` is not installed here", hint=missing
+        )
+    return provider
+
+
+def caveats(name: str, graph: Graph) -> list[str]:
+    """`Provider.caveats` of the provider of that name or alias; none where nobody has it."""
+    provider = _named(name)
+    return [] if provider is None else provider.caveats(graph)
+
+
+def _named(name: str) -> Provider | None:
+    known = providers().values()
+    return next((p for p in known if name == p.name or name.lower() in p.aliases), None)

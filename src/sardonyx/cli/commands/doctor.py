@@ -17,6 +17,7 @@ from sardonyx.core.version import __version__
 from sardonyx.engine.code import cache
 from sardonyx.engine.native.entry import layout_holds
 from sardonyx.loops.target import host
+from sardonyx.providers.base import Provider
 from sardonyx.providers.registry import providers
 
 PACKAGES = ("numpy", "ml_dtypes", "llvmlite", "click", "rich", "onnx", "torch", "onnxscript",
@@ -46,13 +47,17 @@ def examine() -> dict[str, Any]:
                 "vector_bits": cpu.vector_bits, "cores": cpu.cores,
                 "caches": [cpu.l1, cpu.l2, cpu.l3]},
         "direct_call": layout_holds(),
-        "providers": {name: p.missing() or "usable" for name, p in providers().items()},
+        "providers": {name: _state(p) for name, p in providers().items()},
         "packages": {name: _version(name) for name in PACKAGES},
         "cache": {"folder": str(knobs.CACHE_DIR.get()), "in_use": store is not None},
         "knobs": [{"name": k.name, "variable": k.variable, "value": str(k.get()),
                    "from": k.origin, "meaning": k.meaning} for k in knobs.all_knobs()],
         "limits": {f.name: getattr(Limits.current(), f.name) for f in fields(Limits)},
     }  # fmt: skip
+
+
+def _state(provider: Provider) -> str:
+    return provider.missing() or "; ".join(("usable", *provider.caveats()))
 
 
 def _version(name: str) -> str:
