@@ -1,5 +1,6 @@
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,6 +37,31 @@ def test_entry_under_another_key_is_not_returned(tmp_path: Path) -> None:
     kept.put("ab", b"one")
     (tmp_path / "code" / "ab").rename(tmp_path / "code" / "cd")
     assert kept.get("cd") is None
+
+
+def test_an_entry_of_another_hand_is_not_returned(tmp_path: Path) -> None:
+    ours, theirs = Cache(tmp_path / "code"), Cache(tmp_path / "other")
+    theirs.put("ab", b"one")
+    (tmp_path / "other" / "ab").rename(tmp_path / "code" / "ab")
+    assert ours.get("ab") is None
+
+
+def test_makers_of_a_folder_share_its_secret(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as crew:
+        made = list(crew.map(lambda n: Cache(tmp_path / "code").put(f"{n:02x}", b"x"), range(40)))
+    assert len(made) == 40
+    assert all(Cache(tmp_path / "code").get(f"{n:02x}") == b"x" for n in range(40))
+
+
+@pytest.mark.parametrize("secret", [b"", b"short", bytes(33)])
+def test_a_damaged_secret_is_made_anew(secret: bytes, tmp_path: Path) -> None:
+    Cache(tmp_path / "code").put("ab", b"one")
+    (tmp_path / "code" / "secret").write_bytes(secret)
+    kept = Cache(tmp_path / "code")
+    assert kept.get("ab") is None
+    kept.put("ab", b"two")
+    assert Cache(tmp_path / "code").get("ab") == b"two"
+    assert [name for name, _, _ in kept.entries()] == ["ab"]
 
 
 def test_link_is_not_followed(tmp_path: Path) -> None:
