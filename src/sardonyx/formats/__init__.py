@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -10,9 +11,11 @@ from sardonyx.core.errors import InvalidArgument, NoSuchFile, SardonyxError
 from sardonyx.core.limits import Limits
 from sardonyx.formats import onnx as onnx_format
 from sardonyx.formats.files import read_model
-from sardonyx.formats.skeleton import Skeleton
 from sardonyx.formats.stored import Stored
 from sardonyx.graph.ir import Graph
+
+# Bytes from which a format is told.
+_HEAD = 64
 
 
 class Readable(Protocol):
@@ -33,7 +36,34 @@ Loadable: TypeAlias = (
     "str | os.PathLike[str] | bytes | bytearray | memoryview | Readable | Serializable"
 )
 
+Content: TypeAlias = "bytes | memoryview | Stored"
+
 __all__ = ["load", "save", "to_bytes", "to_proto"]
+
+
+class Format(Protocol):
+    """A module that reads and writes one format."""
+
+    @property
+    def SUFFIXES(self) -> Sequence[str]:  # noqa: N802
+        """The endings of its files' names."""
+
+    def match(self, head: bytes | memoryview, /) -> bool:
+        """Whether bytes that begin so may be of this format."""
+
+    def load(
+        self, source: Content, limits: Limits, *, folder: Path | None, model: Path | None
+    ) -> Graph:
+        """The graph of a file's content; `model` is the file, `folder` where others lie."""
+
+    def save(
+        self, graph: Graph, path: str | os.PathLike[str], external: bool | int | None, /
+    ) -> None:
+        """Writes a graph; nothing half-written is ever seen at `path`."""
+
+
+# The first whose `match` holds reads a model; the one of its suffix writes it, ONNX any other.
+FORMATS: tuple[Format, ...] = (onnx_format,)
 
 
 def load(
@@ -52,28 +82,25 @@ def load(
         return _load_path(Path(source), budget, base_dir)
     data = _bytes_of(source, budget)
     folder = Path(base_dir) if base_dir is not None else None
-    return _load_bytes(data, budget, folder, None)
+    return _load_content(data, budget, folder, None)
 
 
 def _load_path(path: Path, limits: Limits, base_dir: str | os.PathLike[str] | None) -> Graph:
     folder = Path(base_dir) if base_dir is not None else path.parent
     try:
-        found = read_model(path, limits)
-        data = Skeleton(found) if isinstance(found, Stored) else found
-        graph = _load_bytes(data, limits, folder, path)
+        graph = _load_content(read_model(path, limits), limits, folder, path)
     except SardonyxError as problem:
         raise problem.locate(file=str(path)) from None
     graph.source = str(path)
     return graph
 
 
-def _load_bytes(
-    data: bytes | memoryview | Skeleton, limits: Limits, folder: Path | None, model: Path | None
-) -> Graph:
-    head = (data.data if isinstance(data, Skeleton) else data)[:64]
-    if not onnx_format.match(head):
-        raise onnx_format.explain_mismatch(head)
-    return onnx_format.load(data, limits, folder=folder, model=model)
+def _load_content(data: Content, limits: Limits, folder: Path | None, model: Path | None) -> Graph:
+    head = data.read(0, _HEAD) if isinstance(data, Stored) else data[:_HEAD]
+    for one in FORMATS:
+        if one.match(head):
+            return one.load(data, limits, folder=folder, model=model)
+    raise onnx_format.explain_mismatch(head)
 
 
 def _bytes_of(source: Any, limits: Limits) -> bytes | memoryview:
@@ -98,14 +125,18 @@ def _bytes_of(source: Any, limits: Limits) -> bytes | memoryview:
 def save(
     graph: Graph, path: str | os.PathLike[str], *, external_data: bool | int | None = None
 ) -> None:
-    """Write the model as ONNX to `path`; nothing half-written is ever seen there.
+    """Write the model to `path`, as ONNX unless its suffix is another format's.
+
+    Nothing half-written is ever seen there.
 
     `external_data`: None leaves each tensor inside or outside as it came, True moves tensors of
     1 KiB and more to `<path>.data`, a number those of that many bytes, False keeps all inside.
     NoSuchFile (E0103) when the target cannot be written, LimitExceeded (E0105) beyond 2 GiB.
     """
+    suffix = Path(path).suffix
+    writer = next((one for one in FORMATS if suffix in one.SUFFIXES), onnx_format)
     try:
-        onnx_format.save(graph, path, external_data)
+        writer.save(graph, path, external_data)
     except NoSuchFile as problem:
         raise problem.locate(file=os.fspath(path)) from None
 

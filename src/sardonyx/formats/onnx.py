@@ -20,6 +20,7 @@ from sardonyx.formats.onnx_read import ModelExtra, read_model
 from sardonyx.formats.onnx_tensor import EXTERNAL, resolve
 from sardonyx.formats.onnx_write import write_model, write_pairs
 from sardonyx.formats.skeleton import Skeleton
+from sardonyx.formats.stored import Stored
 from sardonyx.formats.wire import decode, entries
 from sardonyx.graph.ir import Graph
 
@@ -31,6 +32,7 @@ THRESHOLD = 1024
 _ALIGNMENT = 4096
 # Smaller tensors stand close together: aligned, they would double the file.
 _ALIGNED_FROM = 1 << 16
+SUFFIXES = (".onnx",)
 _SUFFIX = ".data"
 _OTHERS = (
     (0, b"version https://git-lfs", "a Git LFS pointer; fetch the file itself with `git lfs pull`"),
@@ -82,7 +84,7 @@ def explain_mismatch(head: bytes | memoryview) -> InvalidProtobuf:
 
 
 def load(
-    source: bytes | memoryview | Skeleton,
+    source: bytes | memoryview | Stored,
     limits: Limits,
     *,
     folder: Path | None = None,
@@ -92,13 +94,15 @@ def load(
 
     InvalidProtobuf, InvalidGraph, ExternalDataError or LimitExceeded when it cannot be read.
     """
-    data = source.data if isinstance(source, Skeleton) else source
+    kept = Skeleton(source) if isinstance(source, Stored) else None
+    data = source if kept is None else kept.data
+    assert not isinstance(data, Stored)
     limits.check_file(len(data))
     home = Folder(folder, model, limits) if folder is not None else None
     with _collector_paused():
         message = decode("ModelProto", data, limits)
-        if isinstance(source, Skeleton):
-            source.settle(message)
+        if kept is not None:
+            kept.settle(message)
         resolve(message, home, limits)
         try:
             return read_model(message, limits)

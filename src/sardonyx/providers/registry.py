@@ -17,18 +17,20 @@ from sardonyx.providers.reference import ReferenceProvider
 GROUP = "sardonyx.providers"
 
 
+BUILT_IN: tuple[type[Provider], ...] = (
+    NativeProvider,
+    InterpreterProvider,
+    ReferenceProvider,
+    OnnxRuntimeProvider,
+    OpenVinoProvider,
+)
+
+
 @functools.cache
 def providers() -> dict[str, Provider]:
     """Every known provider by name, best first."""
-    known: list[Provider] = [
-        NativeProvider(), InterpreterProvider(), ReferenceProvider(),
-        OnnxRuntimeProvider(), OpenVinoProvider(),
-    ]  # fmt: skip
-    found = {p.name: p for p in known}
-    for point in metadata.entry_points(group=GROUP):
-        provider = point.load()()
-        found[provider.name] = provider
-    return found
+    kinds = [*BUILT_IN, *(point.load() for point in metadata.entry_points(group=GROUP))]
+    return {kind.name: kind() for kind in kinds}
 
 
 def get_all_providers() -> list[str]:
