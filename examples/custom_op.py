@@ -1,7 +1,5 @@
 """An operator of your own in ten lines: compiled and fused, from the formula of one element."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 import sardonyx as sx
@@ -9,7 +7,6 @@ from sardonyx.core.expr import reduce, sqrt
 from sardonyx.graph.op import Op
 
 
-@dataclass(frozen=True)
 class Distance(Op):
     """The Euclidean distance of every row of `a` to every row of `b`."""
 

@@ -1,7 +1,6 @@
 """How an operator class gets its name and version, and how it is found again."""
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,7 +36,6 @@ class TurnV3(Twist):
     since = 4
 
 
-@dataclass(frozen=True)
 class Renamed(Twist):
     """Both may be given."""
 

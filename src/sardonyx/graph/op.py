@@ -1,6 +1,5 @@
-"""The base of every operator: a frozen dataclass whose fields are the ONNX attributes.
+"""The base of every operator: each is a frozen dataclass whose fields are the ONNX attributes.
 
-    @dataclass(frozen=True)
     class Relu(Op):
         "max(x, 0)"
         since = 14
@@ -21,7 +20,7 @@ import enum
 import importlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, dataclass_transform
 
 from sardonyx.core.expr import Expr, const, fresh, minimum, number
 
@@ -150,9 +149,14 @@ class Bodies(Protocol):
         """The same for one that may never run: its errors are only noted."""
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+class _Fields:
+    """Tells type checkers that a subclass is a frozen dataclass, as `Op` makes it."""
+
+
 @dataclass(frozen=True)
-class Op:
-    """One version of one operator; instances are immutable and equal when their fields are.
+class Op(_Fields):
+    """One version of one operator; a subclass is made a frozen dataclass, no decorator is needed.
 
     Class variables: `domain` ("" is ai.onnx), `since` (first opset with this behaviour; where it
     is not given, 11 for a class called `SoftmaxV11`), `name` (the class name, without such a
@@ -178,7 +182,9 @@ class Op:
 
     outputs: int = field(default=1, kw_only=True, repr=False, metadata={"attribute": False})
 
-    def __init_subclass__(cls, *, abstract: bool = False) -> None:
+    def __init_subclass__(cls, *, abstract: bool = False, kw_only: bool = False) -> None:
+        if "__annotations__" in cls.__dict__ or len(cls.__bases__) > 1:
+            dataclass(frozen=True, kw_only=kw_only)(cls)
         stem, version = _version(cls.__name__)
         if "since" not in cls.__dict__ and version:
             cls.since = version
@@ -307,7 +313,6 @@ def versions(domain: str, name: str) -> Mapping[int, type[Op]]:
     return _registry.get(key, {})
 
 
-@dataclass(frozen=True)
 class Opaque(Op, abstract=True):
     """An operator nobody has defined: kept as data, refused by name only when it must run."""
 

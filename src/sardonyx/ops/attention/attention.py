@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from sardonyx.ops.base.nest import filled, some
 from sardonyx.ops.base.shapes import need_rank, refuse
 
 
-@dataclass(frozen=True)
 class Attention(Op):
     """softmax(Q K' * scale + bias) V for every head.
 
@@ -150,7 +149,6 @@ class Attention(Op):
         return body.reshape(turned, (0, 0, -1))
 
 
-@dataclass(frozen=True)
 class _Unwindowed(Op, abstract=True):
     """The attributes of the versions without windows."""
 
@@ -185,7 +183,6 @@ class _Unwindowed(Op, abstract=True):
         return self._now().expand(graph, *inputs)  # type: ignore[arg-type]
 
 
-@dataclass(frozen=True)
 class AttentionV23(_Unwindowed):
     """Attention of opsets 23 and 24, without windows."""
 

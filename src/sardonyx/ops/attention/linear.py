@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,7 @@ from sardonyx.ops.base.shapes import need_rank, refuse
 _RULES = ("linear", "gated", "delta", "gated_delta")
 
 
-@dataclass(frozen=True, kw_only=True)
-class LinearAttention(Op):
+class LinearAttention(Op, kw_only=True):
     """A state of keys times values, updated at every step and read by the queries.
 
     Query, key and value are [batch, steps, heads * size]; the state is [batch, heads, key size,
@@ -86,7 +84,6 @@ class LinearAttention(Op):
         return settle(y, q.dtype), settle(state, q.dtype if past is None else past.dtype)
 
 
-@dataclass(frozen=True)
 class FlexAttention(Op):
     """Attention whose scores and probabilities pass through subgraphs."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from sardonyx.ops.base.nest import both, filled, total
 from sardonyx.ops.base.shapes import axis_of, common_dtype, like, need_rank, refuse, same_dim
 
 
-@dataclass(frozen=True)
 class RotaryEmbedding(Op):
     """Rotates pairs of elements of each head by the angle of their position.
 
@@ -100,7 +98,6 @@ class RotaryEmbedding(Op):
         return cast(where(d < count, turned, lift(x[idx])), x.dtype)
 
 
-@dataclass(frozen=True)
 class TensorScatter(Op):
     """A cache with new rows written at each sample's index, wrapping round where circular."""
 
@@ -145,7 +142,6 @@ class TensorScatter(Op):
         return where(inside, update[(*idx[:axis], row, *idx[axis + 1 :])], cache[idx])
 
 
-@dataclass(frozen=True)
 class CausalConvWithState(Op):
     """A convolution of each channel over itself and the past, and the past for the next call."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from sardonyx.ops.base.nest import both, total
 from sardonyx.ops.base.shapes import like
 
 
-@dataclass(frozen=True)
 class AttentionWeights(Op):
     """softmax over the keys that each query may see; zeros where it may see none.
 

@@ -6,7 +6,6 @@ computed in float32 and rounded once, at the end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -135,7 +134,6 @@ class Binary(Op, abstract=True):
         return binary(self.word, x, y)
 
 
-@dataclass(frozen=True)
 class InPlace(Op, abstract=True):
     """The form of opset 1, which told which inputs might be overwritten; it means nothing here."""
 
@@ -143,7 +141,6 @@ class InPlace(Op, abstract=True):
     consumed_inputs: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True)
 class Aligned(Binary, abstract=True):
     """The broadcasting of opsets 1 to 6: only of `y`, where `broadcast` is 1, placed at `axis`."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
@@ -14,7 +12,6 @@ from sardonyx.ops.base.element import quiet
 from sardonyx.ops.base.shapes import need_rank, same_dim, unknown_dim
 
 
-@dataclass(frozen=True)
 class NonMaxSuppression(Op):
     """The best boxes of every class, each dropping the boxes that overlap it too much.
 

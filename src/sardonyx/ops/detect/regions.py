@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -99,7 +98,6 @@ def _corners(at: Array, length: int) -> list[tuple[Array, Array]]:
     return [(low, np.where(outside, 0, 1 - part)), (high, np.where(outside, 0, part))]
 
 
-@dataclass(frozen=True)
 class RoiAlignV10(_Aligned):
     """RoiAlign of opsets 10 to 15, without the half-pixel shift."""
 
@@ -116,7 +114,6 @@ class RoiAlignV10(_Aligned):
         return None
 
 
-@dataclass(frozen=True)
 class RoiAlign(RoiAlignV10):
     """Mean or maximum of points sampled, by linear interpolation, in the cells of each region."""
 
@@ -128,8 +125,7 @@ class RoiAlign(RoiAlignV10):
         return 0.5 if self.coordinate_transformation_mode == "half_pixel" else 0.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaxRoiPool(Op):
+class MaxRoiPool(Op, kw_only=True):
     """The maximum of every cell of regions whose corners are rounded to whole pixels."""
 
     since = 1

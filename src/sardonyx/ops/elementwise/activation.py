@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -52,7 +51,6 @@ class Sigmoid(Unary):
         return np.where(x >= 0, 1, e) / (1 + e)
 
 
-@dataclass(frozen=True)
 class LeakyRelu(Unary):
     """x, or alpha * x where x < 0."""
 
@@ -66,7 +64,6 @@ class LeakyRelu(Unary):
         return where(x < 0.0, x * single(self.alpha), x)
 
 
-@dataclass(frozen=True)
 class Elu(Unary):
     """x, or alpha * (exp(x) - 1) where x < 0."""
 
@@ -80,7 +77,6 @@ class Elu(Unary):
         return where(x < 0.0, expm1(x) * single(self.alpha), x)
 
 
-@dataclass(frozen=True)
 class Selu(Unary):
     """gamma * x, or gamma * alpha * (exp(x) - 1) where x <= 0."""
 
@@ -96,7 +92,6 @@ class Selu(Unary):
         return where(x <= 0.0, expm1(x) * single(self.alpha), x) * single(self.gamma)
 
 
-@dataclass(frozen=True)
 class Celu(Unary):
     """max(0, x) + min(0, alpha * (exp(x / alpha) - 1))."""
 
@@ -114,7 +109,6 @@ class Celu(Unary):
         return where(x < 0.0, expm1(x / alpha) * alpha, x)
 
 
-@dataclass(frozen=True)
 class HardSigmoid(Unary):
     """alpha * x + beta, kept within 0 and 1."""
 
@@ -157,7 +151,6 @@ class Mish(Unary):
         return where(x > 20.0, x, x * (n / (n + 2.0)))
 
 
-@dataclass(frozen=True)
 class Swish(Unary):
     """x / (1 + exp(-alpha * x))."""
 
@@ -171,7 +164,6 @@ class Swish(Unary):
         return x * unary("sigmoid", x * single(self.alpha))
 
 
-@dataclass(frozen=True)
 class SwiGLU(Op):
     """Swish(a) * b, the two of one shape."""
 
@@ -192,7 +184,6 @@ class SwiGLU(Op):
         return cast(Swish(self.alpha).element(lift(a[idx])) * lift(b[idx]), a.dtype)
 
 
-@dataclass(frozen=True)
 class Gelu(Unary):
     """x * the normal distribution's cumulative probability at x, or its tanh approximation."""
 
@@ -242,7 +233,6 @@ class Softsign(Unary):
         return x / (unary("abs", x) + 1.0)
 
 
-@dataclass(frozen=True)
 class ThresholdedRelu(Unary):
     """x where x > alpha, else 0."""
 
@@ -257,7 +247,6 @@ class ThresholdedRelu(Unary):
         return where(x > single(self.alpha), x, 0.0)
 
 
-@dataclass(frozen=True)
 class Shrink(Unary):
     """x moved by `bias` towards 0 where |x| > lambd, else 0."""
 
@@ -285,17 +274,14 @@ class SigmoidV1(InPlace, Sigmoid):
     """Sigmoid of opset 1."""
 
 
-@dataclass(frozen=True)
 class LeakyReluV1(InPlace, LeakyRelu):
     """LeakyRelu of opset 1."""
 
 
-@dataclass(frozen=True)
 class EluV1(InPlace, Elu):
     """Elu of opset 1."""
 
 
-@dataclass(frozen=True)
 class SeluV1(InPlace, Selu):
     """Selu of opset 1."""
 
@@ -303,6 +289,5 @@ class SeluV1(InPlace, Selu):
     gamma: float = 1.0507
 
 
-@dataclass(frozen=True)
 class HardSigmoidV1(InPlace, HardSigmoid):
     """HardSigmoid of opset 1."""

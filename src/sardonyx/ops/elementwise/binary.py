@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -107,7 +106,6 @@ def _integer_power(x: Array, y: Array) -> Array:
     return np.trunc(np.power(x.astype(np.float64), y.astype(np.float64))).astype(x.dtype)
 
 
-@dataclass(frozen=True)
 class Mod(Binary):
     """The remainder of the division, with the sign of y, or of x when `fmod` is 1."""
 
@@ -244,7 +242,6 @@ class BitwiseXor(Binary):
     word = "bitxor"
 
 
-@dataclass(frozen=True)
 class BitShift(Binary):
     """The bits of x moved by y places LEFT or RIGHT, all of them where y is no such number.
 
@@ -293,22 +290,18 @@ class DivV6(Aligned, Div):
     """Div of opset 6."""
 
 
-@dataclass(frozen=True)
 class AddV1(InPlace, AddV6):
     """Add of opset 1."""
 
 
-@dataclass(frozen=True)
 class SubV1(InPlace, SubV6):
     """Sub of opset 1."""
 
 
-@dataclass(frozen=True)
 class MulV1(InPlace, MulV6):
     """Mul of opset 1."""
 
 
-@dataclass(frozen=True)
 class DivV1(InPlace, DivV6):
     """Div of opset 1."""
 

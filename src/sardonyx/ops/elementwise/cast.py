@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -190,7 +189,6 @@ class Conversion(Op, abstract=True):
         return cast(e, to)
 
 
-@dataclass(frozen=True)
 class CastV6(Conversion):
     """Cast of opsets 6 to 18."""
 
@@ -201,7 +199,6 @@ class CastV6(Conversion):
         return DType.from_onnx(self.to)
 
 
-@dataclass(frozen=True)
 class CastV19(CastV6):
     """Cast of opsets 19 to 23, with 8-bit floats."""
 
@@ -212,7 +209,6 @@ class CastV19(CastV6):
         return bool(self.saturate), "up"
 
 
-@dataclass(frozen=True)
 class Cast(CastV19):
     """Every element converted to the type `to`; see `convert`."""
 
@@ -224,7 +220,6 @@ class Cast(CastV19):
         return bool(self.saturate), self.round_mode
 
 
-@dataclass(frozen=True)
 class CastV1(Conversion):
     """Cast of opset 1, whose type is a word."""
 
@@ -244,7 +239,6 @@ class CastLikeV15(Conversion):
         return found
 
 
-@dataclass(frozen=True)
 class CastLikeV19(CastLikeV15):
     """CastLike of opsets 19 to 23, with 8-bit floats."""
 
@@ -255,7 +249,6 @@ class CastLikeV19(CastLikeV15):
         return bool(self.saturate), "up"
 
 
-@dataclass(frozen=True)
 class CastLike(CastLikeV19):
     """Every element converted to the type of the second input; see `convert`."""
 
@@ -267,7 +260,6 @@ class CastLike(CastLikeV19):
         return bool(self.saturate), self.round_mode
 
 
-@dataclass(frozen=True)
 class BitCast(Op):
     """The bits of every element read as another type of the same width."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -123,7 +122,6 @@ class Bounded(Unary, abstract=True):
         return x if self.max is None else minimum(x, single(self.max))
 
 
-@dataclass(frozen=True)
 class ClipV6(Bounded):
     """Clip of opset 6."""
 
@@ -131,7 +129,6 @@ class ClipV6(Bounded):
     max: float = 3.4028234663852886e38
 
 
-@dataclass(frozen=True)
 class ClipV1(InPlace, Bounded):
     """Clip of opset 1."""
 

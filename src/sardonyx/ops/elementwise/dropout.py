@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
@@ -14,7 +12,6 @@ from sardonyx.ops.base.element import InPlace, settle, single, widen
 from sardonyx.ops.base.shapes import like
 
 
-@dataclass(frozen=True)
 class Dropout(Op):
     """The input; in training, elements are zeroed with probability `ratio`, the rest scaled up.
 
@@ -54,7 +51,6 @@ class Dropout(Op):
         return const(True, DType.BOOL) if which else x[idx]
 
 
-@dataclass(frozen=True)
 class Inference(Op, abstract=True):
     """The forms of Dropout that never train."""
 
@@ -95,13 +91,11 @@ class DropoutV7(Inference):
     """Dropout of opsets 7 to 9."""
 
 
-@dataclass(frozen=True)
 class DropoutV6(Inference):
     """Dropout of opset 6; `is_test` 0 asked for training, which nothing here does."""
 
     is_test: int = 0
 
 
-@dataclass(frozen=True)
 class DropoutV1(InPlace, DropoutV6):
     """Dropout of opset 1."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
@@ -47,7 +45,6 @@ class Where(Op):
         return where(condition.broadcast(idx), x.broadcast(idx), y.broadcast(idx))
 
 
-@dataclass(frozen=True)
 class Trilu(Op):
     """The elements on and above diagonal `k` of every matrix, or on and below it, else 0."""
 
@@ -73,7 +70,6 @@ class Trilu(Op):
         return where(diagonal <= gap if self.upper else gap <= diagonal, x[idx], 0)
 
 
-@dataclass(frozen=True)
 class EyeLike(Op):
     """A matrix of the input's shape with 1 on diagonal `k`, else 0."""
 
@@ -101,7 +97,6 @@ class EyeLike(Op):
         return where(eq(idx[1] - idx[0], self.k), const(1, dtype), 0)
 
 
-@dataclass(frozen=True)
 class OneHot(Op):
     """values[1] where the subscript on the new axis is the index, else values[0].
 
@@ -144,7 +139,6 @@ class OneHot(Op):
         return where(eq(at, idx[axis]), values[1], values[0])
 
 
-@dataclass(frozen=True)
 class Compress(Op):
     """The slices along `axis` (the elements, where there is none) for which the condition holds."""
 
@@ -187,7 +181,6 @@ class NonZero(Op):
         return np.array(np.nonzero(x), np.int64).reshape(x.ndim, -1)
 
 
-@dataclass(frozen=True)
 class ReverseSequence(Op):
     """For each batch, the first sequence_lens[batch] elements along the time axis reversed."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -293,7 +292,6 @@ class IsNaN(Question):
         return unary("isnan", x)
 
 
-@dataclass(frozen=True)
 class IsInf(Question):
     """Whether x is an infinity of a wanted sign."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -86,8 +86,7 @@ def _is_free(d: Expr) -> bool:
     return d.op == "var" and str(d.arg[0]).startswith("_trip_")
 
 
-@dataclass(frozen=True, kw_only=True)
-class If(Op):
+class If(Op, kw_only=True):
     """The outputs of `then_branch` where the condition holds, else those of `else_branch`."""
 
     since = 1
@@ -126,8 +125,7 @@ class If(Op):
         return tuple(call(self.then_branch if cond.reshape(())[()] else self.else_branch, []))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Loop(Op):
+class Loop(Op, kw_only=True):
     """Runs `body` at most M times and while its condition holds; carries values, stacks others."""
 
     since = 1
@@ -210,8 +208,7 @@ def _stack(rows: Sequence[Array], t: Type, axis: int) -> Array:
     return np.zeros(dims, (t.dtype or DType.FLOAT32).numpy)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Scanning(Op, abstract=True):
+class _Scanning(Op, abstract=True, kw_only=True):
     tolerance = "exact"
     body: Graph
     num_scan_inputs: int
@@ -228,8 +225,7 @@ class _Scanning(Op, abstract=True):
             yield f"num_scan_inputs is {scanned} of {inputs} inputs"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scan(_Scanning):
+class Scan(_Scanning, kw_only=True):
     """Runs `body` for every slice of the scan inputs; carries states, stacks the other outputs."""
 
     since = 9
@@ -290,8 +286,7 @@ def _nth(values: tuple[int, ...] | None, n: int) -> int:
     return values[n] if values and n < len(values) else 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class ScanV8(_Scanning):
+class ScanV8(_Scanning, kw_only=True):
     """Scan of opset 8: every tensor has a batch axis first, and sequences have lengths."""
 
     redefined = (9,)
@@ -333,8 +328,7 @@ def _padded(a: Array, length: int) -> Array:
     return np.pad(a, pads)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SequenceMap(Op):
+class SequenceMap(Op, kw_only=True):
     """The sequences of what `body` gives for every element of the input sequences."""
 
     since = 17

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,6 @@ class _Sequences(Op, abstract=True):
     tolerance = "exact"
 
 
-@dataclass(frozen=True)
 class SequenceEmpty(_Sequences):
     """The sequence without elements."""
 
@@ -50,7 +48,6 @@ class SequenceEmpty(_Sequences):
         return ([],)
 
 
-@dataclass(frozen=True)
 class SequenceConstruct(_Sequences):
     """The sequence of the inputs."""
 
@@ -66,7 +63,6 @@ class SequenceConstruct(_Sequences):
         return (list(inputs),)
 
 
-@dataclass(frozen=True)
 class SequenceAt(_Sequences):
     """The element at a position, which may count from the end."""
 
@@ -80,7 +76,6 @@ class SequenceAt(_Sequences):
         return sequence[_position(position, len(sequence), len(sequence))]
 
 
-@dataclass(frozen=True)
 class SequenceInsert(_Sequences):
     """The sequence with a tensor put before a position, at the end by default."""
 
@@ -96,7 +91,6 @@ class SequenceInsert(_Sequences):
         return ([*sequence[:at], tensor, *sequence[at:]],)
 
 
-@dataclass(frozen=True)
 class SequenceErase(_Sequences):
     """The sequence without the element at a position, the last by default."""
 
@@ -111,7 +105,6 @@ class SequenceErase(_Sequences):
         return ([*sequence[:at], *sequence[at + 1 :]],)
 
 
-@dataclass(frozen=True)
 class SequenceLength(_Sequences):
     """The number of elements."""
 
@@ -125,7 +118,6 @@ class SequenceLength(_Sequences):
         return np.array(len(sequence), np.int64)
 
 
-@dataclass(frozen=True)
 class SplitToSequence(_Sequences):
     """The sequence of parts of a tensor along an axis; of single slices without `split`."""
 
@@ -166,8 +158,7 @@ class SplitToSequence(_Sequences):
         return (list(np.split(x, cuts, axis)),)
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConcatFromSequence(_Sequences):
+class ConcatFromSequence(_Sequences, kw_only=True):
     """The elements joined along an axis, or stacked along a new one."""
 
     since = 11
@@ -191,7 +182,6 @@ class ConcatFromSequence(_Sequences):
         )
 
 
-@dataclass(frozen=True)
 class Optional(_Sequences):
     """An optional that holds the input, or nothing."""
 
@@ -208,7 +198,6 @@ class Optional(_Sequences):
         return (x,)
 
 
-@dataclass(frozen=True)
 class OptionalHasElement(_Sequences):
     """Whether an optional (or an optional input) holds anything."""
 
@@ -222,7 +211,6 @@ class OptionalHasElement(_Sequences):
         return np.array(x is not None)
 
 
-@dataclass(frozen=True)
 class OptionalGetElement(_Sequences):
     """What an optional holds; anything else unchanged."""
 

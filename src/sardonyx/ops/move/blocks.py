@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, number
 from sardonyx.graph.ir import Type
@@ -13,7 +11,6 @@ from sardonyx.ops.base.shapes import assume, need_rank, refuse, text
 MODES = ("DCR", "CRD")
 
 
-@dataclass(frozen=True)
 class Blocks(Op, abstract=True):
     """What both directions share: the block size and the order in which channels are counted.
 
@@ -64,7 +61,6 @@ def divided(d: Expr, by: int, x: Type) -> Expr:
     return d // by
 
 
-@dataclass(frozen=True)
 class DepthToSpaceV1(Blocks):
     """DepthToSpace of opsets 1 to 10, in mode DCR."""
 
@@ -91,7 +87,6 @@ class DepthToSpaceV1(Blocks):
         return x[n, self.joined(h % b, w % b, c, idx.shape[1]), h // b, w // b]
 
 
-@dataclass(frozen=True)
 class DepthToSpace(DepthToSpaceV1):
     """Groups of blocksize² channels become blocks of pixels."""
 
@@ -103,7 +98,6 @@ class DepthToSpace(DepthToSpaceV1):
         return self.mode
 
 
-@dataclass(frozen=True)
 class SpaceToDepthV1(Blocks):
     """SpaceToDepth of opsets 1 to 27, in mode DCR."""
 
@@ -128,7 +122,6 @@ class SpaceToDepthV1(Blocks):
         return x[n, channel, h * self.blocksize + row, w * self.blocksize + column]
 
 
-@dataclass(frozen=True)
 class SpaceToDepth(SpaceToDepthV1):
     """Blocks of blocksize² pixels become channels."""
 

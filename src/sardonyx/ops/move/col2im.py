@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -36,7 +35,6 @@ def _behind(places: Sequence[Any]) -> tuple[Any, ...]:
     return (slice(None), slice(None), *places)
 
 
-@dataclass(frozen=True)
 class Col2Im(Op):
     """The image whose blocks (a column of the input each) overlap and are added.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,6 @@ from sardonyx.ops.base.shapes import (
 )
 
 
-@dataclass(frozen=True)
 class Concat(Op):
     """The inputs one after another along `axis`."""
 
@@ -76,7 +74,6 @@ class Concat(Op):
         return out
 
 
-@dataclass(frozen=True)
 class ConcatV1(Concat):
     """Concat of opsets 1 to 3, whose axis is 1 by default."""
 
@@ -144,7 +141,6 @@ def _check_sum(total: Expr, split: Sequence[Expr]) -> None:
     assume(added, total)
 
 
-@dataclass(frozen=True)
 class SplitV13(Pieces):
     """Split of opsets 13 to 17."""
 
@@ -183,7 +179,6 @@ class SplitV13(Pieces):
         return self.part_at(which, idx, x, wanted)
 
 
-@dataclass(frozen=True)
 class Split(SplitV13):
     """The parts of the input along `axis`, of the sizes in `split`, or `num_outputs` equal ones.
 
@@ -205,7 +200,6 @@ class Split(SplitV13):
         return [chunk] * (count - 1) + [total - chunk * (count - 1)]
 
 
-@dataclass(frozen=True)
 class SplitV2(Pieces):
     """Split of opsets 2 to 12, whose sizes are an attribute."""
 
@@ -234,7 +228,6 @@ class SplitV2(Pieces):
         return self.part_at(which, idx, inputs[0], self._wanted)
 
 
-@dataclass(frozen=True)
 class SplitV1(Pieces):
     """Split of opset 1, whose sizes are an attribute or an input."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,6 @@ from sardonyx.ops.base.shapes import (
 )
 
 
-@dataclass(frozen=True)
 class Constant(Op):
     """The tensor in the one attribute that is given."""
 
@@ -86,7 +84,6 @@ def _element(tensor: Tensor | SparseTensor, idx: Index) -> Expr:
     return choose(values, position)
 
 
-@dataclass(frozen=True)
 class ConstantV11(Op):
     """Constant of opset 11."""
 
@@ -104,7 +101,6 @@ class ConstantV11(Op):
         return _element(_tensor_of(self), idx)
 
 
-@dataclass(frozen=True)
 class ConstantV1(Op):
     """Constant of opsets 1 to 10."""
 
@@ -121,7 +117,6 @@ class ConstantV1(Op):
         return _element(self.value, idx)
 
 
-@dataclass(frozen=True)
 class ConstantOfShape(Op):
     """A tensor of the given dims, every element the one in `value` (0.0 by default)."""
 
@@ -208,7 +203,6 @@ def _length(first: Any, last: Any, step: Any) -> int:
     return max(math.ceil((float(last) - float(first)) / float(step)), 0)
 
 
-@dataclass(frozen=True)
 class Range(RangeV11):
     """start, start + delta, … as long as it has not reached limit.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
@@ -14,7 +12,6 @@ from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import axes_of, check_size, known, refuse, unknown_dim
 
 
-@dataclass(frozen=True)
 class CenterCropPad(Op):
     """The middle of the input, or the input in the middle of zeros, to the lengths of `shape`."""
 

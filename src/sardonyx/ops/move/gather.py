@@ -6,8 +6,6 @@ nearest element instead.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sardonyx.core.dtype import Array
@@ -38,7 +36,6 @@ def wrapped(indices: Array, dim: int) -> Array:
     return np.where(i < 0, i + dim, i)
 
 
-@dataclass(frozen=True)
 class Gather(Op):
     """Slices of `x` along `axis`, in the shape of the indices; those may count from the end."""
 
@@ -65,7 +62,6 @@ class Gather(Op):
         return x[(*idx[:axis], i, *idx[end:])]
 
 
-@dataclass(frozen=True)
 class GatherElements(Op):
     """For every index, the element of `x` at its place but for the subscript along `axis`."""
 
@@ -146,7 +142,6 @@ class GatherNDV11(Op):
         return x[(*lead[: self.batch], *inner, *idx[indices.rank - 1 :])]
 
 
-@dataclass(frozen=True)
 class GatherND(GatherNDV11):
     """Slices of `x`, one for each row of subscripts in the indices' last axis."""
 

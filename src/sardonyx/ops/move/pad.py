@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,7 +110,6 @@ def _taken(x: Array, i: Array, axis: int, mode: str) -> Array:
     return np.take(x, np.clip(i, 0, dim - 1), axis)
 
 
-@dataclass(frozen=True)
 class Pad(Op):
     """`x` with elements added before and after those of each axis, as `mode` says.
 
@@ -178,8 +176,8 @@ class Framed(Op, abstract=True):
     tolerance = "exact"
     traits = Trait.BY_CHANNEL
     made_inputs = (11, ("pads", "value"))
-    mode: str
-    value: float
+    mode: str = "constant"
+    value: float = 0.0
 
     @property
     def wanted(self) -> tuple[int, ...]:
@@ -204,26 +202,20 @@ class Framed(Op, abstract=True):
         return _padded_at(idx, x, self._borders(x.rank), self.mode, fill)
 
 
-@dataclass(frozen=True)
-class PadV2(Framed):
+class PadV2(Framed, kw_only=True):
     """Pad of opsets 2 to 10."""
 
     pads: tuple[int, ...]
-    mode: str = "constant"
-    value: float = 0.0
 
     @property
     def wanted(self) -> tuple[int, ...]:
         return self.pads
 
 
-@dataclass(frozen=True)
-class PadV1(Framed):
+class PadV1(Framed, kw_only=True):
     """Pad of opset 1."""
 
     paddings: tuple[int, ...]
-    mode: str = "constant"
-    value: float = 0.0
 
     def renew(self, opset: int, given: dict[str, Any], *inputs: Type | None) -> str | None:
         del inputs

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
@@ -13,7 +11,6 @@ from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.shapes import choose, unknown_dim
 
 
-@dataclass(frozen=True)
 class Shape(Op):
     """The dims from `start` on, up to `end`; both may count from the last dim."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
@@ -64,12 +62,10 @@ class _Like(Op, abstract=True):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class RandomNormal(_Filled):
     """Normally distributed numbers of a mean and a standard deviation (`scale`)."""
 
     since = 1
-    shape: tuple[int, ...]
     mean: float = 0.0
     scale: float = 1.0
     seed: float | None = None
@@ -79,7 +75,6 @@ class RandomNormal(_Filled):
         return source.normal(single(self.mean), single(self.scale), shape)
 
 
-@dataclass(frozen=True)
 class RandomNormalLike(_Like):
     """RandomNormal in the shape of the input."""
 
@@ -93,12 +88,10 @@ class RandomNormalLike(_Like):
         return source.normal(single(self.mean), single(self.scale), shape)
 
 
-@dataclass(frozen=True)
 class RandomUniform(_Filled):
     """Numbers distributed evenly between `low` and `high`."""
 
     since = 1
-    shape: tuple[int, ...]
     low: float = 0.0
     high: float = 1.0
     seed: float | None = None
@@ -108,7 +101,6 @@ class RandomUniform(_Filled):
         return source.uniform(single(self.low), single(self.high), shape)
 
 
-@dataclass(frozen=True)
 class RandomUniformLike(_Like):
     """RandomUniform in the shape of the input."""
 
@@ -122,7 +114,6 @@ class RandomUniformLike(_Like):
         return source.uniform(single(self.low), single(self.high), shape)
 
 
-@dataclass(frozen=True)
 class Bernoulli(Op):
     """1 with the probability that the input's element is, else 0."""
 
@@ -139,7 +130,6 @@ class Bernoulli(Op):
         return np.asarray(generator(self.seed).random(x.shape) < widen(x)).astype(dtype)
 
 
-@dataclass(frozen=True)
 class Multinomial(Op):
     """Class numbers drawn with the probabilities whose logarithms (up to a constant) are a row."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -139,7 +139,6 @@ def _reshape(x: Array, dims: Sequence[int]) -> Array:
         ) from None
 
 
-@dataclass(frozen=True)
 class Reshape(ReshapeV5):
     """The same elements in another shape; -1 takes what is left, 0 copies the input's dim.
 
@@ -154,7 +153,6 @@ class Reshape(ReshapeV5):
         return bool(self.allowzero)
 
 
-@dataclass(frozen=True)
 class ReshapeV1(View):
     """Reshape of opset 1, whose shape is an attribute."""
 
@@ -176,7 +174,6 @@ class ReshapeV1(View):
         return reshaped(idx, x)
 
 
-@dataclass(frozen=True)
 class Flatten(View):
     """Two dims: the product of those before `axis`, and of those from it on."""
 
@@ -200,7 +197,6 @@ class Flatten(View):
         return reshaped(idx, x)
 
 
-@dataclass(frozen=True)
 class Transpose(Op):
     """The input with its axes in the order `perm`, reversed by default."""
 

@@ -6,7 +6,6 @@ is no reduction, the later one wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,6 @@ def check_reduction(reduction: str) -> None:
         raise refuse("E0325", "an unknown reduction", reduction, ", ".join(("none", *_UFUNCS)))
 
 
-@dataclass(frozen=True)
 class ScatterElementsV11(Op):
     """ScatterElements of opsets 11 to 15, without a reduction."""
 
@@ -70,7 +68,6 @@ class ScatterElementsV11(Op):
         return updated(x, tuple(at), updates, self.how)
 
 
-@dataclass(frozen=True)
 class ScatterElements(ScatterElementsV11):
     """`x` with each update at its own place but for the subscript along `axis`, an index."""
 
@@ -114,7 +111,6 @@ class ScatterNDV11(Op):
         return updated(x, at, updates, self.how)
 
 
-@dataclass(frozen=True)
 class ScatterND(ScatterNDV11):
     """`x` with slices written at the rows of subscripts in the indices' last axis."""
 

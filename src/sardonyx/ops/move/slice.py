@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sardonyx.core.dtype import Array
@@ -170,7 +169,6 @@ class Slice(Op):
         return _sliced(idx, x, cuts)
 
 
-@dataclass(frozen=True)
 class SliceV1(Op):
     """Slice of opsets 1 to 9, whose bounds are attributes."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -98,7 +98,6 @@ def _put_back(idx: Index, shape: Dims, axes: Sequence[int] | None) -> list[Expr]
     return [const(0) if n in gone else next(kept) for n in range(len(shape))]
 
 
-@dataclass(frozen=True)
 class SqueezeV1(View):
     """Squeeze of opsets 1 to 12, whose axes are an attribute."""
 
@@ -142,7 +141,6 @@ class Unsqueeze(View):
         return x[[i for n, i in enumerate(idx) if n not in new]]
 
 
-@dataclass(frozen=True)
 class UnsqueezeV1(View):
     """Unsqueeze of opsets 1 to 12, whose axes are an attribute."""
 

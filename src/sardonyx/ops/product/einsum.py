@@ -72,8 +72,7 @@ def _labels(term: str, rank: int, equation: str) -> tuple[str, ...]:
     return (*head, *(str(n) for n in reversed(range(wide))), *tail)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Einsum(Op):
+class Einsum(Op, kw_only=True):
     """The sum over the labels that `equation` does not name after `->` of the inputs' product."""
 
     since = 12

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sardonyx.core.dtype import Array
@@ -16,7 +14,6 @@ from sardonyx.ops.base.shapes import need_rank, same_dim
 _SMALL = 4
 
 
-@dataclass(frozen=True)
 class Det(Op):
     """The determinants of the square matrices in the last two axes."""
 

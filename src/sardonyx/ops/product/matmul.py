@@ -151,7 +151,6 @@ def multiply_at(idx: Index, a: Operand, b: Operand, left: Read, right: Read) -> 
     )
 
 
-@dataclass(frozen=True)
 class MatMul(Op):
     """numpy's matmul: leading dims broadcast, a 1-D operand is a row or a column."""
 
@@ -175,7 +174,6 @@ class MatMul(Op):
         return multiply(out, a, b, plain, plain, lambda e, _: cast(e, a.dtype), acc)
 
 
-@dataclass(frozen=True)
 class Gemm(Op):
     """alpha * A' @ B' + beta * C, where A' and B' may be transposed and C is broadcast."""
 
@@ -262,7 +260,6 @@ def _scale(e: Expr, factor: float) -> Expr:
     return cast(cast(e, DType.FLOAT64) * factor, e.dtype)
 
 
-@dataclass(frozen=True)
 class GemmV1(Gemm):
     """Gemm of opsets 1 to 6, where `broadcast` allowed C to be smaller."""
 

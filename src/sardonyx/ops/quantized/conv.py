@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -53,7 +52,6 @@ def _few(*extras: Type | None) -> None:
             need_rank(extra, 0, 1, "a scale or zero point")
 
 
-@dataclass(frozen=True)
 class ConvInteger(Windowed):
     """The convolution of integers less their zero points, in int32."""
 
@@ -96,7 +94,6 @@ class ConvInteger(Windowed):
         return self.product(x, w, DType.INT32, left, right, lambda acc, _: acc)
 
 
-@dataclass(frozen=True)
 class QLinearConv(Windowed):
     """The convolution of quantized tensors, quantized again; weights have scales by filter."""
 

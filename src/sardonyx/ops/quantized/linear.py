@@ -7,7 +7,6 @@ block of `block_size` along an axis (a scale of the input's rank).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import ml_dtypes
@@ -108,7 +107,6 @@ class _Linear(Op, abstract=True):
         return codes[(slice(None),) * axis + (slice(shape[axis]),)]
 
 
-@dataclass(frozen=True)
 class QuantizeLinearV10(_Linear):
     """saturate(round(x / scale) + zero point), rounding half to even."""
 
@@ -162,21 +160,18 @@ class QuantizeLinearV10(_Linear):
         return quantize(divided, None if zero is None else self.own(idx, zero), dtype)
 
 
-@dataclass(frozen=True)
 class QuantizeLinearV13(QuantizeLinearV10):
     """QuantizeLinear with a scale for every index of an axis."""
 
     axis: int = 1
 
 
-@dataclass(frozen=True)
 class QuantizeLinearV19(QuantizeLinearV13):
     """QuantizeLinear to 8-bit floats too, which saturate or not."""
 
     saturate: int = 1
 
 
-@dataclass(frozen=True)
 class QuantizeLinearV21(QuantizeLinearV19):
     """QuantizeLinear with blocks and with a named output type."""
 
@@ -184,7 +179,6 @@ class QuantizeLinearV21(QuantizeLinearV19):
     output_dtype: int = 0
 
 
-@dataclass(frozen=True)
 class QuantizeLinear(QuantizeLinearV21):
     """QuantizeLinear with a named precision of the division."""
 
@@ -192,7 +186,6 @@ class QuantizeLinear(QuantizeLinearV21):
     precision: int = 0
 
 
-@dataclass(frozen=True)
 class DequantizeLinearV10(_Linear):
     """(x - zero point) * scale."""
 
@@ -225,21 +218,18 @@ class DequantizeLinearV10(_Linear):
         return cast(a * cast(self.own(idx, scale), working), dtype)
 
 
-@dataclass(frozen=True)
 class DequantizeLinearV13(DequantizeLinearV10):
     """DequantizeLinear with a scale for every index of an axis."""
 
     axis: int = 1
 
 
-@dataclass(frozen=True)
 class DequantizeLinearV21(DequantizeLinearV13):
     """DequantizeLinear with blocks."""
 
     block_size: int = 0
 
 
-@dataclass(frozen=True)
 class DequantizeLinear(DequantizeLinearV21):
     """DequantizeLinear with a named output type."""
 
@@ -247,7 +237,6 @@ class DequantizeLinear(DequantizeLinearV21):
     output_dtype: int = 0
 
 
-@dataclass(frozen=True)
 class DynamicQuantizeLinear(Op):
     """Quantizes to uint8 with the scale and zero point that the data's own range gives."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -58,7 +57,6 @@ def _zero_points(*zeros: Type | None) -> None:
             need_rank(zero, 0, what="a zero point")
 
 
-@dataclass(frozen=True)
 class MatMulInteger(Op):
     """(A - its zero point) @ (B - its zero point) in int32, a zero point being one for all, for
     each row of A, or for each column of B."""
@@ -101,7 +99,6 @@ class MatMulInteger(Op):
         return multiply(out, a, b, left, right, lambda acc, _: acc, DType.INT32)
 
 
-@dataclass(frozen=True)
 class QLinearMatMul(Op):
     """The product of two quantized matrices, quantized again."""
 

@@ -26,7 +26,6 @@ from sardonyx.ops.elementwise.activation import (
 from sardonyx.ops.elementwise.unary import Tanh
 
 
-@dataclass(frozen=True)
 class _Affine(Unary, abstract=True):
     alpha: float = 1.0
     beta: float = 0.0
@@ -38,7 +37,6 @@ class _Affine(Unary, abstract=True):
         return x * self.alpha + self.beta
 
 
-@dataclass(frozen=True)
 class _ScaledTanh(Unary, abstract=True):
     alpha: float = 1.0
     beta: float = 1.0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,7 +22,6 @@ from sardonyx.ops.recurrent.recurrence import Recurrence
 _DIRECTIONS = ("forward", "reverse", "bidirectional")
 
 
-@dataclass(frozen=True)
 class Recurrent(Op, abstract=True):
     """X [steps, batch, input] (batch first where layout is 1), W, R, B, lengths, initial states."""
 
@@ -198,7 +196,6 @@ class Recurrent(Op, abstract=True):
         return tuple(found[: max(1, self.outputs)])
 
 
-@dataclass(frozen=True)
 class RNNV7(Recurrent):
     """RNN of opsets 7 to 13, without `layout`."""
 
@@ -208,7 +205,6 @@ class RNNV7(Recurrent):
     activations: tuple[str, ...] = ("Tanh", "Tanh")
 
 
-@dataclass(frozen=True)
 class RNN(RNNV7):
     """h = f(x W' + h R' + b)."""
 
@@ -216,14 +212,12 @@ class RNN(RNNV7):
     layout: int = 0
 
 
-@dataclass(frozen=True)
 class RNNV1(RNNV7):
     """RNN of opsets 1 to 6, whose first output could be left out by attribute."""
 
     output_sequence: int = 0
 
 
-@dataclass(frozen=True)
 class GRUV7(Recurrent):
     """GRU of opsets 7 to 13, without `layout`."""
 
@@ -233,7 +227,6 @@ class GRUV7(Recurrent):
     linear_before_reset: int = 0
 
 
-@dataclass(frozen=True)
 class GRU(GRUV7):
     """h = (1 - z) * g + z * h, with the gates z, r and the candidate g made of x and r * h."""
 
@@ -241,14 +234,12 @@ class GRU(GRUV7):
     layout: int = 0
 
 
-@dataclass(frozen=True)
 class GRUV3(GRUV7):
     """GRU of opsets 3 to 6, whose first output could be left out by attribute."""
 
     output_sequence: int = 0
 
 
-@dataclass(frozen=True)
 class GRUV1(Recurrent):
     """GRU of opsets 1 and 2; its default direction is misspelt in the standard."""
 
@@ -263,7 +254,6 @@ class GRUV1(Recurrent):
             object.__setattr__(self, "direction", "forward")
 
 
-@dataclass(frozen=True)
 class LSTMV7(Recurrent):
     """LSTM of opsets 7 to 13, without `layout`."""
 
@@ -273,7 +263,6 @@ class LSTMV7(Recurrent):
     input_forget: int = 0
 
 
-@dataclass(frozen=True)
 class LSTM(LSTMV7):
     """c = f * c + i * g and h = o * tanh(c), with the gates i, o, f and the candidate g."""
 
@@ -281,7 +270,6 @@ class LSTM(LSTMV7):
     layout: int = 0
 
 
-@dataclass(frozen=True)
 class LSTMV1(LSTMV7):
     """LSTM of opsets 1 to 6, whose first output could be left out by attribute."""
 

@@ -24,7 +24,6 @@ from sardonyx.ops.recurrent.cells import Cell, activation, gru, lstm
 from sardonyx.ops.recurrent.loops import Steps
 
 
-@dataclass(frozen=True)
 class Recurrence(Op):
     """The steps of an RNN, GRU or LSTM (`kind`) over projected inputs.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from sardonyx.ops.base.shapes import like, need_rank, refuse, same_dim
 from sardonyx.ops.reduce.normalization import moments
 
 
-@dataclass(frozen=True)
 class BatchNormalizationV9(Op):
     """(x - mean) / sqrt(variance + epsilon) * scale + B, by channel, with given statistics."""
 
@@ -102,7 +100,6 @@ def _column(values: Array, rank: int) -> Array:
     return values.reshape(-1, *[1] * max(0, rank - 2))
 
 
-@dataclass(frozen=True)
 class BatchNormalization(BatchNormalizationV9):
     """Batch normalization whose `training_mode` says whether the batch gives the statistics."""
 
@@ -114,7 +111,6 @@ class BatchNormalization(BatchNormalizationV9):
         return bool(self.training_mode)
 
 
-@dataclass(frozen=True)
 class BatchNormalizationV7(BatchNormalizationV9):
     """BatchNormalization of opsets 7 and 8; with spatial=0 every element has its statistics."""
 
@@ -128,7 +124,6 @@ class BatchNormalizationV7(BatchNormalizationV9):
         return super()._own(idx, x) if self.spatial else idx[1:]
 
 
-@dataclass(frozen=True)
 class BatchNormalizationV6(BatchNormalizationV7):
     """BatchNormalization of opset 6, which trains unless `is_test` is set."""
 
@@ -140,15 +135,13 @@ class BatchNormalizationV6(BatchNormalizationV7):
         return not self.is_test and self.outputs > 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class BatchNormalizationV1(BatchNormalizationV6):
+class BatchNormalizationV1(BatchNormalizationV6, kw_only=True):
     """BatchNormalization of opset 1, which told which inputs might be overwritten."""
 
     consumed_inputs: tuple[int, ...]
 
 
-@dataclass(frozen=True, kw_only=True)
-class LRN(Op):
+class LRN(Op, kw_only=True):
     """x / (bias + alpha / size * the sum of squares of the nearest `size` channels) ** beta."""
 
     since = 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -14,7 +13,6 @@ from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.shapes import axis_of, known_ints, like, need_rank
 
 
-@dataclass(frozen=True)
 class Cumulative(Op, abstract=True):
     """The fold of every element with those before it along the axis.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,6 @@ from sardonyx.ops.base.shapes import like, need_rank, refuse, same_shape
 _REDUCTIONS = ("none", "sum", "mean")
 
 
-@dataclass(frozen=True)
 class _Loss(Op, abstract=True):
     """The loss of each target class under log-probabilities [batch, classes, places...]."""
 
@@ -84,7 +82,6 @@ class _Loss(Op, abstract=True):
         return part(0) if self.reduction == "sum" else part(0) / part(1)
 
 
-@dataclass(frozen=True)
 class NegativeLogLikelihoodLoss(_Loss):
     """Minus the log-probability of each target class, weighted by class, then reduced."""
 
@@ -105,7 +102,6 @@ class NegativeLogLikelihoodLoss(_Loss):
         return cast(self.reduced(idx, read, target, weight, x.shape[1]), x.dtype)
 
 
-@dataclass(frozen=True)
 class SoftmaxCrossEntropyLoss(_Loss):
     """The negative log-likelihood loss of log-softmax over axis 1, which is the second output."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -52,7 +51,6 @@ def _stash(stash_type: int) -> DType:
     return found
 
 
-@dataclass(frozen=True)
 class LayerNormalization(Op):
     """Standardises the axes from `axis` on, then scales and shifts element by element.
 
@@ -119,7 +117,6 @@ def _fits(small: Sequence[Expr], dims: Sequence[Expr]) -> None:
         raise refuse("E0322", "scale and bias must broadcast to the input", list(small), list(dims))
 
 
-@dataclass(frozen=True)
 class RMSNormalization(Op):
     """Divides the axes from `axis` on by their root mean square, then scales."""
 
@@ -159,7 +156,6 @@ class RMSNormalization(Op):
         return cast(cast(y, factor.dtype) * factor, scale.dtype)
 
 
-@dataclass(frozen=True)
 class InstanceNormalization(Op):
     """Standardises every channel of every sample, then scales and shifts by channel."""
 
@@ -186,7 +182,6 @@ class InstanceNormalization(Op):
         return cast(y * lift(scale[idx[1]]) + lift(b[idx[1]]), x.dtype)
 
 
-@dataclass(frozen=True)
 class InstanceNormalizationV1(InstanceNormalization):
     """InstanceNormalization of opset 1, which told which inputs might be overwritten."""
 
@@ -200,8 +195,7 @@ def _per_channel(x: Type, *extras: Type) -> None:
             same_dim(extra.shape[0], x.shape[1])
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupNormalizationV18(Op):
+class GroupNormalizationV18(Op, kw_only=True):
     """Standardises groups of channels, then scales and shifts by group."""
 
     tolerance = "reduction"
@@ -247,8 +241,7 @@ class GroupNormalizationV18(Op):
         return cast(y * lift(scale[which]) + lift(bias[which]), x.dtype)
 
 
-@dataclass(frozen=True, kw_only=True)
-class GroupNormalization(GroupNormalizationV18):
+class GroupNormalization(GroupNormalizationV18, kw_only=True):
     """Standardises groups of channels, then scales and shifts by channel."""
 
     since = 21
@@ -263,7 +256,6 @@ class GroupNormalization(GroupNormalizationV18):
         return channel
 
 
-@dataclass(frozen=True)
 class MeanVarianceNormalization(Op):
     """Standardises over `axes`; the deviation is increased by 1e-9."""
 
@@ -294,7 +286,6 @@ class MeanVarianceNormalization(Op):
         return cast((lift(x[idx]) - mean) / (sqrt(variance) + 1e-9), x.dtype)
 
 
-@dataclass(frozen=True)
 class LpNormalization(Op):
     """Divides by the 1-norm or 2-norm along `axis`; zeros stay zeros."""
 

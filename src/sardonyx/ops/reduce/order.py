@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -17,7 +16,6 @@ from sardonyx.ops.base.element import lift, widen
 from sardonyx.ops.base.shapes import axis_of, known, place, refuse, unknown_dim
 
 
-@dataclass(frozen=True)
 class ArgV1(Op, abstract=True):
     """The subscript along `axis` of the best element, the first of equal ones; NaN is best."""
 
@@ -66,7 +64,6 @@ class ArgV1(Op, abstract=True):
         return reduce("max" if self.last else "min", extent, position)
 
 
-@dataclass(frozen=True)
 class _Arg(ArgV1, abstract=True):
     select_last_index: int = 0
 
@@ -128,7 +125,6 @@ def top_types(x: Type, k: Expr, axis: int) -> tuple[Type, Type]:
     return Type(x.dtype, dims), Type(DType.INT64, dims)
 
 
-@dataclass(frozen=True)
 class TopKV10(Op):
     """TopK of opset 10: the largest elements."""
 
@@ -148,7 +144,6 @@ class TopKV10(Op):
         return True
 
 
-@dataclass(frozen=True)
 class TopK(TopKV10):
     """The k largest (or smallest) elements along `axis`, and their subscripts, best first."""
 
@@ -161,7 +156,6 @@ class TopK(TopKV10):
         return bool(self.largest)
 
 
-@dataclass(frozen=True)
 class TopKV1(Op):
     """TopK of opset 1, whose k is an attribute."""
 
@@ -177,7 +171,6 @@ class TopKV1(Op):
         return top(x, self.k, self.axis, largest=True)
 
 
-@dataclass(frozen=True)
 class Unique(Op):
     """The distinct elements (or slices along `axis`), sorted or in the order of their appearance.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,7 +19,6 @@ Element: TypeAlias = Callable[[Sequence[Expr]], Expr]
 Axes: TypeAlias = "tuple[int, ...] | None"
 
 
-@dataclass(frozen=True)
 class Reduction(Op, abstract=True):
     """One value for each row of elements along the axes; no axes means all of them."""
 
@@ -77,7 +75,6 @@ class Reduction(Op, abstract=True):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class ByInput(Reduction, abstract=True):
     """The axes are an input; without any, `noop_with_empty_axes` reduces none instead of all."""
 
@@ -111,7 +108,6 @@ class ByInput(Reduction, abstract=True):
         return self.row(idx, x, self.chosen(wanted, x.rank))
 
 
-@dataclass(frozen=True)
 class ByAttribute(Reduction, abstract=True):
     """The axes are an attribute."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -61,7 +60,6 @@ def _top_and_total(idx: Index, x: Operand, axes: tuple[int, ...]) -> tuple[Expr,
     return top, total("add", extents, lambda inner: exp(row(inner) - top))
 
 
-@dataclass(frozen=True)
 class Softmax(Normalised):
     """exp(x - max) / sum(exp(x - max)) along `axis`."""
 
@@ -80,7 +78,6 @@ class Softmax(Normalised):
         return exp(lift(x[idx]) - top) / weight
 
 
-@dataclass(frozen=True)
 class LogSoftmax(Normalised):
     """x - max - log(sum(exp(x - max))) along `axis`."""
 
@@ -99,7 +96,6 @@ class LogSoftmax(Normalised):
         return lift(x[idx]) - top - unary("log", weight)
 
 
-@dataclass(frozen=True)
 class Hardmax(Normalised):
     """1 at the first largest element along `axis`, 0 elsewhere."""
 
@@ -150,21 +146,18 @@ class Trailing(Normalised, abstract=True):
         return tuple(range(first, rank))
 
 
-@dataclass(frozen=True)
 class SoftmaxV1(Trailing, Softmax):
     """Softmax of opsets 1 to 12."""
 
     axis: int = 1
 
 
-@dataclass(frozen=True)
 class LogSoftmaxV1(Trailing, LogSoftmax):
     """LogSoftmax of opsets 1 to 12."""
 
     axis: int = 1
 
 
-@dataclass(frozen=True)
 class HardmaxV1(Trailing, Hardmax):
     """Hardmax of opsets 1 to 12."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ _SHARPNESS = -0.75
 _FAR = float(1 << 22)
 
 
-@dataclass(frozen=True)
 class GridSampleV16(Op):
     """The input at the points that a grid gives in [-1, 1], the last axis first."""
 
@@ -158,7 +156,6 @@ class GridSampleV16(Op):
         return minimum(m, period - m if self.align_corners else period - 1 - m)
 
 
-@dataclass(frozen=True)
 class GridSample(GridSampleV16):
     """GridSample over any number of axes, with the modes' general names."""
 
@@ -166,7 +163,6 @@ class GridSample(GridSampleV16):
     mode: str = "linear"
 
 
-@dataclass(frozen=True)
 class AffineGrid(Op):
     """The points to which affine maps `theta` send the points of a regular grid in [-1, 1]."""
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import UnsupportedOperator
 from sardonyx.core.expr import const
@@ -14,7 +12,6 @@ from sardonyx.ops.base.shapes import need_rank, refuse, unknown_dim
 _CHANNELS = {"RGB": 3, "BGR": 3, "Grayscale": 1}
 
 
-@dataclass(frozen=True)
 class ImageDecoder(Op):
     """The pixels [height, width, channels] of an encoded image."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, number
@@ -14,7 +13,6 @@ from sardonyx.ops.base.shapes import axes_of, known, need_rank, refuse
 from sardonyx.ops.resample.resampling import Resampling, Scaling, by_scales, floats
 
 
-@dataclass(frozen=True)
 class ResizeV10(Resampling):
     """Resize of opset 10: scales only."""
 
@@ -35,7 +33,6 @@ class ResizeV10(Resampling):
         return self.element(idx, x, self.plan(x.type, scales.type))
 
 
-@dataclass(frozen=True)
 class ResizeV11(Resampling):
     """Resize of opsets 11 to 17: to scales or to sizes, with a choice of coordinates."""
 
@@ -115,7 +112,6 @@ class ResizeV11(Resampling):
         return self.element(idx, x, self.plan(x.type, *types))
 
 
-@dataclass(frozen=True)
 class Resize(ResizeV11):
     """Resize of chosen axes, which may be antialiased and keep the aspect ratio."""
 
@@ -125,7 +121,6 @@ class Resize(ResizeV11):
     keep_aspect_ratio_policy: str = "stretch"
 
 
-@dataclass(frozen=True)
 class Upsample(ResizeV10):
     """Resize to larger scales; replaced by Resize in opset 10."""
 
@@ -133,8 +128,7 @@ class Upsample(ResizeV10):
     ended = 10
 
 
-@dataclass(frozen=True, kw_only=True)
-class UpsampleV7(Resampling):
+class UpsampleV7(Resampling, kw_only=True):
     """Upsample of opsets 7 and 8, whose scales are an attribute."""
 
     ended = 10
@@ -155,8 +149,7 @@ class UpsampleV7(Resampling):
         return self.element(idx, x, self.plan(x.type))
 
 
-@dataclass(frozen=True, kw_only=True)
-class UpsampleV1(Resampling):
+class UpsampleV1(Resampling, kw_only=True):
     """Upsample of opsets 1 to 6: height and width of images."""
 
     ended = 10

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,6 @@ class _Text(Op, abstract=True):
     tolerance = "exact"
 
 
-@dataclass(frozen=True)
 class StringConcat(_Text):
     """Each string of X followed by that of Y, broadcast."""
 
@@ -43,7 +41,6 @@ class StringConcat(_Text):
         return texts([str(p) + str(q) for p, q in pairs], a.shape)
 
 
-@dataclass(frozen=True)
 class StringSplit(_Text):
     """The parts between delimiters (by default, white space), filled up with empty strings."""
 
@@ -65,7 +62,6 @@ class StringSplit(_Text):
         return texts(words, (*x.shape, width)), counts
 
 
-@dataclass(frozen=True)
 class RegexFullMatch(_Text):
     """Whether each whole string matches a regular expression of RE2's syntax, in linear time."""
 
@@ -105,7 +101,6 @@ def _utf8(text: Any) -> bytes:
     return str(text).encode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True)
 class StringNormalizer(_Text):
     """The strings without stop words, in lower, upper or their own case; one empty one of none."""
 
@@ -137,8 +132,7 @@ class StringNormalizer(_Text):
         return texts(words, (*x.shape[:-1], len(words)))
 
 
-@dataclass(frozen=True, kw_only=True)
-class TfIdfVectorizer(_Text):
+class TfIdfVectorizer(_Text, kw_only=True):
     """How often each n-gram of a pool occurs in a row, weighted.
 
     The items of an n-gram may be apart by the same distance, up to max_skip_count skipped.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sardonyx.core.dtype import Array
@@ -49,7 +48,6 @@ class _Step(Op, abstract=True):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
 class Adagrad(_Step):
     """Steps divided by the root of the sum of squared gradients."""
 
@@ -65,7 +63,6 @@ class Adagrad(_Step):
         return x - slowed * g / (h**0.5 + self.epsilon), h
 
 
-@dataclass(frozen=True)
 class Adam(_Step):
     """Steps along the running mean of gradients, divided by the root of that of their squares."""
 
@@ -86,8 +83,7 @@ class Adam(_Step):
         return (1 - self.norm_coefficient_post) * new, v, h
 
 
-@dataclass(frozen=True, kw_only=True)
-class Momentum(_Step):
+class Momentum(_Step, kw_only=True):
     """Steps along a decaying sum of gradients, standard or Nesterov's."""
 
     states = 1
@@ -104,8 +100,7 @@ class Momentum(_Step):
         return x - rate * (v if self.mode == "standard" else g + self.alpha * v), v
 
 
-@dataclass(frozen=True, kw_only=True)
-class Gradient(Op):
+class Gradient(Op, kw_only=True):
     """The derivatives of a value with respect to others; models keep it, nothing here runs it."""
 
     domain = _DOMAIN

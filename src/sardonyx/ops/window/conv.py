@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -20,7 +19,6 @@ from sardonyx.ops.window.windows import Window, gather, slide
 _MOST_COLUMNS = 1 << 25
 
 
-@dataclass(frozen=True)
 class Windowed(Op, abstract=True):
     """The attributes that all convolutions by sliding windows share, and what follows from them."""
 
@@ -157,7 +155,6 @@ def _filter(b: Subscripts, n: Subscripts, each: Expr) -> Expr:
     return b[0] * each + n[0] if b else n[0]
 
 
-@dataclass(frozen=True)
 class Conv(Windowed):
     """The sum over taps and channels of input times weights, plus a bias for each filter."""
 

@@ -32,7 +32,6 @@ class _Spread:
     out: Dims
 
 
-@dataclass(frozen=True)
 class ConvTranspose(Op):
     """Adds every input element times the kernel to a window of the output, plus a bias."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
 from sardonyx.ops.window.windows import Window, slide, whole
 
 
-@dataclass(frozen=True)
 class DeformConv(Op):
     """A convolution whose taps move by offsets and are weighted by a mask; outside is zero."""
 

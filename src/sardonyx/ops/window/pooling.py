@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
@@ -29,8 +28,7 @@ from sardonyx.ops.base.shapes import like, need_rank, ravel, unravel
 from sardonyx.ops.window.windows import Window, gather, slide, whole
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pool(Op, abstract=True):
+class _Pool(Op, abstract=True, kw_only=True):
     traits = Trait.SLIDES
     kernel_shape: tuple[int, ...]
     auto_pad: str = "NOTSET"
@@ -66,8 +64,7 @@ class _Pool(Op, abstract=True):
         return view, tuple(range(x.ndim, view.ndim))
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaxPoolV1(_Pool):
+class MaxPoolV1(_Pool, kw_only=True):
     """The largest element of each window."""
 
     tolerance = "exact"
@@ -127,15 +124,13 @@ class MaxPoolV1(_Pool):
         return ravel(idx[:2], x.shape[:2]) * product(x.shape[2:]) + ravel(*flat)
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaxPoolV8(MaxPoolV1):
+class MaxPoolV8(MaxPoolV1, kw_only=True):
     """MaxPool with the position of each maximum as a second output."""
 
     storage_order: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaxPool(MaxPoolV8):
+class MaxPool(MaxPoolV8, kw_only=True):
     """MaxPool with dilations and with windows that may leave the padded input at the end."""
 
     since = 10
@@ -143,8 +138,7 @@ class MaxPool(MaxPoolV8):
     dilations: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class AveragePoolV1(_Pool):
+class AveragePoolV1(_Pool, kw_only=True):
     """The mean of each window, padding not counted."""
 
     tolerance = "reduction"
@@ -194,22 +188,19 @@ def _taps(window: Window, axis: int, trip: Expr, padding: bool) -> Expr:
     return high - low
 
 
-@dataclass(frozen=True, kw_only=True)
-class AveragePoolV7(AveragePoolV1):
+class AveragePoolV7(AveragePoolV1, kw_only=True):
     """AveragePool that may count padding."""
 
     count_include_pad: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class AveragePoolV10(AveragePoolV7):
+class AveragePoolV10(AveragePoolV7, kw_only=True):
     """AveragePool with windows that may leave the padded input at the end."""
 
     ceil_mode: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class AveragePool(AveragePoolV10):
+class AveragePool(AveragePoolV10, kw_only=True):
     """AveragePool with dilations."""
 
     since = 19
@@ -235,23 +226,20 @@ class _LpWindow(_Pool, abstract=True):
         return cast(p_norm(window.size, term, self.p), x.dtype)
 
 
-@dataclass(frozen=True, kw_only=True)
-class LpPoolV1(_LpWindow):
+class LpPoolV1(_LpWindow, kw_only=True):
     """LpPool of opset 1, whose p is a float and whose kernel may be left to the runtime."""
 
     kernel_shape: tuple[int, ...] | None = None  # type: ignore[assignment]
     p: float = 2.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class LpPoolV2(_LpWindow):
+class LpPoolV2(_LpWindow, kw_only=True):
     """The p-norm of each window."""
 
     p: int = 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class LpPool(LpPoolV2):
+class LpPool(LpPoolV2, kw_only=True):
     """LpPool with dilations and with windows that may leave the padded input at the end."""
 
     since = 18
@@ -269,7 +257,6 @@ class _Global(Op, abstract=True):
         return x.with_shape((*x.shape[:2], *[1] * (len(x.shape) - 2)))
 
 
-@dataclass(frozen=True)
 class GlobalMaxPool(_Global):
     """The largest element of every channel."""
 
@@ -283,7 +270,6 @@ class GlobalMaxPool(_Global):
         return total("max", x.shape[2:], lambda k: x[(*idx[:2], *k)])
 
 
-@dataclass(frozen=True)
 class GlobalAveragePool(_Global):
     """The mean of every channel."""
 
@@ -314,14 +300,12 @@ class _GlobalLp(_Global, abstract=True):
         return cast(found, x.dtype)
 
 
-@dataclass(frozen=True)
 class GlobalLpPoolV1(_GlobalLp):
     """GlobalLpPool of opset 1, whose p is a float."""
 
     p: float = 2.0
 
 
-@dataclass(frozen=True)
 class GlobalLpPool(_GlobalLp):
     """The p-norm of every channel."""
 

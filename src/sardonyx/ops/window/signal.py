@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -68,7 +67,6 @@ class _Transform(Op, abstract=True):
         return Type(x.dtype, tuple(dims))
 
 
-@dataclass(frozen=True)
 class DFTV17(_Transform):
     """DFT of opsets 17 to 19, whose axis is an attribute."""
 
@@ -85,7 +83,6 @@ class DFTV17(_Transform):
         return self.transformed(x, axis_of(self.axis, x.ndim), _one(length))
 
 
-@dataclass(frozen=True)
 class DFT(_Transform):
     """The discrete Fourier transform along an axis; the last axis is (real, imaginary)."""
 
@@ -104,7 +101,6 @@ class DFT(_Transform):
         return self.transformed(x, axis_of(at, x.ndim), _one(length))
 
 
-@dataclass(frozen=True)
 class STFT(Op):
     """The transforms of overlapping frames of a signal [batch, length, 1 or 2]."""
 
@@ -150,7 +146,6 @@ class STFT(Op):
         return settle(np.stack([made.real, made.imag], axis=-1), x.dtype)
 
 
-@dataclass(frozen=True)
 class _Window(Op, abstract=True):
     """A window made of cosines: the sum of (-1) ** n * terms[n] * cos(2 pi n k / N)."""
 
@@ -204,7 +199,6 @@ class BlackmanWindow(_Window):
     terms = (0.42, 0.5, 0.08)
 
 
-@dataclass(frozen=True)
 class MelWeightMatrix(Op):
     """The weights [spectrum bins, mel bins] summing a spectrum into bands even on the mel scale."""
 

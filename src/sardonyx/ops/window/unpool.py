@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from sardonyx.core.dtype import Array
@@ -15,8 +13,7 @@ from sardonyx.ops.base.shapes import known, need_rank, unknown_dim
 from sardonyx.ops.window.windows import settings
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaxUnpool(Op):
+class MaxUnpool(Op, kw_only=True):
     """Zeros, but for the elements of X at the positions that MaxPool found them at."""
 
     since = 9
