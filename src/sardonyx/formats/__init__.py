@@ -96,7 +96,7 @@ def _load_path(path: Path, limits: Limits, base_dir: str | os.PathLike[str] | No
 
 
 def _load_content(data: Content, limits: Limits, folder: Path | None, model: Path | None) -> Graph:
-    head = data.read(0, _HEAD) if isinstance(data, Stored) else data[:_HEAD]
+    head = data.read(0, min(_HEAD, data.size)) if isinstance(data, Stored) else data[:_HEAD]
     for one in FORMATS:
         if one.match(head):
             return one.load(data, limits, folder=folder, model=model)
