@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from sardonyx.bench import BenchReport, Contender, Plan, race
+from sardonyx.bench import NATIVE, BenchReport, Contender, Plan, race
 from sardonyx.bench.contender import save_pool
 from sardonyx.bench.process import Process
 from sardonyx.core.errors import EPFail, InvalidArgument, NotFound
@@ -163,6 +163,44 @@ def test_impossible_requests_are_refused() -> None:
         race(_one("sleeper"), [], [])
     with pytest.raises(InvalidArgument, match="start at 1"):
         race(_one("sleeper"), [], FEEDS, threads=(0,))
+
+
+def test_no_turns_begin_once_time_is_up() -> None:
+    plan = Plan(pairs=60, restarts=1, block=0.02, longest=0.0)
+    row = race(_one("sleeper", "a"), [_one("sleeper", "b")], FEEDS, plan=plan).rows[0]
+    assert row.ratios["b"].pairs + row.ratios["b"].dropped == 2
+
+
+def test_contenders_do_not_share_a_cache() -> None:
+    both = [_one("remembering", "a"), _one("remembering", "b")]
+    row = race(both[0], both[1:], FEEDS, plan=QUICK).rows[0]
+    assert row.subject.cold > 0.3
+    assert row.others[0].cold > 0.3
+
+
+WORKER = """
+import json, sys
+for line in sys.stdin:
+    print(json.dumps({"settings": {"worker": __file__, "asked": json.loads(line)}}), flush=True)
+"""
+
+
+def test_another_checkout_runs_its_own_code(tmp_path: Path) -> None:
+    folder = tmp_path / "src" / "sardonyx" / "bench"
+    folder.mkdir(parents=True)
+    (folder.parent / "__init__.py").touch()
+    (folder / "__init__.py").touch()
+    (folder / "worker.py").write_text(WORKER, encoding="utf-8")
+    contender = Contender.named(f"sardonyx@{tmp_path}", "net.onnx")
+    with Process(contender) as process:
+        settings = process.create(1, "pool.npz", {})["settings"]
+    assert settings["worker"] == str(folder / "worker.py")
+    assert settings["asked"]["options"] == {"model": "net.onnx", "provider": NATIVE}
+
+
+def test_a_folder_that_is_no_checkout_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="no checkout"):
+        Contender.named(f"sardonyx@{tmp_path}", "net.onnx")
 
 
 def test_not_found_is_its_own_exception() -> None:

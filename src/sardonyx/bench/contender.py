@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from sardonyx.core.errors import InvalidArgument, NotFound
 
 NATIVE = "CPUExecutionProvider"
 OURS = "sardonyx.bench.ours:session"
+CHECKOUT = "sardonyx@"
 
 Arrays = dict[str, NDArray[Any]]
 Run = Callable[[], Any]
@@ -42,7 +44,8 @@ class Contender:
     `factory` is `module:function`; in a fresh process the function is called with the keyword
     arguments of `options` and `threads`, and returns a `Prepared`. Its import is not timed, its
     call is; `imports` are further modules to import before the clock starts. `environment` is set
-    before anything is imported.
+    before anything is imported. `source` is a folder of modules that come before all others, the
+    worker's own among them: another version of this package.
     """
 
     label: str
@@ -50,10 +53,17 @@ class Contender:
     options: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     imports: Sequence[str] = ()
+    source: str = ""
 
     @classmethod
     def named(cls, name: str, model: str, label: str | None = None) -> Contender:
-        """The contender that a name means: a peer of `PEERS`, or a provider for our session."""
+        """The contender that a name means: a peer of `PEERS`, or a provider for our session.
+
+        `sardonyx@PATH` is our session on the CPU as the checkout at that path has it.
+        """
+        if name.startswith(CHECKOUT):
+            source = _source(Path(name.removeprefix(CHECKOUT)))
+            return cls(label or name, OURS, {"model": model, "provider": NATIVE}, source=source)
         known = ALIASES.get(name, name)
         if known in PEERS:
             function, extra, imports = PEERS[known]
@@ -76,7 +86,18 @@ class Contender:
             "options": dict(self.options),
             "environment": dict(self.environment),
             "imports": list(self.imports),
+            "source": self.source,
         }
+
+
+def _source(checkout: Path) -> str:
+    """The folder of a checkout that holds its package; NotFound where there is none."""
+    source = checkout.resolve() / "src"
+    if not (source / "sardonyx" / "bench" / "worker.py").is_file():
+        raise NotFound(
+            "E0749", f"`{checkout}` is no checkout of Sardonyx", wanted="a folder with src/sardonyx"
+        )
+    return str(source)
 
 
 PEERS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {

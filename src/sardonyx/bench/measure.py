@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -21,7 +22,9 @@ PATIENCE = 3
 class Plan:
     """How long and how often: the numbers of the measuring page, changeable for a quick look.
 
-    `pairs` steady pairs are wanted over all `restarts`; at most three times as many are tried.
+    `pairs` steady pairs are wanted over all `restarts`; at most three times as many are tried, and
+    no further turns begin once those with one contender have taken `longest` seconds. `timeout`
+    is how long an answer of a worker may take.
     """
 
     pairs: int = 21
@@ -29,6 +32,7 @@ class Plan:
     block: float = 0.05
     seed: int = 0
     timeout: float = 900.0
+    longest: float = float("inf")
 
     def to_dict(self) -> dict[str, Any]:
         """The plan as JSON-ready data."""
@@ -92,11 +96,14 @@ class _Seat:
 
 
 def _pairs(
-    subject: _Seat, other: _Seat, wanted: int, restart: int, order: random.Random
+    subject: _Seat, other: _Seat, wanted: int, restart: int, order: random.Random, longest: float
 ) -> list[Pair]:
-    """Turns of A B B A, or B A A B by chance, until enough pairs are steady."""
+    """Turns of A B B A, or B A A B by chance, until enough pairs are steady or time is up."""
     pairs: list[Pair] = []
+    until = time.monotonic() + longest
     while len(pairs) < PATIENCE * wanted and len(keep_steady(pairs)) < wanted:
+        if pairs and time.monotonic() > until:
+            break
         first, second = (subject, other) if order.random() < 0.5 else (other, subject)
         times = [seat.block() for seat in (first, second, second, first)]
         for a, b in ((times[0], times[1]), (times[3], times[2])):
@@ -122,10 +129,11 @@ def measure(
 ) -> Outcome:
     """Pair the subject with each other contender, in fresh processes for every restart.
 
-    `pool` is a file of input sets; `folder` is an empty one for caches and outputs: the first
-    restart finds its caches empty, the later ones find what the first left.
+    `pool` is a file of input sets; `folder` is an empty one for caches and outputs: in the first
+    restart each contender finds its own cache empty, later it finds what it left.
     """
     everyone = [subject, *others]
+    caches = {contender.label: folder / f"cache-{n}" for n, contender in enumerate(everyone)}
     records = {contender.label: Observed() for contender in everyone}
     pairs: dict[str, list[Pair]] = {other.label: [] for other in others}
     order = random.Random(plan.seed)  # noqa: S311 - an order of turns, no secret
@@ -137,12 +145,12 @@ def measure(
                 progress(f"start {restart + 1} of {plan.restarts}: {contender.label}")
                 process = stack.enter_context(Process(contender, plan.timeout))
                 seat = _Seat(process, records[contender.label])
-                seat.sit(threads, str(pool), folder / "cache", plan.block)
+                seat.sit(threads, str(pool), caches[contender.label], plan.block)
                 seats[contender.label] = seat
             for other in others:
                 progress(f"start {restart + 1} of {plan.restarts}: {subject.label}, {other.label}")
                 pairs[other.label] += _pairs(
-                    seats[subject.label], seats[other.label], share, restart, order
+                    seats[subject.label], seats[other.label], share, restart, order, plan.longest
                 )
             if not others:
                 _alone(seats[subject.label], share)

@@ -22,6 +22,11 @@ from sardonyx.core.knobs import QUIET, overridden
 TAIL = 2000
 
 
+def _python(source: str) -> list[str]:
+    """The interpreter, with a folder of modules that come before all others."""
+    return ["env", f"PYTHONPATH={source}", sys.executable, "-P"] if source else [sys.executable]
+
+
 class Process:
     """A worker process that is stopped whenever it is not asked something.
 
@@ -34,7 +39,7 @@ class Process:
         self.timeout = timeout
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed in close()
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "sardonyx.bench.worker"],
+            [*_python(contender.source), "-m", "sardonyx.bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

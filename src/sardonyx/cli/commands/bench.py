@@ -17,7 +17,7 @@ from sardonyx.core.dim import parse_bindings
     "--against",
     multiple=True,
     metavar="NAME",
-    help="onnxruntime, onnxruntime-iobinding, openvino, openvino-bf16 or a provider.",
+    help="onnxruntime[-iobinding], openvino[-bf16], a provider, or sardonyx@CHECKOUT.",
 )
 @click.option("--threads", multiple=True, type=click.IntRange(1), help="Repeatable; default 1.")
 @options.inputs
