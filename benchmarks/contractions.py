@@ -21,11 +21,11 @@ from typing import Any
 
 import numpy as np
 
+from roofs import multiply_add_roof
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, evaluate, symbol
 from sardonyx.core.tensor import Tensor
 from sardonyx.engine.code.jit import Jit
-from sardonyx.engine.code.link import Unit
 from sardonyx.engine.fuse.fuse import Computed, fuse
 from sardonyx.engine.native.memory import aligned
 from sardonyx.formats.onnx import to_bytes
@@ -193,31 +193,6 @@ def best(run: Callable[[], object], seconds: float) -> float:
     return shortest
 
 
-def roof(jit: Jit, target: Target, seconds: float) -> float:
-    """GFLOP/s of fused multiply-adds between registers."""
-    lanes, chains, trips = target.lanes(DType.FLOAT32), target.registers - 4, 100_000
-    kind = f"<{lanes} x float>"
-    lines = [f"  %a = load {kind}, ptr %scratch, align 4", "  br label %loop", "loop:"]
-    lines.append("  %i = phi i64 [ 0, %start ], [ %next, %loop ]")
-    lines += [f"  %c{n} = phi {kind} [ %a, %start ], [ %d{n}, %loop ]" for n in range(chains)]
-    operands = f"{kind} %a, {kind} %a, {kind}"
-    lines += [
-        f"  %d{n} = call {kind} @llvm.fmuladd.v{lanes}f32({operands} %c{n})" for n in range(chains)
-    ]
-    lines += ["  %next = add i64 %i, 1", f"  %more = icmp ult i64 %next, {trips}"]
-    lines += ["  br i1 %more, label %loop, label %done", "done:", f"  %s0 = fadd {kind} %a, %d0"]
-    lines += [f"  %s{n} = fadd {kind} %s{n - 1}, %d{n}" for n in range(1, chains)]
-    lines += [f"  store {kind} %s{chains - 1}, ptr %scratch, align 4", "  ret void", "}"]
-    head = "define void @roof(ptr %a0, ptr %b, ptr %c, ptr %scratch, i64 %t, i64 %n) {\nstart:\n"
-    tail = f"\ndeclare {kind} @llvm.fmuladd.v{lanes}f32({kind}, {kind}, {kind})\n"
-    text = head + "\n".join(lines) + tail
-    (at,) = jit.load([Unit("roof", text, lambda: text)])
-    scratch = aligned(4096)
-    call = _CALL(at)
-    given = (None, None, None, scratch.ctypes.data, 0, 1)
-    return 2 * lanes * chains * trips / best(lambda: call(*given), seconds) / 1e9
-
-
 def schedules(kernel: Kernel, target: Target, every: bool) -> Iterator[tuple[str, Scheduled]]:
     """(how, schedule), the rules' pick first."""
     made = schedule(kernel, target)
@@ -285,7 +260,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.2, help="time spent on each")
     options = parser.parse_args()
     target = host()
-    top = roof(Jit(target), target, options.seconds)
+    top = multiply_add_roof(options.seconds, target)
     print(f"{target.level}, {target.cpu}: roof {top:.1f} GFLOP/s on one thread")
     for make in SHAPES:
         shape = make()
