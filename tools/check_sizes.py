@@ -28,7 +28,7 @@ BUDGETS = {
     "passes": 18_500,
     "formats": 20_800,
     "kernels": 25_500,
-    "engine": 52_000,
+    "engine": 53_000,
     "providers": 3_300,
     "session": 8_400,
     "compare": 8_300,

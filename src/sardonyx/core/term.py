@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import functools
 import itertools
-import threading
+from _weakref import _remove_dead_weakref  # type: ignore[attr-defined]
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import Any, TypeAlias
-from weakref import WeakValueDictionary
+from weakref import KeyedRef, WeakValueDictionary
 
 import numpy as np
 
@@ -32,7 +32,7 @@ INDEX = DType.INT64
 
 _table: WeakValueDictionary[tuple[Any, ...], Expr] = WeakValueDictionary()
 _nodes: dict[tuple[Any, ...], Any] = _table.data  # type: ignore[attr-defined]
-_creating = threading.Lock()
+_gone: Callable[[Any], None] = _table._remove  # type: ignore[attr-defined]
 _fresh = itertools.count()
 
 
@@ -139,8 +139,12 @@ def _make(ident: tuple[Any, ...], dtype: DType) -> Expr:
     self.key = blake2b(text + b"".join(a.key for a in args), digest_size=8).digest()
     self.free = _free_variables(self)
     self.height = 1 + max((a.height for a in args), default=0)
-    with _creating:
-        return _table.setdefault(ident, self)
+    # No lock, which a finalizer or a forked child would meet: a dict's own methods are atomic.
+    ref = KeyedRef(self, _gone, ident)
+    while (found := _nodes.setdefault(ident, ref)()) is None:
+        _remove_dead_weakref(_nodes, ident)
+    made: Expr = found
+    return made
 
 
 def _free_variables(e: Expr) -> frozenset[Expr]:

@@ -38,7 +38,8 @@ class Options:
     """How a model is to be prepared.
 
     `threads` per run; `optimize` is off, basic, extended or all; `model` is the unoptimised model
-    for peers that read files: a path or serialized bytes; `extra` are the provider's own.
+    for peers that read files: a path or serialized bytes; `extra` are the provider's own. With
+    `flush` a provider that can takes subnormal floats as zero.
     """
 
     threads: int = 1
@@ -46,6 +47,7 @@ class Options:
     limits: Limits = field(default_factory=Limits.current)
     model: str | bytes | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    flush: bool = False
 
 
 class Runnable(Protocol):

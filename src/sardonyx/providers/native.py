@@ -76,7 +76,7 @@ class NativeProvider(Provider):
 
 def _compiled(graph: Graph, options: Options) -> Program:
     better = graph if options.optimize == "off" else optimize(graph, options.optimize).graph
-    return Program(prepare(better), options.threads, options.limits)
+    return Program(prepare(better), options.threads, options.limits, flush=options.flush)
 
 
 def _emptied(graph: Graph, zero: frozenset[Expr]) -> Graph:

@@ -108,7 +108,7 @@ class SessionOptions:
     cancelled: bool = False
 
     def add_session_config_entry(self, key: str, value: str) -> None:
-        """Keeps a configuration entry."""
+        """Keeps an entry; `session.set_denormal_as_zero` 1 has subnormal floats taken as zero."""
         self.config_entries[key] = value
 
     def get_session_config_entry(self, key: str) -> str:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sardonyx.core import knobs
+from sardonyx.core import floats, knobs
 from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
@@ -59,7 +59,6 @@ class InferenceSession:
         del disabled_optimizers, enable_fallback, read_config_from_model
         self._options = sess_options or SessionOptions()
         self._limits = limits or Limits.current()
-        self._lock = threading.Lock()
         if self._options.cancelled:
             raise ModelLoadCanceled("E0254", "loading was cancelled")
         self._model = path_or_bytes
@@ -71,6 +70,7 @@ class InferenceSession:
             level = GraphOptimizationLevel(self._options.graph_optimization_level)
             write_optimized(self.graph, level, self._options.optimized_model_filepath)
 
+    @floats.standard()
     def _load(self, model: Any) -> Graph:
         if model is None:
             raise NoModel("E0255", "a session needs a model", wanted="a path, bytes or a Graph")
@@ -91,11 +91,13 @@ class InferenceSession:
             self._whole = self._runnable
         self._quick: Callable[[Mapping[str, Any]], list[Any] | None] = self._runnable.quick
 
+    @floats.standard()
     def _prepare(self, graph: Graph) -> Runnable:
         level = GraphOptimizationLevel(self._options.graph_optimization_level).passes
         threads = self._options.intra_op_num_threads or knobs.THREADS.get()
         model = None if self._provider.reads_graph else self._encoded()
-        options = Options(threads, level, self._limits, model, self._extra)
+        flush = self._options.config_entries.get("session.set_denormal_as_zero") == "1"
+        options = Options(threads, level, self._limits, model, self._extra, flush)
         try:
             return self._provider.prepare(graph, options)
         except SardonyxError as error:
@@ -158,10 +160,10 @@ class InferenceSession:
 
     def _with_defaults(self) -> Runnable:
         """The model with its defaults as inputs, prepared when the first of them is replaced."""
-        with self._lock:
-            if self._whole is None:
-                self._whole = self._prepare(self.graph)
-            return self._whole
+        found = self._whole
+        if found is None:
+            found = self._whole = self._prepare(self.graph)
+        return found
 
     def output_index(self, name: str) -> int:
         """The position of an output; InvalidArgument (E0204) for an unknown name."""

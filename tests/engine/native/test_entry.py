@@ -10,7 +10,7 @@ from sardonyx.engine.native import entry
 from sardonyx.engine.native.entry import Argument, Entry
 from sardonyx.engine.native.executor import BARRIER, SERIAL
 from sardonyx.engine.native.memory import address
-from sardonyx.engine.native.threads import Pool, crew
+from sardonyx.engine.native.threads import Runner, hall
 
 X, Y = np.dtype(np.int64), np.dtype(np.float32)
 
@@ -23,7 +23,7 @@ def made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tup
         steps.add("tally", [0], [], BARRIER | SERIAL)
     arguments = [Argument((4, 8), X, 0), Argument((3,), Y, 2, out=True)]
     where = *steps.where, address(pointers)
-    one = Entry(Pool(1), *where, arguments)
+    one = Entry(Runner(1), *where, arguments)
     one._kept += [steps, pointers]
     return one, pointers
 
@@ -95,32 +95,30 @@ def test_scalars_and_empty_arrays_fit() -> None:
     bf16 = np.dtype(ml_dtypes.bfloat16)
     arguments = [Argument((), Y, 0), Argument((0, 3), bf16, 1, out=True)]
     where = *steps.where, address(pointers)
-    one = Entry(Pool(1), *where, arguments)
+    one = Entry(Runner(1), *where, arguments)
     out = np.empty((0, 3), bf16)
     assert one.call(np.array(1, Y), out) is None
     assert one.call(np.float32(1), out) is NotImplemented
 
 
 @pytest.mark.parametrize("release", [False, True])
-def test_wants_workers_first(release: bool) -> None:
-    threads = crew().alive + 1
+def test_starts_the_workers_it_wants(release: bool) -> None:
+    threads = hall().workers + 2
     steps = Steps()
     counts = np.zeros(threads, np.int64)
     steps.add("tally", [0], [], BARRIER)
     pointers = table(counts)
-    pool = Pool(threads)
     where = *steps.where, address(pointers)
-    one = Entry(pool, *where, [Argument((threads,), X, 0)], threads=threads, release=release)
-    assert one.call(counts) is NotImplemented
-    pool.run(*where)
+    arguments = [Argument((threads,), X, 0)]
+    one = Entry(Runner(threads), *where, arguments, threads=threads, release=release)
     assert one.call(counts) is None
-    assert counts.tolist() == [2] * threads
+    assert counts.tolist() == [1] * threads
 
 
 def test_stopped_run_is_told() -> None:
     steps = Steps()
     steps.add("nap", [], [], BARRIER)
-    one = Entry(Pool(1), *steps.where, address(table()), [])
+    one = Entry(Runner(1), *steps.where, address(table()), [])
     one.stop()
     assert one.call() is False
     assert one.call() is None
@@ -135,6 +133,6 @@ def test_question_raises_through_the_call() -> None:
         steps.add("nap", [], [], BARRIER)
     pointers = table()
     where = *steps.where, address(pointers)
-    one = Entry(Pool(1), *where, [], release=True, poll=question)
+    one = Entry(Runner(1), *where, [], release=True, poll=question)
     with pytest.raises(ValueError, match="enough"):
         one.call()

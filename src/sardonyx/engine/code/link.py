@@ -16,7 +16,7 @@ from llvmlite import binding
 from sardonyx.core import knobs
 from sardonyx.core.errors import CompileError
 from sardonyx.core.limits import Limits
-from sardonyx.engine.code import cache, source
+from sardonyx.engine.code import cache, fork, source
 from sardonyx.engine.code import helper as worker
 from sardonyx.engine.code import object as codegen
 from sardonyx.loops.target import Target
@@ -26,7 +26,10 @@ _MATH = (
     "log1p pow sqrt cbrt erf erfc fmod remainder atan2 hypot floor ceil trunc round rint "
     "nearbyint fmin fmax fma ldexp"
 )
-_SYSTEM = "memcpy memmove memset memcmp bcmp syscall usleep clock_gettime"
+_SYSTEM = (
+    "memcpy memmove memset memcmp bcmp syscall usleep clock_gettime "
+    "sigfillset sigdelset pthread_sigmask pthread_detach pthread_setname_np"
+)
 _PYTHON = (
     "PyEval_SaveThread PyEval_RestoreThread PyErr_CheckSignals PyErr_Occurred "
     "PyObject_CallNoArgs Py_DecRef Py_IncRef PyCapsule_GetPointer"
@@ -68,16 +71,20 @@ class Linker:
         self.nbytes = 0
         self._addresses: dict[str, int] = {}
         self._trackers: list[Any] = []
+        self._jit: Any = None
         self.prefix = "\n".join((target.key, codegen.LLVM, source.digest(*_WRITERS), *_knobs()))
 
-    @functools.cached_property
-    def _jit(self) -> Any:
+    def _compiler(self) -> Any:
+        fork.LLVM.check()
+        if self._jit is not None:
+            return self._jit
         machine = codegen.machine(self.target.cpu, self.target.feature_string)
         jit = binding.create_lljit_compiler(machine, use_jit_link=True)
         library = binding.JITLibraryBuilder()
         for name, address in runtime_symbols().items():
             library.import_symbol(name, address)
         self._trackers.append(library.link(jit, "runtime"))
+        self._jit = jit
         return jit
 
     def load(self, units: Sequence[Unit]) -> list[int]:
@@ -139,11 +146,12 @@ class Linker:
     def _link(self, units: Sequence[str], objects: dict[str, bytes]) -> None:
         self.nbytes += sum(len(objects[name]) for name in units)
         Limits.current().check_code(self.nbytes)
+        compiler = self._compiler()
         library = binding.JITLibraryBuilder().add_jit_library("runtime")
         for name in units:
             library.add_object_img(objects[name]).export_symbol(name)
         try:
-            tracker = library.link(self._jit, f"units{next(_serial)}")
+            tracker = library.link(compiler, f"units{next(_serial)}")
         except RuntimeError as error:
             raise CompileError("E0804", f"the code cannot be linked: {error}") from None
         self._trackers.append(tracker)

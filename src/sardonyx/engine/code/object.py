@@ -12,6 +12,7 @@ from typing import Any
 from llvmlite import binding
 
 from sardonyx.core.errors import CompileError
+from sardonyx.engine.code import fork
 from sardonyx.loops.target import Target
 
 LLVM = ".".join(map(str, binding.llvm_version_info))
@@ -43,6 +44,7 @@ def machine(cpu: str, features: str, triple: str = "") -> Any:
 
 def parse(text: str) -> Any:
     """The verified module of an LLVM text; CompileError showing the line at fault."""
+    fork.LLVM.check()
     try:
         module = binding.parse_assembly(text, context=binding.create_context())
         module.verify()

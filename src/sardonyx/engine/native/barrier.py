@@ -2,10 +2,11 @@
 
     await(word, old, sleepers, spins)     until *word is no longer old
     post(word, new, sleepers)             *word = new, and whoever sleeps on it wakes
-    barrier(crew, threads)                until all have come; the phase is the sense
-    flush(flags), restore(flags, mode)    subnormals to zero while a job asks for it
+    barrier(crew, threads)                until all have come, or none can: a fork lost them
+    settle(flags), restore(flags, mode)   floats round to nearest, subnormals as a job asks for
 
-The words that threads write lie on cache lines of their own (`struct Crew` of `engine.executor`).
+The words that threads write lie on cache lines of their own (`struct Crew` of `native.executor`).
+`settle` gives the mode that was, for `restore`; both touch the register only where it differs.
 """
 
 from __future__ import annotations
@@ -80,7 +81,12 @@ define internal void @barrier(ptr %crew, i64 %threads) {
   %count = add i32 %before, 1
   %all = trunc i64 %threads to i32
   %last = icmp eq i32 %count, %all
-  br i1 %last, label %open, label %wait
+  %hired.at = getelementptr i8, ptr %crew, i64 16
+  %hired = load i64, ptr %hired.at, align 8
+  %present = add i64 %hired, 1
+  %lost = icmp ult i64 %present, %threads
+  %opens = or i1 %last, %lost
+  br i1 %opens, label %open, label %wait
 open:
   store atomic i32 0, ptr %arrived monotonic, align 4
   %next = add i32 %mine, 1
@@ -117,25 +123,32 @@ define internal void @wake(ptr %word) {
 }
 """
 
-_FLUSH = """
-define internal i64 @flush(i64 %flags) {
+_SETTLE = """
+define internal i64 @wanted(i64 %flags) {
   %bit = and i64 %flags, 1
-  %wanted = icmp ne i64 %bit, 0
-  br i1 %wanted, label %set, label %out
-set:
-  %old = call i64 @mode.get()
-  %new = or i64 %old, BITS
-  call void @mode.set(i64 %new)
-  ret i64 %old
-out:
-  ret i64 0
+  %flush = icmp ne i64 %bit, 0
+  %mode = select i1 %flush, i64 FLUSHING, i64 PLAIN
+  ret i64 %mode
+}
+define internal i64 @settle(i64 %flags) {
+  %now = call i64 @mode.get()
+  %wanted = call i64 @wanted(i64 %flags)
+  call void @change(i64 %now, i64 %wanted, i64 %wanted)
+  ret i64 %now
 }
 define internal void @restore(i64 %flags, i64 %mode) {
-  %bit = and i64 %flags, 1
-  %wanted = icmp ne i64 %bit, 0
-  br i1 %wanted, label %set, label %out
+  %set = call i64 @wanted(i64 %flags)
+  call void @change(i64 %mode, i64 %set, i64 %mode)
+  ret void
+}
+; Sets the mode to `to` where two modes differ in more than what arithmetic itself records.
+define internal void @change(i64 %one, i64 %other, i64 %to) {
+  %differs = xor i64 %one, %other
+  %counts = and i64 %differs, CONTROL
+  %same = icmp eq i64 %counts, 0
+  br i1 %same, label %out, label %set
 set:
-  call void @mode.set(i64 %mode)
+  call void @mode.set(i64 %to)
   br label %out
 out:
   ret void
@@ -175,6 +188,19 @@ define internal void @mode.set(i64 %mode) {
 """
 
 
+# Plain, with subnormals as zero, and the bits that are not a record of what happened.
+_MXCSR = 0x1F80, 0x9FC0, 0xFFC0
+_FPCR = 0, 1 << 24, -1
+
+
+def _settling(plain: int, flushing: int, control: int) -> str:
+    words = {"PLAIN": plain, "FLUSHING": flushing, "CONTROL": control}
+    text = _SETTLE
+    for name, value in words.items():
+        text = text.replace(name, str(value))
+    return text
+
+
 def text() -> str:
     """The definitions for the system and machine of this process."""
     arm = platform.machine().lower() in ("aarch64", "arm64")
@@ -187,7 +213,7 @@ def text() -> str:
         _BODY.replace("@PAUSE()", pause),
         declared,
         sleep if sys.platform == "linux" else _NAP,
-        _FLUSH.replace("BITS", str(1 << 24 if arm else 0x8040)),
+        _settling(*(_FPCR if arm else _MXCSR)),
         _MODE_ARM if arm else _MODE_X86,
     )
     return "\n".join(parts)

@@ -1,6 +1,6 @@
 """A program bound to one set of shapes as a function of arrays that C code calls without detour.
 
-    entry = Entry(pool, steps, count, table, arguments)
+    entry = Entry(runner, steps, count, table, arguments)
     entry.call(x, y)         None: it ran; NotImplemented: an array is not what was bound
 
 The function reads numpy's array structs where this build of Python and numpy has the expected
@@ -22,9 +22,8 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.engine.native import executor
-from sardonyx.engine.native.executor import Job
 from sardonyx.engine.native.memory import address
-from sardonyx.engine.native.threads import Pool, Question, crew
+from sardonyx.engine.native.threads import Question, Runner, hall
 
 _CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
 _FASTCALL = 0x80
@@ -59,15 +58,15 @@ class Entry:
     """Step records over a pointer table, callable with the arrays of `arguments` in order.
 
     `call(*arrays)` gives None when the program ran, NotImplemented when an array differs from its
-    argument or workers are missing (take the slow path then), False when the run was stopped.
-    Whoever calls holds the lock of the program; `call` is good as long as this object lives. With
-    `release` the GIL is given up meanwhile, which pays from about 10 microseconds on; then signals
-    and `poll` are asked as in `Pool.run`.
+    argument (take the slow path then), False when the run was stopped: `job.ended` says by what.
+    One call at a time, good as long as this object lives. With `release` the
+    GIL is given up meanwhile, which pays from about 10 microseconds on; then signals and `poll`
+    are asked as in `Runner.run`.
     """
 
     def __init__(
         self,
-        pool: Pool,
+        runner: Runner,
         steps: int,
         count: int,
         table: int,
@@ -75,28 +74,22 @@ class Entry:
         *,
         threads: int = 1,
         release: bool = False,
-        flush: bool = False,
         poll: Question | None = None,
     ) -> None:
         self.arguments = tuple(arguments)
-        self.job = Job()
-        self.job.steps, self.job.count, self.job.table = steps, count, table
-        self.job.scratch, self.job.stride = pool.job.scratch, pool.job.stride
-        self.job.threads = min(threads, pool.threads)
-        self.job.flags = executor.FLUSH * flush + executor.YIELDING * release
-        self.job.poll = 0 if poll is None else id(poll)
-        self._kept: list[Any] = [pool, poll]
+        self.job = runner.job_of(steps, count, table, threads, release=release, poll=poll)
+        self._kept: list[Any] = [runner.memory, poll]
         self.call: Callable[..., Any] = self._native() if layout_holds() else self._python
 
     def stop(self) -> None:
         """End the run in progress at its next step."""
-        self.job.stopped = 1
+        self.job.stopped = executor.STOPPED
 
     def _native(self) -> Callable[..., Any]:
         plan = bytearray(
             struct.pack(
                 "7q",
-                crew().address,
+                hall().address,
                 ctypes.addressof(self.job),
                 len(self.arguments),
                 id(np.ndarray),
@@ -117,7 +110,7 @@ class Entry:
                 _CONTIGUOUS | _ALIGNED | (_WRITEABLE if a.out else 0),
             )
         memory = (ctypes.c_char * len(plan)).from_buffer(plan)
-        method = _Method(b"call", crew().call, _FASTCALL, None)
+        method = _Method(b"call", hall().call, _FASTCALL, None)
         self._kept += [memory, method]
         return _function(method, ctypes.addressof(memory))
 
@@ -130,7 +123,7 @@ class Entry:
         for array, wanted in zip(arrays, self.arguments, strict=True):
             slot = ctypes.c_int64.from_address(self.job.table + 8 * wanted.slot)
             slot.value = address(array)
-        return False if crew().launch(self.job, self.job.threads) else None
+        return False if hall().launch(self.job) else None
 
 
 def _fits(array: Array, wanted: Argument) -> bool:

@@ -1,28 +1,28 @@
-"""The native executor as LLVM text: steps, barriers, workers, and the call from Python.
+"""The native executor as LLVM text: steps, crews of workers, the launch of a run.
 
     struct Step { ptr function, ids, symbols; i64 flags }      flags: 1 serial, 2 barrier after
     struct Job  { ptr steps; i64 count; ptr table, scratch; i64 stride, threads, flags;
-                  ptr poll; i64 stopped; ptr state; i64 polled }
-    struct Crew { 0: ptr job; i64 threads, alive   64: i32 arrived   128: i32 phase
-                  192: i32 sleepers   256: i32 busy   260: i32 spins   320..: Worker }
+                  ptr poll; i64 stopped; ptr state; i64 polled, limit, deadline, mode, ended }
+    struct Hall { 0: ptr create; i64 spins   64: i32 active   128: Crew ... }
+    struct Crew { 0: ptr job; i64 threads, hired   64: i32 arrived   128: i32 phase
+                  192: i32 sleepers   256: i32 busy; i32 spins   320: Worker ... }
     struct Worker { i32 go, asleep; i64 tid; ptr crew }        64 bytes each
 
-All threads walk the steps in lockstep; step functions are those of `engine.llvm`. Waiting spins
-for a while and then sleeps in the kernel, so a waiter that is not awaited soon costs nothing. A
-stopped job still passes every barrier, it only skips the work between. `call` is a function for
-CPython: it compares the arrays it is given with what a plan is bound to, points the table at them
-and launches, without a step through the interpreter.
-
-    struct Plan { ptr crew, job; i64 count; ptr array_type, none, refusal, stopped; Argument ... }
-    struct Argument { ptr descr; i64 ndim; ptr dims; i64 slot, flags }
+Runs share the hall, not a crew: a run takes a free crew and the share of its threads that the
+number of runs under way leaves it; where that is one, or no crew is free, it goes on alone. All
+threads of a run walk its steps in lockstep; step functions are those of `engine.emit`. Waiting
+spins for a while and then sleeps in the kernel, so a waiter that is not awaited soon costs nothing.
+A stopped job still passes every barrier, it only skips the work between. Floats round to nearest
+whatever the caller's mode is, which is put back.
 """
 
 from __future__ import annotations
 
 import ctypes
+import signal
 import sys
 
-from sardonyx.engine.native import barrier
+from sardonyx.engine.native import barrier, call
 
 
 class Job(ctypes.Structure):
@@ -32,7 +32,7 @@ class Job(ctypes.Structure):
         (name, ctypes.c_int64)
         for name in (
             "steps", "count", "table", "scratch", "stride", "threads", "flags", "poll",
-            "stopped", "state", "polled",
+            "stopped", "state", "polled", "limit", "deadline", "mode", "ended",
         )
     ]  # fmt: skip
 
@@ -41,14 +41,21 @@ SERIAL, BARRIER = 1, 2
 FLUSH, YIELDING = 1, 2
 # Between two questions for signals and for an end: soon for people, and nothing for the run.
 POLL_NS = 50_000_000
-WORKERS_AT, WORKER_BYTES = 320, 64
+STOPPED, LATE, LOST = 1, 2, 3
+# Runs at once that can have workers, and workers of one, whose records are laid out ahead; servers
+# have no more cores to a socket.
+CREWS, WORKERS = 32, 255
+FAULTS = (signal.SIGBUS, signal.SIGSEGV, signal.SIGFPE, signal.SIGILL)
+CREWS_AT, WORKERS_AT, WORKER_BYTES = 128, 320, 64
+CREW_BYTES = WORKERS_AT + WORKERS * WORKER_BYTES
+HALL_BYTES = CREWS_AT + CREWS * CREW_BYTES
 EXPORTS = ("launch", "worker", "pauses", "call")
 
 _BODY = """
 @sx_runtime = constant [4 x ptr] [ptr @launch, ptr @worker, ptr @pauses, ptr @call]
 
 %Step = type { ptr, ptr, ptr, i64 }
-%Job = type { ptr, i64, ptr, ptr, i64, i64, i64, ptr, i64, ptr, i64 }
+%Job = type { ptr, i64, ptr, ptr, i64, i64, i64, ptr, i64, ptr, i64, i64, i64, i64, i64 }
 %Time = type { i64, i64 }
 
 declare ptr @PyEval_SaveThread()
@@ -69,11 +76,20 @@ define internal i64 @now() {
   ret i64 %sum
 }
 
-; Every POLL_NS: signals, and the caller's own question, which stops the job by raising.
+; Every POLL_NS: signals, and the caller's own question, which stops the job by raising. A job
+; whose time is over stops, too.
 define internal void @poll(ptr %job) noinline {
   %polled = getelementptr %Job, ptr %job, i32 0, i32 10
   %last = load i64, ptr %polled, align 8
   %now = call i64 @now()
+  %deadline.at = getelementptr %Job, ptr %job, i32 0, i32 12
+  %deadline = load i64, ptr %deadline.at, align 8
+  %late = icmp ugt i64 %now, %deadline
+  br i1 %late, label %over, label %timely
+over:
+  call void @stop(ptr %job, i64 2)
+  br label %out
+timely:
   %passed = sub i64 %now, %last
   %due = icmp ugt i64 %passed, POLL_NS
   br i1 %due, label %ask, label %out
@@ -81,6 +97,11 @@ ask:
   store i64 %now, ptr %polled, align 8
   %state.at = getelementptr %Job, ptr %job, i32 0, i32 9
   %state = load ptr, ptr %state.at, align 8
+  %flags.at = getelementptr %Job, ptr %job, i32 0, i32 6
+  %flags = load i64, ptr %flags.at, align 8
+  %mode.at = getelementptr %Job, ptr %job, i32 0, i32 13
+  %mode = load i64, ptr %mode.at, align 8
+  call void @restore(i64 %flags, i64 %mode)
   call void @PyEval_RestoreThread(ptr %state)
   %signal = call i32 @PyErr_CheckSignals()
   %raised = icmp slt i32 %signal, 0
@@ -98,14 +119,20 @@ drop:
   call void @Py_DecRef(ptr %answer)
   br label %resume
 stop:
-  %stopped = getelementptr %Job, ptr %job, i32 0, i32 8
-  store atomic i64 1, ptr %stopped monotonic, align 8
+  call void @stop(ptr %job, i64 1)
   br label %resume
 resume:
   %again = call ptr @PyEval_SaveThread()
   store ptr %again, ptr %state.at, align 8
+  %ignored = call i64 @settle(i64 %flags)
   br label %out
 out:
+  ret void
+}
+
+define internal void @stop(ptr %job, i64 %why) {
+  %stopped = getelementptr %Job, ptr %job, i32 0, i32 8
+  store atomic i64 %why, ptr %stopped monotonic, align 8
   ret void
 }
 
@@ -207,15 +234,92 @@ loop:
   %threads = load i64, ptr %threads.at, align 8
   %flags.at = getelementptr %Job, ptr %job, i32 0, i32 6
   %flags = load i64, ptr %flags.at, align 8
-  %mode = call i64 @flush(i64 %flags)
+  %mode = call i64 @settle(i64 %flags)
   call void @execute(ptr %crew, ptr %job, i64 %tid, i64 %threads)
-  call void @restore(i64 %flags, i64 %mode)
   br label %loop
 }
 
-; Runs a job on as many threads as it asks for, on one where the crew is busy; 1 when stopped.
-; Holds the GIL on entry and exit; gives it up meanwhile when the job's flags say so.
-define i64 @launch(ptr %crew, ptr %job) {
+; A free crew with workers for `threads` threads, as many as the system gives; null when all serve.
+define internal ptr @claim(ptr %hall, i64 %threads) noinline {
+entry:
+  br label %look
+look:
+  %i = phi i64 [ 0, %entry ], [ %next, %taken ]
+  %skip = mul i64 %i, CREW_BYTES
+  %from = add i64 %skip, CREWS_AT
+  %crew = getelementptr i8, ptr %hall, i64 %from
+  %busy = getelementptr i8, ptr %crew, i64 256
+  %pair = cmpxchg ptr %busy, i32 0, i32 1 acquire monotonic
+  %free = extractvalue { i32, i1 } %pair, 1
+  br i1 %free, label %mine, label %taken
+taken:
+  %next = add i64 %i, 1
+  %more = icmp ult i64 %next, CREWS
+  br i1 %more, label %look, label %none
+mine:
+  %hired.at = getelementptr i8, ptr %crew, i64 16
+  %hired = load i64, ptr %hired.at, align 8
+  %wanted = sub i64 %threads, 1
+  %few = icmp ult i64 %hired, %wanted
+  br i1 %few, label %grow, label %ready
+grow:
+  call void @hire(ptr %hall, ptr %crew, i64 %wanted)
+  br label %ready
+ready:
+  ret ptr %crew
+none:
+  ret ptr null
+}
+
+; Starts workers, with all signals but faults blocked, until the crew has `wanted` or the system
+; refuses one.
+define internal void @hire(ptr %hall, ptr %crew, i64 %wanted) noinline {
+entry:
+  %all = alloca [128 x i8], align 8
+  %before = alloca [128 x i8], align 8
+  %thread = alloca ptr, align 8
+  %r1 = call i32 @sigfillset(ptr %all)
+  FAULTS
+  %r2 = call i32 @pthread_sigmask(i32 SETMASK, ptr %all, ptr %before)
+  %create = load ptr, ptr %hall, align 8
+  %spins.from = getelementptr i8, ptr %hall, i64 8
+  %spins = load i32, ptr %spins.from, align 4
+  %spins.at = getelementptr i8, ptr %crew, i64 260
+  store i32 %spins, ptr %spins.at, align 4
+  %hired.at = getelementptr i8, ptr %crew, i64 16
+  %hired = load i64, ptr %hired.at, align 8
+  br label %start
+start:
+  %n = phi i64 [ %hired, %entry ], [ %tid, %started ]
+  %enough = icmp uge i64 %n, %wanted
+  br i1 %enough, label %done, label %one
+one:
+  %tid = add i64 %n, 1
+  %skip = mul i64 %n, 64
+  %from = add i64 %skip, WORKERS_AT
+  %worker = getelementptr i8, ptr %crew, i64 %from
+  %tid.at = getelementptr i8, ptr %worker, i64 8
+  store i64 %tid, ptr %tid.at, align 8
+  %crew.at = getelementptr i8, ptr %worker, i64 16
+  store ptr %crew, ptr %crew.at, align 8
+  %refused = call i32 %create(ptr %thread, ptr null, ptr @worker, ptr %worker)
+  %bad = icmp ne i32 %refused, 0
+  br i1 %bad, label %done, label %started
+started:
+  %handle = load ptr, ptr %thread, align 8
+  NAME
+  %r3 = call i32 @pthread_detach(ptr %handle)
+  store atomic i64 %tid, ptr %hired.at release, align 8
+  br label %start
+done:
+  %r4 = call i32 @pthread_sigmask(i32 SETMASK, ptr %before, ptr null)
+  ret void
+}
+
+; Runs a job on its share of threads; 0 when it ran to its end, and why not also in `ended`. A fork
+; in the midst of it (a signal handler's) leaves the child without the workers' part. Holds the GIL
+; on entry and exit; gives it up meanwhile when the job's flags say so.
+define i64 @launch(ptr %hall, ptr %job) {
 entry:
   %state.at = getelementptr %Job, ptr %job, i32 0, i32 9
   %flags.at = getelementptr %Job, ptr %job, i32 0, i32 6
@@ -229,31 +333,54 @@ yield:
   %polled.at = getelementptr %Job, ptr %job, i32 0, i32 10
   %start = call i64 @now()
   store i64 %start, ptr %polled.at, align 8
+  %limit.at = getelementptr %Job, ptr %job, i32 0, i32 11
+  %limit = load i64, ptr %limit.at, align 8
+  %until = call i64 @llvm.uadd.sat.i64(i64 %start, i64 %limit)
+  %deadline.at = getelementptr %Job, ptr %job, i32 0, i32 12
+  store i64 %until, ptr %deadline.at, align 8
   br label %ready
 ready:
-  %mode = call i64 @flush(i64 %flags)
+  %mode = call i64 @settle(i64 %flags)
+  %mode.at = getelementptr %Job, ptr %job, i32 0, i32 13
+  store i64 %mode, ptr %mode.at, align 8
   %wanted.at = getelementptr %Job, ptr %job, i32 0, i32 5
   %wanted = load i64, ptr %wanted.at, align 8
-  %alive.at = getelementptr i8, ptr %crew, i64 16
-  %alive = load i64, ptr %alive.at, align 8
-  %threads = call i64 @llvm.umin.i64(i64 %wanted, i64 %alive)
-  %busy.at = getelementptr i8, ptr %crew, i64 256
-  %many = icmp ugt i64 %threads, 1
-  br i1 %many, label %claim, label %alone
+  %many = icmp ugt i64 %wanted, 1
+  %counts = or i1 %many, %yields
+  br i1 %counts, label %share, label %alone
+share:
+  %active = getelementptr i8, ptr %hall, i64 64
+  %others = atomicrmw add ptr %active, i32 1 monotonic
+  %under.way = add i32 %others, 1
+  %runs.narrow = call i32 @llvm.smax.i32(i32 %under.way, i32 1)
+  %runs = zext i32 %runs.narrow to i64
+  %part = udiv i64 %wanted, %runs
+  %pair = icmp ugt i64 %part, 1
+  br i1 %pair, label %claim, label %single
 claim:
-  %pair = cmpxchg ptr %busy.at, i32 0, i32 1 acquire monotonic
-  %free = extractvalue { i32, i1 } %pair, 1
-  br i1 %free, label %together, label %alone
+  %crew = call ptr @claim(ptr %hall, i64 %part)
+  %none = icmp eq ptr %crew, null
+  br i1 %none, label %single, label %together
 alone:
-  call void @execute(ptr %crew, ptr %job, i64 0, i64 1)
+  call void @execute(ptr null, ptr %job, i64 0, i64 1)
   br label %done
+single:
+  call void @execute(ptr null, ptr %job, i64 0, i64 1)
+  br label %leave
 together:
+  %hired.at = getelementptr i8, ptr %crew, i64 16
+  %hired = load i64, ptr %hired.at, align 8
+  %present = add i64 %hired, 1
+  %threads = call i64 @llvm.umin.i64(i64 %part, i64 %present)
   store ptr %job, ptr %crew, align 8
   %threads.at = getelementptr i8, ptr %crew, i64 8
   store i64 %threads, ptr %threads.at, align 8
   br label %call
 call:
-  %t = phi i64 [ 1, %together ], [ %t.next, %call ]
+  %t = phi i64 [ 1, %together ], [ %t.next, %post ]
+  %more = icmp ult i64 %t, %threads
+  br i1 %more, label %post, label %join
+post:
   %place = mul i64 %t, 64
   %from = add i64 %place, 256
   %worker = getelementptr i8, ptr %crew, i64 %from
@@ -262,11 +389,22 @@ call:
   %new = add i32 %old, 1
   call void @post(ptr %worker, i32 %new, ptr %asleep)
   %t.next = add i64 %t, 1
-  %more = icmp ult i64 %t.next, %threads
-  br i1 %more, label %call, label %join
+  br label %call
 join:
   call void @execute(ptr %crew, ptr %job, i64 0, i64 %threads)
-  store atomic i32 0, ptr %busy.at release, align 4
+  %left = load i64, ptr %hired.at, align 8
+  %last = add i64 %left, 1
+  %lost = icmp ult i64 %last, %threads
+  br i1 %lost, label %cut, label %free
+cut:
+  call void @stop(ptr %job, i64 3)
+  br label %free
+free:
+  %busy = getelementptr i8, ptr %crew, i64 256
+  store atomic i32 0, ptr %busy release, align 4
+  br label %leave
+leave:
+  %gone = atomicrmw sub ptr %active, i32 1 monotonic
   br label %done
 done:
   call void @restore(i64 %flags, i64 %mode)
@@ -278,119 +416,45 @@ resume:
 out:
   %stopped.at = getelementptr %Job, ptr %job, i32 0, i32 8
   %stopped = atomicrmw xchg ptr %stopped.at, i64 0 monotonic
+  %ended.at = getelementptr %Job, ptr %job, i32 0, i32 14
+  store i64 %stopped, ptr %ended.at, align 8
   ret i64 %stopped
 }
+declare i32 @sigfillset(ptr)
+declare i32 @sigdelset(ptr, i32)
+declare i32 @pthread_sigmask(i32, ptr, ptr)
+declare i32 @pthread_detach(ptr)
+declare i32 @llvm.smax.i32(i32, i32)
+declare i64 @llvm.uadd.sat.i64(i64, i64)
 declare i64 @llvm.umin.i64(i64, i64)
 """
 
-_CALL = """
-declare ptr @PyCapsule_GetPointer(ptr, ptr)
-declare ptr @PyErr_Occurred()
-declare void @Py_IncRef(ptr)
-declare i32 @memcmp(ptr, ptr, i64)
-
-; None when it ran, `refusal` when an argument is not what the plan is bound to, `stopped` or an
-; exception when the run was ended.
-define ptr @call(ptr %self, ptr %args, i64 %given) {
-entry:
-  %plan = call ptr @PyCapsule_GetPointer(ptr %self, ptr null)
-  %crew = load ptr, ptr %plan, align 8
-  %job.at = getelementptr i8, ptr %plan, i64 8
-  %job = load ptr, ptr %job.at, align 8
-  %count.at = getelementptr i8, ptr %plan, i64 16
-  %count = load i64, ptr %count.at, align 8
-  %type.at = getelementptr i8, ptr %plan, i64 24
-  %type = load ptr, ptr %type.at, align 8
-  %table.at = getelementptr %Job, ptr %job, i32 0, i32 2
-  %table = load ptr, ptr %table.at, align 8
-  %threads.at = getelementptr %Job, ptr %job, i32 0, i32 5
-  %threads = load i64, ptr %threads.at, align 8
-  %alive.at = getelementptr i8, ptr %crew, i64 16
-  %alive = load i64, ptr %alive.at, align 8
-  %enough = icmp uge i64 %alive, %threads
-  %fits = icmp eq i64 %given, %count
-  %proceed = and i1 %enough, %fits
-  br i1 %proceed, label %argument, label %refuse
-argument:
-  %i = phi i64 [ 0, %entry ], [ %next, %point ]
-  %left = icmp ult i64 %i, %count
-  br i1 %left, label %kind, label %go
-kind:
-  %array.at = getelementptr ptr, ptr %args, i64 %i
-  %array = load ptr, ptr %array.at, align 8
-  %its.type.at = getelementptr i8, ptr %array, i64 8
-  %its.type = load ptr, ptr %its.type.at, align 8
-  %is.array = icmp eq ptr %its.type, %type
-  br i1 %is.array, label %look, label %refuse
-look:
-  %offset = mul i64 %i, 40
-  %from = add i64 %offset, 56
-  %spec = getelementptr i8, ptr %plan, i64 %from
-  %descr.wanted = load ptr, ptr %spec, align 8
-  %descr.at = getelementptr i8, ptr %array, i64 56
-  %descr = load ptr, ptr %descr.at, align 8
-  %same.descr = icmp eq ptr %descr, %descr.wanted
-  %ndim.wanted.at = getelementptr i8, ptr %spec, i64 8
-  %ndim.wanted = load i64, ptr %ndim.wanted.at, align 8
-  %ndim.at = getelementptr i8, ptr %array, i64 24
-  %ndim.narrow = load i32, ptr %ndim.at, align 4
-  %ndim = sext i32 %ndim.narrow to i64
-  %same.ndim = icmp eq i64 %ndim, %ndim.wanted
-  %flags.wanted.at = getelementptr i8, ptr %spec, i64 32
-  %flags.wanted.wide = load i64, ptr %flags.wanted.at, align 8
-  %flags.wanted = trunc i64 %flags.wanted.wide to i32
-  %flags.at = getelementptr i8, ptr %array, i64 64
-  %flags = load i32, ptr %flags.at, align 4
-  %flags.had = and i32 %flags, %flags.wanted
-  %same.flags = icmp eq i32 %flags.had, %flags.wanted
-  %same.two = and i1 %same.descr, %same.ndim
-  %same.three = and i1 %same.two, %same.flags
-  br i1 %same.three, label %measure, label %refuse
-measure:
-  %dims.wanted.at = getelementptr i8, ptr %spec, i64 16
-  %dims.wanted = load ptr, ptr %dims.wanted.at, align 8
-  %dims.at = getelementptr i8, ptr %array, i64 32
-  %dims = load ptr, ptr %dims.at, align 8
-  %bytes = shl i64 %ndim, 3
-  %differ = call i32 @memcmp(ptr %dims, ptr %dims.wanted, i64 %bytes)
-  %same.dims = icmp eq i32 %differ, 0
-  br i1 %same.dims, label %point, label %refuse
-point:
-  %slot.at = getelementptr i8, ptr %spec, i64 24
-  %slot = load i64, ptr %slot.at, align 8
-  %data.at = getelementptr i8, ptr %array, i64 16
-  %data = load ptr, ptr %data.at, align 8
-  %entry.at = getelementptr ptr, ptr %table, i64 %slot
-  store ptr %data, ptr %entry.at, align 8
-  %next = add i64 %i, 1
-  br label %argument
-go:
-  %stopped = call i64 @launch(ptr %crew, ptr %job)
-  %whole = icmp eq i64 %stopped, 0
-  br i1 %whole, label %answer, label %ended
-ended:
-  %raised = call ptr @PyErr_Occurred()
-  %quiet = icmp eq ptr %raised, null
-  br i1 %quiet, label %answer, label %raise
-raise:
-  ret ptr null
-refuse:
-  br label %answer
-answer:
-  %word = phi i64 [ 32, %go ], [ 40, %refuse ], [ 48, %ended ]
-  %result.at = getelementptr i8, ptr %plan, i64 %word
-  %result = load ptr, ptr %result.at, align 8
-  call void @Py_IncRef(ptr %result)
-  ret ptr %result
-}
+_NAMING = """
+@name = internal constant [9 x i8] c"sardonyx\\00"
+declare i32 @pthread_setname_np(ptr, ptr)
 """
 
 
 def text() -> str:
     """The executor as one LLVM module exporting `@sx_runtime`, the table of `EXPORTS`."""
-    monotonic = "6" if sys.platform == "darwin" else "1"
-    body = _BODY.replace("POLL_NS", str(POLL_NS)).replace("MONOTONIC", monotonic)
-    return f"{body}\n{barrier.text()}\n{_CALL}"
+    mac, linux = sys.platform == "darwin", sys.platform == "linux"
+    words = {
+        "POLL_NS": POLL_NS,
+        "MONOTONIC": 6 if mac else 1,
+        "SETMASK": 3 if mac else 2,
+        "CREW_BYTES": CREW_BYTES,
+        "CREWS_AT": CREWS_AT,
+        "WORKERS_AT": WORKERS_AT,
+        "CREWS": CREWS,
+        "FAULTS": "\n  ".join(
+            f"%f{n} = call i32 @sigdelset(ptr %all, i32 {n})" for n in map(int, FAULTS)
+        ),
+        "NAME": "%r5 = call i32 @pthread_setname_np(ptr %handle, ptr @name)" if linux else "",
+    }
+    body = _BODY
+    for word, value in words.items():
+        body = body.replace(word, str(value))
+    return f"{body}\n{_NAMING if linux else ''}\n{barrier.text()}\n{call.TEXT}"
 
 
 def exports(address: int) -> dict[str, int]:

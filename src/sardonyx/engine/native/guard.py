@@ -24,7 +24,6 @@ from sardonyx.engine.code.jit import Jit
 from sardonyx.engine.code.link import Unit
 from sardonyx.loops.target import host
 
-FAULTS = frozenset((signal.SIGBUS, signal.SIGSEGV, signal.SIGFPE, signal.SIGILL))
 _ROWS = 1024
 _MMAP = {"x86_64": 9, "aarch64": 222}
 _READ, _PRIVATE_FIXED_ANONYMOUS = 1, 0x32
@@ -185,12 +184,12 @@ def _text() -> str:
 
 
 _watcher: _Watcher | None = None
-_making = threading.Lock()
+_making = threading.RLock()
 
 
 def _forked() -> None:
     global _making  # noqa: PLW0603 - the lock's holder was not forked
-    _making = threading.Lock()
+    _making = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_forked)

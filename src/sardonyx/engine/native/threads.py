@@ -1,58 +1,87 @@
-"""Who runs step records: the calling thread, and a crew of workers that the process shares.
+"""Who runs step records: the calling thread, and workers that the process shares.
 
-    pool = Pool(threads, scratch_bytes)
-    pool.run(steps, count, table)           steps: array of `engine.executor`'s struct Step
+    runner = Runner(threads, scratch_bytes)
+    runner.run(steps, count, table)         steps: array of `native.executor`'s struct Step
 
-A crew serves one run at a time; a run that finds it busy goes on alone, so no two runs wait for
-each other. Workers sleep in the kernel when nothing came for a while, hold no lock and no Python
-state, and end with the process. After a fork the child starts workers of its own.
+Runs share no lock: each takes a free crew of workers for its share of the threads, or goes on
+alone, so no run waits for another, not even one that a signal handler or a finalizer begins in the
+midst of one. Workers sleep in the kernel when nothing came for a while, hold no Python state, and
+end with the process. After a fork the child starts workers of its own.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
 import os
-import signal
-import sys
-import threading
 import time
-import weakref
 from collections.abc import Callable
 
 from sardonyx.core.errors import Terminated
+from sardonyx.core.limits import Limits
 from sardonyx.engine.code import cache
 from sardonyx.engine.code.link import Linker, Unit
 from sardonyx.engine.native import executor
-from sardonyx.engine.native.executor import WORKER_BYTES, WORKERS_AT, Job
-from sardonyx.engine.native.guard import FAULTS
+from sardonyx.engine.native.executor import (
+    CREW_BYTES,
+    CREWS,
+    CREWS_AT,
+    HALL_BYTES,
+    LATE,
+    LOST,
+    WORKERS,
+    Job,
+)
 from sardonyx.engine.native.memory import address, aligned
 from sardonyx.loops import target
 
-# Workers of a crew, whose records are laid out ahead; servers have no more cores to a socket.
-_MOST = 256
 # How long a worker watches for the next run before it sleeps: as long as waking it takes, so that
 # neither watching nor sleeping can cost twice what the better choice costs.
 _SPIN_SECONDS = 100e-6
+_FOREVER = (1 << 63) - 1
 
 Question = Callable[[], object]
 
 
-class Pool:
-    """Memory and a lock for runs of one program on at most `threads` threads.
+class Runner:
+    """Memory for runs of one program, one at a time, on at most `threads` threads.
 
-    `scratch` is the bytes of private memory that each thread gets, 64-byte aligned. Safe to use
-    from several Python threads; one run at a time.
+    `scratch` is the bytes of private memory that each thread gets, 64-byte aligned. `seconds` is
+    the most that a run may take, None for any time.
     """
 
-    def __init__(self, threads: int, scratch: int = 0) -> None:
-        self.threads = max(1, min(threads, _MOST))
-        self.job = Job()
-        self.job.stride = -(-scratch // 64) * 64
-        self._memory = aligned(self.job.stride * self.threads)
-        self.job.scratch = address(self._memory)
-        self._lock = threading.Lock()
-        _pools.add(self)
+    def __init__(
+        self, threads: int, scratch: int = 0, *, flush: bool = False, limits: Limits | None = None
+    ) -> None:
+        self.threads = max(1, min(threads, WORKERS + 1))
+        self.flush = flush
+        self._limits = limits or Limits()
+        self.stride = -(-scratch // 64) * 64
+        self.memory = aligned(self.stride * self.threads)
+        self.job = self.job_of(0, 0, 0)
+
+    def job_of(
+        self,
+        steps: int,
+        count: int,
+        table: int,
+        threads: int | None = None,
+        *,
+        release: bool = True,
+        poll: Question | None = None,
+    ) -> Job:
+        """A run as the executor wants it; `poll` is to be kept alive by the caller."""
+        seconds = self._limits.run_seconds
+        return Job(
+            steps=steps,
+            count=count,
+            table=table,
+            scratch=address(self.memory),
+            stride=self.stride,
+            threads=self.threads if threads is None else min(threads, self.threads),
+            flags=executor.FLUSH * self.flush + executor.YIELDING * release,
+            poll=0 if poll is None else id(poll),
+            limit=_FOREVER if seconds is None else int(min(seconds * 1e9, _FOREVER)),
+        )
 
     def run(
         self,
@@ -62,134 +91,113 @@ class Pool:
         threads: int | None = None,
         *,
         poll: Question | None = None,
-        flush: bool = False,
         release: bool = True,
     ) -> None:
         """Run `count` step records at address `steps` over the pointer table at `table`.
 
         `threads` may lower the number for this run. With `release` the GIL is given up, and about
         20 times a second, between steps, signals are looked at and `poll()` is called: what either
-        raises ends the run and is raised here. Terminated when `stop` was called. With `flush`
-        subnormal floats are taken as zero.
+        raises ends the run and is raised here. Terminated when `stop` was called, LimitExceeded
+        when the run took longer than the limits allow.
         """
-        with self._lock:
-            job = self.job
-            wanted = self.threads if threads is None else min(threads, self.threads)
-            job.steps, job.count, job.table, job.threads = steps, count, table, wanted
-            job.flags = executor.FLUSH * flush + executor.YIELDING * release
-            job.poll = 0 if poll is None else id(poll)
-            if crew().launch(job, wanted):
-                raise Terminated("E0509", "the run was asked to stop")
+        self.job = self.job_of(steps, count, table, threads, release=release, poll=poll)
+        self.check(hall().launch(self.job))
+
+    def check(self, stopped: int) -> None:
+        """Raises what a run was stopped by."""
+        if stopped == LATE:
+            self._limits.check_run_seconds(float("inf"))
+        if stopped == LOST:
+            raise Terminated("E0509", "the process was forked in the midst of the run")
+        if stopped:
+            raise Terminated("E0509", "the run was asked to stop")
 
     def stop(self) -> None:
         """End the run in progress at its next step; without one, nothing happens."""
-        if self._lock.locked():
-            self.job.stopped = 1
-
-    def renew(self) -> None:
-        """Forget a run that another thread had in progress when this process was forked."""
-        self._lock = threading.Lock()
-        self.job.stopped = 0
+        self.job.stopped = executor.STOPPED
 
 
-class Crew:
-    """The native code of the executor and the workers of this process; see `crew`."""
+class Hall:
+    """The native code of the executor and the workers of this process; see `hall`."""
 
     def __init__(self) -> None:
         linker = Linker(target.make("generic"), cache.default())
         text = executor.text()
         found = executor.exports(linker.load([Unit("sx_runtime", text, lambda: text)])[0])
         linker.release()
-        self._libc = ctypes.CDLL(None)
-        self._lock = threading.Lock()
-        self._worker = found["worker"]
+        libc = ctypes.CDLL(None)
         self.call = found["call"]
-        self.address = self._allocate(WORKERS_AT + WORKER_BYTES * _MOST)
-        self._alive = ctypes.c_int64.from_address(self.address + 16)
-        self.renew()
-        ctypes.c_int32.from_address(self.address + 260).value = self._spins(found["pauses"])
+        self.address = _forever(libc, HALL_BYTES)
+        create = ctypes.cast(libc.pthread_create, ctypes.c_void_p).value
+        ctypes.c_void_p.from_address(self.address).value = create
+        ctypes.c_int64.from_address(self.address + 8).value = _spins(found["pauses"])
         self._launch = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
             found["launch"]
         )
 
     @property
-    def alive(self) -> int:
-        """The threads that can take part in a run now, the caller included."""
-        return self._alive.value
+    def workers(self) -> int:
+        """The workers that have been started."""
+        return sum(self._word(crew, 16) for crew in range(CREWS))
 
-    def launch(self, job: Job, threads: int) -> int:
-        """Run a job to its end with workers for `threads` threads; 1 when it was stopped."""
-        if threads > self._alive.value:
-            self._grow(threads)
+    def launch(self, job: Job) -> int:
+        """Run a job to its end; else what stopped it, of the executor's STOPPED and LATE."""
         stopped: int = self._launch(self.address, ctypes.addressof(job))
         return stopped
 
     def renew(self) -> None:
-        """Forget the workers, which a fork does not copy."""
-        self._lock = threading.Lock()
-        kept = ctypes.c_int32.from_address(self.address + 260).value
-        ctypes.memset(self.address, 0, WORKERS_AT + WORKER_BYTES * _MOST)
-        ctypes.c_int32.from_address(self.address + 260).value = kept
-        self._alive.value = 1
+        """Forget the workers, which a fork does not copy, and the runs of other threads.
 
-    def _allocate(self, size: int) -> int:
-        """Memory that is never freed: workers may look at it while the interpreter ends."""
-        where = ctypes.c_void_p()
-        if self._libc.posix_memalign(ctypes.byref(where), 64, size) or not where.value:
-            raise MemoryError
-        ctypes.memset(where.value, 0, size)
-        return where.value
+        A crew that was at work stays taken: its run may be one that the forking thread is in.
+        """
+        ctypes.c_int32.from_address(self.address + 64).value = 0
+        for crew in range(CREWS):
+            if self._word(crew, 16):
+                where = self.address + CREWS_AT + CREW_BYTES * crew
+                busy = ctypes.c_int32.from_address(where + 256)
+                was = busy.value
+                ctypes.memset(where, 0, CREW_BYTES)
+                busy.value = was
 
-    def _spins(self, pauses: int) -> int:
-        if target.host().cores < 2:
-            return 1
-        pause = ctypes.CFUNCTYPE(None, ctypes.c_int64)(pauses)
-        best = float("inf")
-        for _ in range(5):
-            start = time.perf_counter()
-            pause(1000)
-            best = min(best, time.perf_counter() - start)
-        return max(1, int(_SPIN_SECONDS * 1000 / best))
-
-    def _grow(self, threads: int) -> None:
-        """Start workers; where the system refuses one, fewer serve."""
-        with self._lock:
-            blocked = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals() - FAULTS)
-            try:
-                while self._alive.value < threads and self._start(self._alive.value):
-                    self._alive.value += 1
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
-
-    def _start(self, tid: int) -> bool:
-        where = self.address + WORKERS_AT + WORKER_BYTES * (tid - 1)
-        ctypes.c_int64.from_address(where + 8).value = tid
-        ctypes.c_int64.from_address(where + 16).value = self.address
-        thread = ctypes.c_ulong()
-        create = self._libc.pthread_create
-        create.argtypes = [ctypes.c_void_p] * 4
-        if create(ctypes.addressof(thread), None, self._worker, where):
-            return False
-        if sys.platform == "linux":
-            self._libc.pthread_setname_np(thread, f"sardonyx-{tid}".encode())
-        self._libc.pthread_detach(thread)
-        return True
+    def _word(self, crew: int, at: int) -> int:
+        return ctypes.c_int64.from_address(self.address + CREWS_AT + CREW_BYTES * crew + at).value
 
 
-@functools.cache
-def crew() -> Crew:
-    """The crew of this process."""
-    return Crew()
+def _forever(libc: ctypes.CDLL, size: int) -> int:
+    """Zeros on a cache line, never freed: workers may look at them while the interpreter ends."""
+    libc.calloc.restype = ctypes.c_void_p
+    libc.calloc.argtypes = [ctypes.c_size_t, ctypes.c_size_t]
+    where: int | None = libc.calloc(size + 64, 1)
+    if not where:
+        raise MemoryError
+    return where + -where % 64
 
 
-_pools: weakref.WeakSet[Pool] = weakref.WeakSet()
+def _spins(pauses: int) -> int:
+    if target.host().cores < 2:
+        return 1
+    pause = ctypes.CFUNCTYPE(None, ctypes.c_int64)(pauses)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        pause(1000)
+        best = min(best, time.perf_counter() - start)
+    return max(1, int(_SPIN_SECONDS * 1000 / best))
+
+
+_halls: list[Hall] = []
+
+
+def hall() -> Hall:
+    """The hall of this process."""
+    if not _halls:
+        _halls.append(Hall())
+    return _halls[0]
 
 
 def _after_fork() -> None:
-    if crew.cache_info().currsize:
-        crew().renew()
-    for pool in list(_pools):
-        pool.renew()
+    for made in _halls:
+        made.renew()
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -1,10 +1,12 @@
-"""A program for one set of shapes: pointer table, evaluated symbols, step records.
+"""A program for one set of shapes, and one run of it.
 
     record := { ptr function; ptr ids; ptr symbols; i64 flags }
     flags  := 1 serial | 2 barrier after
 
-A run points the table at the fed arrays and at fresh outputs, then executes each segment in one
-native call. Values whose size is known only when a host step has run are allocated on the way.
+A `Shaped` is what all runs of these shapes share: evaluated symbols, offsets, step records. A
+`Bound` joins it to the memory of one run at a time: it points the table at the fed arrays and at
+fresh outputs, then executes each segment in one native call. Values whose size is known only when a
+host step has run are allocated on the way.
 """
 
 from __future__ import annotations
@@ -22,15 +24,15 @@ from sardonyx.core.limits import Limits
 from sardonyx.engine.fuse.fuse import Host
 from sardonyx.engine.fuse.launches import Launch
 from sardonyx.engine.native.entry import Argument, Entry
+from sardonyx.engine.native.executor import BARRIER, SERIAL
 from sardonyx.engine.native.memory import Weights, address, contiguous, view
-from sardonyx.engine.native.threads import Pool
+from sardonyx.engine.native.threads import Runner
 from sardonyx.engine.program.arena import Arena
 from sardonyx.graph.bind import Bindings
 from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Value, captured
 
 RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
-SERIAL, BARRIER = 1, 2
 # Operations from which a second thread is worth waking: some 10 µs of one core, twice what the
 # barrier after the step takes.
 _WAKE = 150_000
@@ -44,7 +46,7 @@ class Owner(Protocol):
 
     graph: Graph
     weights: Weights
-    pool: Pool
+    threads: int
     limits: Limits
     arena: Arena
     index: dict[Value, int]
@@ -52,8 +54,12 @@ class Owner(Protocol):
     running: list[Launch | Host]
     functions: dict[int, int]
 
-    def memory(self, size: int) -> Array:
-        """The arena, grown to `size` bytes."""
+
+class Memory(Protocol):
+    """What a bound program needs of its workspace: an arena at `base`, and who runs its steps."""
+
+    base: int
+    runner: Runner
 
 
 @dataclass
@@ -65,29 +71,38 @@ class Segment:
     threads: int = 1
     kept: list[Array] = field(default_factory=list)
 
+    def prepare(self, owner: Owner, env: Bindings) -> None:
+        """Writes the step records, which all sizes must be known for."""
+        records = np.zeros(len(self.launches), RECORD)
+        busy = False
+        for n, step in enumerate(self.launches):
+            ids = np.array([owner.index[v] for v in step.params], np.int32)
+            symbols = np.array([evaluate(e, env) for e in step.symbols], np.int64)
+            alone = not step.parallel or evaluate(step.work, env) < _WAKE
+            busy = busy or not alone
+            flags = (SERIAL if alone else 0) | BARRIER
+            records[n] = (owner.functions[id(step)], address(ids), address(symbols), flags)
+            self.kept += [ids, symbols]
+        self.records = records
+        self.threads = owner.threads if busy else 1
 
-class Bound:
-    """See the module; made by `Program`, used by one run at a time."""
+
+class Shaped:
+    """See the module; read by any number of runs."""
 
     def __init__(self, owner: Owner, env: Bindings) -> None:
         self.owner = owner
-        self.fixed = env
-        self.env = dict(env)
-        self.table = np.zeros(max(len(owner.index), 1), np.uint64)
+        self.env = env
         self.offsets, self.size = owner.arena.offsets(env)
         self._check()
-        self.base = -1
-        self.entry: Entry | None = None
-        self._fresh: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
-        self._values: dict[Value, Any] = {}
-        self._given: dict[Value, Any] = {}
-        self.segments = _segments(owner.running)
+        self.table = np.zeros(max(len(owner.index), 1), np.uint64)
         for v, n in owner.index.items():
             if owner.weights.has(v):
                 self.table[n] = owner.weights.address(v)
+        self.segments = _segments(owner.running)
         for segment in self.segments:
-            if isinstance(segment, Segment) and self._known(segment):
-                self._prepare(segment)
+            if isinstance(segment, Segment) and _known(segment, env):
+                segment.prepare(owner, env)
 
     def _check(self) -> None:
         """Whether these shapes can be: no negative dim, and memory for arena and outputs."""
@@ -102,41 +117,47 @@ class Bound:
                 need += evaluate(v.type.count, self.env) * v.type.dtype.numpy.itemsize
         self.owner.limits.check_memory(need)
 
-    def _known(self, segment: Segment) -> bool:
-        return all(d in self.env for s in segment.launches for e in s.symbols for d in e.free)
+    @property
+    def whole(self) -> Segment | None:
+        """The segment that makes every output from the inputs, where one is all there is."""
+        owner, segment = self.owner, self.segments[0] if len(self.segments) == 1 else None
+        given, outputs = set(owner.graph.inputs), owner.graph.outputs
+        if any(v in given or owner.weights.has(v) for v in outputs):
+            return None
+        return (
+            segment if isinstance(segment, Segment) and len(set(outputs)) == len(outputs) else None
+        )
 
-    def _prepare(self, segment: Segment) -> None:
-        records = np.zeros(len(segment.launches), RECORD)
-        segment.kept = []
-        busy = False
-        for n, step in enumerate(segment.launches):
-            ids = np.array([self.owner.index[v] for v in step.params], np.int32)
-            symbols = np.array([evaluate(e, self.env) for e in step.symbols], np.int64)
-            alone = not step.parallel or evaluate(step.work, self.env) < _WAKE
-            busy = busy or not alone
-            flags = (SERIAL if alone else 0) | BARRIER
-            records[n] = (self.owner.functions[id(step)], address(ids), address(symbols), flags)
-            segment.kept += [ids, symbols]
-        segment.records = records
-        segment.threads = self.owner.pool.threads if busy else 1
+    def argument(self, v: Value, out: bool) -> Argument:
+        assert v.type.dtype is not None
+        shape = tuple(evaluate(e, self.env) for e in v.type.dims)
+        return Argument(shape, v.type.dtype.numpy, self.owner.index[v], out)
+
+
+class Bound:
+    """See the module; used by one run at a time."""
+
+    def __init__(self, shaped: Shaped, memory: Memory) -> None:
+        self.shaped, self.owner = shaped, shaped.owner
+        self.runner = memory.runner
+        self.env = shaped.env
+        self.table = shaped.table.copy()
+        self.entry: Entry | None = None
+        self._fresh: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
+        self._values: dict[Value, Any] = {}
+        self._given: dict[Value, Any] = {}
+        for v, slot in self.owner.arena.place.items():
+            self.table[self.owner.index[v]] = memory.base + shaped.offsets[slot]
 
     def feed(self, feeds: Sequence[Any]) -> None:
-        """Points the table at the inputs, the arena and fresh outputs."""
+        """Points the table at the inputs and at fresh outputs."""
         owner = self.owner
-        memory = owner.memory(self.size)
-        base = address(memory)
-        if base != self.base:
-            for v, slot in owner.arena.place.items():
-                self.table[owner.index[v]] = base + self.offsets[slot]
-            self.base = base
-            self.entry = None
         self._given = {}
         for v, array in zip(owner.graph.inputs, feeds, strict=True):
             self._given[v] = array
             if isinstance(array, np.ndarray):
                 self.table[owner.index[v]] = address(array)
-        if len(self.env) > len(self.fixed):
-            self.env = dict(self.fixed)
+        self.env = self.shaped.env
         self._values.clear()
         for v in owner.graph.outputs:
             self._allocate(v)
@@ -161,49 +182,41 @@ class Bound:
 
     def launch(self, segment: Segment, abort: Callable[[], bool] | None = None) -> None:
         """Runs a segment natively; `abort()` is asked now and then."""
-        late = segment.records is None
-        if late:
+        if segment.records is None:
             for step in segment.launches:
                 for v in step.made:
                     if v not in self.owner.arena.place:
                         self._allocate(v)
-            self._prepare(segment)
+            segment = Segment(segment.launches)
+            segment.prepare(self.owner, self.env)
         records = segment.records
         assert records is not None
-        self.owner.pool.run(
+        self.runner.run(
             address(records),
             len(records),
             address(self.table),
             threads=segment.threads,
             poll=None if abort is None else _raising(abort),
         )
-        if late:
-            segment.records = None
 
     def arm(self) -> None:
         """Makes the quick way (`quick`) ready where one native segment is all there is to a run."""
-        owner = self.owner
-        given = set(owner.graph.inputs)
-        plain = len(self.segments) == 1 and isinstance(self.segments[0], Segment)
-        made = all(v not in given and not owner.weights.has(v) for v in owner.graph.outputs)
-        segment = self.segments[0] if plain else None
-        if not isinstance(segment, Segment) or segment.records is None or not made:
+        segment, graph = self.shaped.whole, self.owner.graph
+        if segment is None or segment.records is None:
             return
-        if len(set(owner.graph.outputs)) != len(owner.graph.outputs):
-            return
-        arguments = [self._argument(v, False) for v in owner.graph.inputs]
-        outs = [self._argument(v, True) for v in owner.graph.outputs]
+        inputs = [self.shaped.argument(v, False) for v in graph.inputs]
+        outs = [self.shaped.argument(v, True) for v in graph.outputs]
         self._fresh = [(a.shape, a.dtype) for a in outs]
         work = sum(evaluate(s.work, self.env) for s in segment.launches)
-        where = address(segment.records), len(segment.records), address(self.table)
         self.entry = Entry(
-            owner.pool, *where, (*arguments, *outs), threads=segment.threads, release=work > _LONG
+            self.runner,
+            address(segment.records),
+            len(segment.records),
+            address(self.table),
+            (*inputs, *outs),
+            threads=segment.threads,
+            release=work > _LONG,
         )
-
-    def _argument(self, v: Value, out: bool) -> Argument:
-        assert v.type.dtype is not None
-        shape = tuple(evaluate(e, self.env) for e in v.type.dims)
-        return Argument(shape, v.type.dtype.numpy, self.owner.index[v], out)
 
     def quick(self, feeds: Sequence[Any]) -> list[Any] | None:
         """The outputs, where the feeds are arrays just as bound; None asks for the long way."""
@@ -211,7 +224,12 @@ class Bound:
         if entry is None:
             return None
         outs: list[Any] = [np.empty(shape, dtype) for shape, dtype in self._fresh]
-        return outs if entry.call(*feeds, *outs) is None else None
+        done = entry.call(*feeds, *outs)
+        if done is None:
+            return outs
+        if done is False:
+            self.runner.check(entry.job.ended)
+        return None
 
     def run_host(self, step: Host, walk: Walk) -> None:
         """Runs a node in numpy between two segments."""
@@ -229,8 +247,8 @@ class Bound:
 
     def _learn(self, v: Value, shape: tuple[int, ...]) -> None:
         for dim, size in zip(v.type.shape or (), shape, strict=False):
-            if dim.op == "var":
-                self.env.setdefault(dim, size)
+            if dim.op == "var" and dim not in self.env:
+                self.env = {**self.env, dim: size}
 
     def read(self, v: Value) -> Any:
         """A value as numpy sees it now."""
@@ -254,6 +272,10 @@ class Bound:
         self._values.clear()
         self._given = {}
         return found
+
+
+def _known(segment: Segment, env: Bindings) -> bool:
+    return all(d in env for s in segment.launches for e in s.symbols for d in e.free)
 
 
 def refuse_negative(size: int, dim: Expr) -> None:

@@ -3,29 +3,28 @@
     Program(graph)             fuse, schedule, compile, pack the weights
     program.run([x, ...])      bind the shapes, point the table at the arrays, launch
 
-The last few sets of shapes stay bound (`engine.bound`). Host steps split the native call.
+The last few sets of shapes stay bound (`program.bound`), with the memory of each caller at once
+(`program.workspace`). Host steps split the native call.
 """
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sardonyx.core import knobs
-from sardonyx.core.dtype import Array
+from sardonyx.core import floats, knobs
 from sardonyx.core.expr import Expr, evaluate, nonnegative
 from sardonyx.core.limits import Limits
 from sardonyx.engine.aligned import nbytes
 from sardonyx.engine.code.jit import Jit
 from sardonyx.engine.fuse.fuse import Host, fuse
 from sardonyx.engine.fuse.launches import Launch, launches
-from sardonyx.engine.native.memory import Weights, address, aligned
-from sardonyx.engine.native.threads import Pool
+from sardonyx.engine.native.memory import Weights
 from sardonyx.engine.program import recall
 from sardonyx.engine.program.arena import Arena, arrange
-from sardonyx.engine.program.bound import Bound, Segment
+from sardonyx.engine.program.bound import Bound, Segment, Shaped
+from sardonyx.engine.program.workspace import Workspaces
 from sardonyx.graph.bind import bind
 from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Value, captured
@@ -33,10 +32,10 @@ from sardonyx.loops.target import Target, host
 
 
 class Program:
-    """A prepared graph as machine code; thread-safe, one run at a time.
+    """A prepared graph as machine code; any number of threads may run it side by side.
 
     `steps` are the native and host steps in order, `gaps` the nodes that run on the host with the
-    reasons. `threads` is the most threads a run uses.
+    reasons. `threads` is the most threads a run uses. With `flush` subnormal floats are zero.
     """
 
     def __init__(
@@ -45,6 +44,8 @@ class Program:
         threads: int = 1,
         limits: Limits | None = None,
         target: Target | None = None,
+        *,
+        flush: bool = False,
     ) -> None:
         self.graph = graph
         self.limits = limits or Limits.current()
@@ -56,11 +57,10 @@ class Program:
         self.gaps = {s.node: s.reason for s in self.steps if isinstance(s, Host)}
         self.weights = Weights()
         natives = [s for s in self.steps if isinstance(s, Launch)]
-        self.pool = Pool(threads, self.scratch_bytes)
-        self._lock = threading.Lock()
-        self._bound: OrderedDict[tuple[tuple[int, ...] | None, ...], Bound] = OrderedDict()
-        self._memory = aligned(0)
-        self._base = address(self._memory)
+        self.threads = threads
+        self._workspaces = Workspaces(threads, self.scratch_bytes, self.limits, flush)
+        self._idle = self._workspaces.idle
+        self._shaped: OrderedDict[tuple[tuple[int, ...] | None, ...], Shaped] = OrderedDict()
         self.running: list[Launch | Host] = []
         self.index: dict[Value, int] = {}
         self.doubtful: tuple[Expr, ...] = ()
@@ -85,10 +85,11 @@ class Program:
             self.index = {v: n for n, v in enumerate(step.params)}
             for v in step.made:
                 self.weights.allocate(v, evaluate(nbytes(v), {}), self.limits)
-            bound = Bound(self, {})
-            for segment in bound.segments:
-                assert isinstance(segment, Segment)
-                bound.launch(segment)
+            shaped = Shaped(self, {})
+            with self._workspaces.one(0) as workspace:
+                for segment in shaped.segments:
+                    assert isinstance(segment, Segment)
+                    Bound(shaped, workspace).launch(segment)
             self.weights.settle()
 
     def _plan(self, steps: list[Launch | Host]) -> None:
@@ -122,14 +123,19 @@ class Program:
         Arrays are C-contiguous; sequences are lists, absent optionals None. `abort()` is asked
         between native segments. Raises ShapeMismatch, LimitExceeded, Terminated.
         """
-        with self._lock:
-            bound = self._bind(feeds)
+        key = tuple(getattr(x, "shape", None) for x in feeds)
+        shaped = self._shaped.get(key) or self._shape(key)
+        with self._workspaces.one(shaped.size) as workspace:
+            bound = workspace.bounds.get(key)
+            if bound is None or bound.shaped is not shaped:
+                bound = workspace.bounds[key] = Bound(shaped, workspace)
             bound.feed(feeds)
             walk = Walk(self.limits, abort)
-            for segment in bound.segments:
+            for segment in shaped.segments:
                 walk.permit()
                 if isinstance(segment, Host):
-                    bound.run_host(segment, walk)
+                    with floats.standard():
+                        bound.run_host(segment, walk)
                 else:
                     bound.launch(segment, abort)
             if bound.entry is None:
@@ -141,36 +147,27 @@ class Program:
     def quick(self, feeds: Sequence[Any]) -> list[Any] | None:
         """Like `run` for feeds that are arrays of shapes bound before, else None."""
         try:
-            bound = self._bound.get(tuple([x.shape for x in feeds]))
-        except AttributeError:
-            return None
-        if bound is None or bound.entry is None or not self._lock.acquire(blocking=False):
+            key = tuple([x.shape for x in feeds])
+            workspace = self._idle.pop()
+        except (AttributeError, IndexError):
             return None
         try:
-            found = bound.quick(feeds) if bound.base == self._base else None
+            bound = workspace.bounds.get(key)
+            found = None if bound is None else bound.quick(feeds)
             self.weights.check()
             return found
         finally:
-            self._lock.release()
+            self._workspaces.give(workspace)
 
-    def _bind(self, feeds: Sequence[Any]) -> Bound:
-        key = tuple(getattr(x, "shape", None) for x in feeds)
-        found = self._bound.get(key)
-        if found is None:
-            fed = zip(self.graph.inputs, key, strict=True)
-            shapes = {v.name: shape for v, shape in fed if shape is not None}
-            env = bind(self.graph.inputs, shapes, self.graph.assumed)
-            found = self._bound[key] = Bound(self, env)
-            if len(self._bound) > self.limits.variants:
-                self._bound.popitem(last=False)
-        return found
-
-    def memory(self, size: int) -> Array:
-        """The arena, grown to at least `size` bytes."""
-        if self._memory.nbytes < size:
-            self._memory = aligned(size)
-            self._base = address(self._memory)
-        return self._memory
+    def _shape(self, key: tuple[tuple[int, ...] | None, ...]) -> Shaped:
+        fed = zip(self.graph.inputs, key, strict=True)
+        shapes = {v.name: shape for v, shape in fed if shape is not None}
+        made = Shaped(self, bind(self.graph.inputs, shapes, self.graph.assumed))
+        self._shaped[key] = made
+        while len(self._shaped) > self.limits.variants:
+            oldest, _ = self._shaped.popitem(last=False)
+            self._workspaces.forget(oldest)
+        return made
 
 
 def _touched(step: Launch | Host) -> tuple[Value, ...]:
