@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from sardonyx.core import floats
 from sardonyx.core.errors import (
     InvalidArgument,
     RuntimeException,
@@ -53,14 +54,14 @@ def run(
         elif value.const is None:
             raise InvalidArgument("E0201", "an input is missing", tensor=value.name)
     walk = Walk(limits or Limits.current(), abort, watch)
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), floats.standard():
         results = walk.body(graph, env)
     return {v.name: result for v, result in zip(graph.outputs, results, strict=True)}
 
 
 def evaluate(op: Op, arrays: Sequence[Any]) -> tuple[Any, ...]:
     """The outputs of one op (not a control-flow op) on arrays."""
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), floats.standard():
         return tuple(_plain(r) for r in as_arrays(op.reference(*arrays)))
 
 
