@@ -24,7 +24,7 @@ BUDGETS = {
     "core": 19_400,
     "graph": 21_000,
     "loops": 26_000,
-    "ops": 108_000,
+    "ops": 99_500,
     "passes": 18_500,
     "formats": 20_800,
     "kernels": 25_500,

@@ -59,9 +59,9 @@ def dequantized(v: Value | None) -> Quantized | None:
     if codes.type.dtype not in (DType.INT8, DType.UINT8) or dims is None or not rank:
         return None
     op: Any = maker.op
-    if op.block:
+    if op.block_size:
         return None
-    along = None if prod(dims) == 1 else op.along % rank
+    along = None if prod(dims) == 1 else op.axis % rank
     return Quantized(codes, scale, maker.operand(2), along)
 
 
@@ -204,9 +204,9 @@ def _same(a: Value | None, b: Value | None, graph: Graph) -> bool:
 def _agrees(node: Node, found: Quantized, graph: Graph) -> bool:
     """Whether a QuantizeLinear has the scale and zero point that codes already have."""
     op: Any = node.op
-    if op.block or found.codes.type.dtype is not node.output.type.dtype:
+    if op.block_size or found.codes.type.dtype is not node.output.type.dtype:
         return False
-    if found.axis is not None and found.axis != op.along % len(found.shape):
+    if found.axis is not None and found.axis != op.axis % len(found.shape):
         return False
     scales = _same(node.operand(1), found.scale, graph)
     return scales and _same(node.operand(2), found.zero, graph)

@@ -19,21 +19,20 @@ from sardonyx.ops.base.nest import filled, some
 from sardonyx.ops.base.shapes import need_rank, refuse
 
 
-class Attention(Op):
-    """softmax(Q K' * scale + bias) V for every head.
+class AttentionV23(Op):
+    """Attention of opsets 23 and 24, without windows.
 
     Q, K and V are [batch, heads, length, size] or, with the heads packed into the last axis,
     [batch, length, heads * size]. Past keys and values are put before the present ones.
     """
 
-    since = 25
     tolerance = "reduction"
+    left_window_size = -1
+    right_window_size = -1
     is_causal: int = 0
     kv_num_heads: int | None = None
-    left_window_size: int = -1
     q_num_heads: int | None = None
     qk_matmul_output_mode: int = 0
-    right_window_size: int = -1
     scale: float | None = None
     softcap: float = 0.0
     softmax_precision: int | None = None
@@ -42,8 +41,8 @@ class Attention(Op):
         """The masked softmax as an op."""
         return AttentionWeights(
             causal=self.is_causal,
-            left=int(getattr(self, "left_window_size", -1)),
-            right=int(getattr(self, "right_window_size", -1)),
+            left=self.left_window_size,
+            right=self.right_window_size,
             softcap=self.softcap,
             precision=self.softmax_precision or 0,
         )
@@ -118,12 +117,14 @@ class Attention(Op):
         if heads is None or shared is None or size is None:
             return None
         body = Body(graph, "attention")
-        keys, values = (_unpacked(body, x, shared, past) for x, past in ((k, past_k), (v, past_v)))
+        keys = _unpacked(body, k, shared, past_k)
+        values = _unpacked(body, v, shared, past_v)
         part = math.sqrt(1 / math.sqrt(size) if self.scale is None else self.scale)
         assert q.type.dtype is not None
         factor = body.constant(np.array(part, q.type.dtype.numpy))
         queries = body("Mul", _unpacked(body, q, heads, None), factor)
-        left, right, picked = queries, body("Mul", keys, factor), values
+        right = body("Mul", keys, factor)
+        left, picked = queries, values
         groups = heads // shared
         if groups > 1:
             left = body.reshape(left, (0, shared, groups, -1, size))
@@ -149,44 +150,12 @@ class Attention(Op):
         return body.reshape(turned, (0, 0, -1))
 
 
-class _Unwindowed(Op, abstract=True):
-    """The attributes of the versions without windows."""
+class Attention(AttentionV23):
+    """softmax(Q K' * scale + bias) V for every head; a query sees a window of keys, -1 for all."""
 
-    is_causal: int = 0
-    kv_num_heads: int | None = None
-    q_num_heads: int | None = None
-    qk_matmul_output_mode: int = 0
-    scale: float | None = None
-    softcap: float = 0.0
-    softmax_precision: int | None = None
-
-    def _now(self) -> Attention:
-        return Attention(
-            is_causal=self.is_causal,
-            kv_num_heads=self.kv_num_heads,
-            q_num_heads=self.q_num_heads,
-            qk_matmul_output_mode=self.qk_matmul_output_mode,
-            scale=self.scale,
-            softcap=self.softcap,
-            softmax_precision=self.softmax_precision,
-            outputs=self.outputs,
-        )
-
-    def infer(self, *inputs: Type | None) -> Any:
-        return self._now().infer(*inputs)  # type: ignore[arg-type]
-
-    def reference(self, *inputs: Array | None) -> Any:
-        return self._now().reference(*inputs)  # type: ignore[arg-type]
-
-    def expand(self, graph: Graph, *inputs: Value | None) -> Any:
-        """As the present version does."""
-        return self._now().expand(graph, *inputs)  # type: ignore[arg-type]
-
-
-class AttentionV23(_Unwindowed):
-    """Attention of opsets 23 and 24, without windows."""
-
-    tolerance = "reduction"
+    since = 25
+    left_window_size: int = -1
+    right_window_size: int = -1
 
 
 def _split(x: Array, heads: int | None) -> Array:

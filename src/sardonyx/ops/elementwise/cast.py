@@ -160,15 +160,12 @@ class Conversion(Op, abstract=True):
     """Every element converted to another type."""
 
     tolerance = "exact"
+    saturate = 1
+    round_mode = "up"
 
     def target(self, *others: Any) -> DType:
         """The type to convert to."""
         raise NotImplementedError
-
-    @property
-    def rules(self) -> tuple[bool, str]:
-        """Whether 8-bit floats saturate, and how float8e8m0 is rounded."""
-        return True, "up"
 
     def infer(self, x: Type, *others: Type) -> Type:
         if any(t.dtype is None for t in others):
@@ -177,7 +174,7 @@ class Conversion(Op, abstract=True):
 
     def reference(self, x: Array, *others: Array) -> Array:
         to = self.target(*(DType.from_numpy(a.dtype) for a in others))
-        return convert(x, to, *self.rules)
+        return convert(x, to, bool(self.saturate), self.round_mode)
 
     def at(self, idx: Index, x: Operand, *others: Operand) -> Expr:
         to = self.target(*(o.dtype for o in others))
@@ -204,20 +201,12 @@ class CastV19(CastV6):
 
     saturate: int = 1
 
-    @property
-    def rules(self) -> tuple[bool, str]:
-        return bool(self.saturate), "up"
-
 
 class Cast(CastV19):
     """Every element converted to the type `to`; see `convert`."""
 
     since = 24
     round_mode: str = "up"
-
-    @property
-    def rules(self) -> tuple[bool, str]:
-        return bool(self.saturate), self.round_mode
 
 
 class CastV1(Conversion):
@@ -244,20 +233,12 @@ class CastLikeV19(CastLikeV15):
 
     saturate: int = 1
 
-    @property
-    def rules(self) -> tuple[bool, str]:
-        return bool(self.saturate), "up"
-
 
 class CastLike(CastLikeV19):
     """Every element converted to the type of the second input; see `convert`."""
 
     since = 24
     round_mode: str = "up"
-
-    @property
-    def rules(self) -> tuple[bool, str]:
-        return bool(self.saturate), self.round_mode
 
 
 class BitCast(Op):

@@ -20,32 +20,28 @@ class Blocks(Op, abstract=True):
 
     tolerance = "exact"
     traits = Trait.SELECTS
+    mode = "DCR"
     blocksize: int
-
-    @property
-    def order(self) -> str:
-        """The mode."""
-        return "DCR"
 
     def check(self, x: Type) -> None:
         """E0320 or E0325 unless the input and the attributes can be used."""
         need_rank(x, 4, 4)
         if self.blocksize < 1:
             raise refuse("E0325", "the block size is below 1", self.blocksize, "1 or more")
-        if self.order not in MODES:
-            raise refuse("E0325", "an unknown mode", self.order, "DCR or CRD")
+        if self.mode not in MODES:
+            raise refuse("E0325", "an unknown mode", self.mode, "DCR or CRD")
 
     def joined(self, row: Expr, column: Expr, channel: Expr, channels: Expr) -> Expr:
         """The channel number of a place in a block."""
         inner = row * self.blocksize + column
-        if self.order == "DCR":
+        if self.mode == "DCR":
             return inner * channels + channel
         return channel * (self.blocksize * self.blocksize) + inner
 
     def parted(self, number: Expr, channels: Expr) -> tuple[Expr, Expr, Expr]:
         """(row, column, channel) of a channel number."""
         size = self.blocksize * self.blocksize
-        if self.order == "DCR":
+        if self.mode == "DCR":
             inner, channel = number // channels, number % channels
         else:
             inner, channel = number % size, number // size
@@ -75,7 +71,7 @@ class DepthToSpaceV1(Blocks):
     def reference(self, x: Array) -> Array:
         n, c, h, w = x.shape
         b = self.blocksize
-        if self.order == "DCR":
+        if self.mode == "DCR":
             rows = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
         else:
             rows = x.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
@@ -93,10 +89,6 @@ class DepthToSpace(DepthToSpaceV1):
     since = 11
     mode: str = "DCR"
 
-    @property
-    def order(self) -> str:
-        return self.mode
-
 
 class SpaceToDepthV1(Blocks):
     """SpaceToDepth of opsets 1 to 27, in mode DCR."""
@@ -113,7 +105,7 @@ class SpaceToDepthV1(Blocks):
         n, c, h, w = x.shape
         b = self.blocksize
         blocks = x.reshape(n, c, h // b, b, w // b, b)
-        order = (0, 3, 5, 1, 2, 4) if self.order == "DCR" else (0, 1, 3, 5, 2, 4)
+        order = (0, 3, 5, 1, 2, 4) if self.mode == "DCR" else (0, 1, 3, 5, 2, 4)
         return blocks.transpose(order).reshape(n, c * b * b, h // b, w // b)
 
     def at(self, idx: Index, x: Operand) -> Expr:
@@ -127,7 +119,3 @@ class SpaceToDepth(SpaceToDepthV1):
 
     since = 28
     mode: str = "DCR"
-
-    @property
-    def order(self) -> str:
-        return self.mode

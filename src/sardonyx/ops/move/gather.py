@@ -106,29 +106,25 @@ class GatherNDV11(Op):
     """GatherND of opset 11, without batch dims."""
 
     tolerance = "exact"
-
-    @property
-    def batch(self) -> int:
-        """The number of leading axes that both inputs share."""
-        return 0
+    batch_dims = 0
 
     def infer(self, x: Type, indices: Type) -> Type:
         need_rank(x, 1)
         need_rank(indices, 1, what="the indices")
         if x.shape is None or indices.shape is None or number(indices.shape[-1]) is None:
             return Type(x.dtype)
-        depth = self.batch + depth_of(indices)
-        if depth > len(x.shape) or self.batch >= len(indices.shape):
+        depth = self.batch_dims + depth_of(indices)
+        if depth > len(x.shape) or self.batch_dims >= len(indices.shape):
             raise refuse("E0320", "the indices have too many subscripts", depth, len(x.shape))
-        shared = zip(x.shape[: self.batch], indices.shape[: self.batch], strict=True)
+        shared = zip(x.shape[: self.batch_dims], indices.shape[: self.batch_dims], strict=True)
         batch = [same_dim(a, b) for a, b in shared]
-        return x.with_shape((*batch, *indices.shape[self.batch : -1], *x.shape[depth:]))
+        return x.with_shape((*batch, *indices.shape[self.batch_dims : -1], *x.shape[depth:]))
 
     def reference(self, x: Array, indices: Array) -> Array:
-        lead = np.indices(indices.shape[: self.batch], sparse=True)
-        ones = (1,) * (indices.ndim - 1 - self.batch)
+        lead = np.indices(indices.shape[: self.batch_dims], sparse=True)
+        ones = (1,) * (indices.ndim - 1 - self.batch_dims)
         at: list[Array] = [i.reshape(i.shape + ones) for i in lead]
-        dims = x.shape[self.batch :][: indices.shape[-1]]
+        dims = x.shape[self.batch_dims :][: indices.shape[-1]]
         at += [wrapped(indices[..., n], d) for n, d in enumerate(dims)]
         return np.asarray(x[tuple(at)])
 
@@ -136,10 +132,10 @@ class GatherNDV11(Op):
         lead = idx[: indices.rank - 1]
         depth = depth_of(indices.type)
         inner = [
-            wrap(as_index(indices[(*lead, const(n))]), x.shape[self.batch + n])
+            wrap(as_index(indices[(*lead, const(n))]), x.shape[self.batch_dims + n])
             for n in range(depth)
         ]
-        return x[(*lead[: self.batch], *inner, *idx[indices.rank - 1 :])]
+        return x[(*lead[: self.batch_dims], *inner, *idx[indices.rank - 1 :])]
 
 
 class GatherND(GatherNDV11):
@@ -147,7 +143,3 @@ class GatherND(GatherNDV11):
 
     since = 12
     batch_dims: int = 0
-
-    @property
-    def batch(self) -> int:
-        return self.batch_dims

@@ -46,15 +46,11 @@ class ScatterElementsV11(Op):
     """ScatterElements of opsets 11 to 15, without a reduction."""
 
     tolerance = "exact"
+    reduction = "none"
     axis: int = 0
 
-    @property
-    def how(self) -> str:
-        """How an update is combined with what is there."""
-        return "none"
-
     def infer(self, x: Type, indices: Type, updates: Type) -> Type:
-        check_reduction(self.how)
+        check_reduction(self.reduction)
         if x.rank is not None:
             axis_of(self.axis, x.rank)
             need_rank(indices, x.rank, x.rank, "the indices")
@@ -65,7 +61,7 @@ class ScatterElementsV11(Op):
         axis = axis_of(self.axis, x.ndim)
         at: list[Array] = list(np.indices(indices.shape, sparse=True))
         at[axis] = wrapped(indices, x.shape[axis])
-        return updated(x, tuple(at), updates, self.how)
+        return updated(x, tuple(at), updates, self.reduction)
 
 
 class ScatterElements(ScatterElementsV11):
@@ -74,10 +70,6 @@ class ScatterElements(ScatterElementsV11):
     since = 16
     tolerance = "reduction"
     reduction: str = "none"
-
-    @property
-    def how(self) -> str:
-        return self.reduction
 
 
 class Scatter(ScatterElementsV11):
@@ -91,14 +83,10 @@ class ScatterNDV11(Op):
     """ScatterND of opsets 11 to 15, without a reduction."""
 
     tolerance = "exact"
-
-    @property
-    def how(self) -> str:
-        """How an update is combined with what is there."""
-        return "none"
+    reduction = "none"
 
     def infer(self, x: Type, indices: Type, updates: Type) -> Type:
-        check_reduction(self.how)
+        check_reduction(self.reduction)
         need_rank(x, 1)
         need_rank(indices, 1, what="the indices")
         return like(x, common_dtype(x, updates))
@@ -108,7 +96,7 @@ class ScatterNDV11(Op):
         if depth > x.ndim:
             raise InvalidArgument("E0211", "too many subscripts", given=depth, wanted=x.ndim)
         at = tuple(wrapped(indices[..., n], x.shape[n]) for n in range(depth))
-        return updated(x, at, updates, self.how)
+        return updated(x, at, updates, self.reduction)
 
 
 class ScatterND(ScatterNDV11):
@@ -117,7 +105,3 @@ class ScatterND(ScatterNDV11):
     since = 16
     tolerance = "reduction"
     reduction: str = "none"
-
-    @property
-    def how(self) -> str:
-        return self.reduction

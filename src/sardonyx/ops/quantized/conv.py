@@ -11,6 +11,7 @@ from sardonyx.core.expr import Expr, cast, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Operand, SumOfProducts
 from sardonyx.ops.base.element import lift, quiet, widen
+from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import need_rank
 from sardonyx.ops.product.matmul import Read
 from sardonyx.ops.quantized.linear import quantize, quantized
@@ -38,12 +39,14 @@ def _only(x: Operand) -> Expr:
     return x[(0,) * x.rank]
 
 
-def _left(zero: Operand | None) -> Read:
-    return lambda x, at: difference(x[at], None if zero is None else _only(zero))
+def _readers(zeros: Sequence[Operand | None]) -> tuple[Read, Read]:
+    """How inputs and weights are read, less their zero points."""
+    of_x, of_w = filled(zeros, 2)
 
+    def left(x: Operand, at: Sequence[Expr]) -> Expr:
+        return difference(x[at], None if of_x is None else _only(of_x))
 
-def _right(zero: Operand | None) -> Read:
-    return lambda w, at: difference(w[at], _own(zero, at[0]))
+    return left, lambda w, at: difference(w[at], _own(of_w, at[0]))
 
 
 def _few(*extras: Type | None) -> None:
@@ -71,27 +74,14 @@ class ConvInteger(Windowed):
         right = centred(w, _by_filter(w_zero, w.ndim))
         return self.convolve(left, right).astype(np.int64).astype(np.int32)
 
-    def at(
-        self,
-        idx: Index,
-        x: Operand,
-        w: Operand,
-        x_zero: Operand | None = None,
-        w_zero: Operand | None = None,
-    ) -> Expr:
-        return self.element(idx, x, w, _left(x_zero), _right(w_zero))
+    def at(self, idx: Index, x: Operand, w: Operand, *zeros: Operand | None) -> Expr:
+        return self.element(idx, x, w, *_readers(zeros))
 
     def contract(
-        self,
-        out: Type,
-        x: Operand,
-        w: Operand,
-        x_zero: Operand | None = None,
-        w_zero: Operand | None = None,
+        self, out: Type, x: Operand, w: Operand, *zeros: Operand | None
     ) -> SumOfProducts | None:
         del out
-        left, right = _left(x_zero), _right(w_zero)
-        return self.product(x, w, DType.INT32, left, right, lambda acc, _: acc)
+        return self.product(x, w, DType.INT32, *_readers(zeros), lambda acc, _: acc)
 
 
 class QLinearConv(Windowed):
@@ -139,19 +129,14 @@ class QLinearConv(Windowed):
 
     def at(self, idx: Index, *inputs: Operand) -> Expr:
         x, _, x_zero, w, _, w_zero, *_ = inputs
-        acc = self.element(idx, x, w, _left(x_zero), _right(w_zero))
-        return _finish(acc, idx, inputs)
+        return _finish(self.element(idx, x, w, *_readers((x_zero, w_zero))), idx, inputs)
 
     def contract(self, out: Type, *inputs: Operand) -> SumOfProducts | None:
         del out
         x, _, x_zero, w, _, w_zero, *_ = inputs
+        left, right = _readers((x_zero, w_zero))
         return self.product(
-            x,
-            w,
-            DType.INT32,
-            _left(x_zero),
-            _right(w_zero),
-            lambda acc, idx: _finish(acc, idx, inputs),
+            x, w, DType.INT32, left, right, lambda acc, idx: _finish(acc, idx, inputs)
         )
 
 

@@ -56,15 +56,11 @@ def quantized(a: Array, zero: Array | None, dtype: DType) -> Array:
 
 
 class _Linear(Op, abstract=True):
-    @property
-    def along(self) -> int:
-        """The axis whose indices, or blocks of indices, have scales of their own."""
-        return int(getattr(self, "axis", 1))
-
-    @property
-    def block(self) -> int:
-        """The length of a block, 0 where scales are not blocked."""
-        return int(getattr(self, "block_size", 0))
+    axis = 1
+    block_size = 0
+    output_dtype = 0
+    precision = 0
+    saturate = 1
 
     def fits(self, x: Type, scale: Type, zero: Type | None) -> None:
         """InvalidGraph unless the scale's shape is one of the three granularities."""
@@ -73,37 +69,37 @@ class _Linear(Op, abstract=True):
                 continue
             if len(extra.shape) == 0:
                 continue
-            if self.block:
+            if self.block_size:
                 self._fits_blocks(x, extra)
             elif len(extra.shape) != 1:
                 raise refuse("E0320", "a scale has 0 or 1 dims unless blocked", extra)
             elif number(extra.shape[0]) != 1:
-                same_dim(extra.shape[0], x.shape[axis_of(self.along, len(x.shape))])
+                same_dim(extra.shape[0], x.shape[axis_of(self.axis, len(x.shape))])
 
     def _fits_blocks(self, x: Type, scale: Type) -> None:
-        if self.block < 0 or len(scale.dims) != len(x.dims):
+        if self.block_size < 0 or len(scale.dims) != len(x.dims):
             raise refuse("E0320", "a blocked scale has as many dims as the input", scale, x)
-        axis = axis_of(self.along, len(x.dims))
+        axis = axis_of(self.axis, len(x.dims))
         for i, (s, d) in enumerate(zip(scale.dims, x.dims, strict=True)):
-            same_dim(s, (d + (self.block - 1)) // self.block if i == axis else d)
+            same_dim(s, (d + (self.block_size - 1)) // self.block_size if i == axis else d)
 
     def own(self, idx: Sequence[Expr], scale: Operand) -> Expr:
         """The scale (or zero point) of the element at `idx`."""
         if scale.rank == 0:
             return scale[()]
-        if not self.block:
-            return scale[0 if number(scale.shape[0]) == 1 else idx[axis_of(self.along, len(idx))]]
-        axis = axis_of(self.along, len(idx))
-        return scale[(*idx[:axis], idx[axis] // self.block, *idx[axis + 1 :])]
+        if not self.block_size:
+            return scale[0 if number(scale.shape[0]) == 1 else idx[axis_of(self.axis, len(idx))]]
+        axis = axis_of(self.axis, len(idx))
+        return scale[(*idx[:axis], idx[axis] // self.block_size, *idx[axis + 1 :])]
 
     def spread(self, values: Array, shape: tuple[int, ...]) -> Array:
         """The scale (or zero point) of every element, or one that broadcasts to them."""
         if values.ndim == 0 or values.size == 1:
             return values.reshape(())
-        axis = axis_of(self.along, len(shape))
-        if not self.block:
+        axis = axis_of(self.axis, len(shape))
+        if not self.block_size:
             return values.reshape(-1, *[1] * (len(shape) - axis - 1))
-        codes = np.repeat(values, self.block, axis=axis)
+        codes = np.repeat(values, self.block_size, axis=axis)
         return codes[(slice(None),) * axis + (slice(shape[axis]),)]
 
 
@@ -114,7 +110,7 @@ class QuantizeLinearV10(_Linear):
 
     def target(self, zero: DType | None) -> DType:
         """The element type of the output."""
-        chosen = int(getattr(self, "output_dtype", 0))
+        chosen = self.output_dtype
         if not chosen:
             return zero or DType.UINT8
         if zero is not None and zero.value != chosen:
@@ -123,8 +119,7 @@ class QuantizeLinearV10(_Linear):
 
     def divisor(self, scale: DType) -> DType:
         """The element type that division rounds to."""
-        chosen = int(getattr(self, "precision", 0))
-        found = DType.from_onnx(chosen) if chosen else scale
+        found = DType.from_onnx(self.precision) if self.precision else scale
         return found if found.is_float and found.bits >= 16 else DType.FLOAT32
 
     def infer(self, x: Type, scale: Type, zero: Type | None = None) -> Type:
@@ -145,7 +140,7 @@ class QuantizeLinearV10(_Linear):
         return self._rounded(a, dtype)
 
     def _rounded(self, a: Array, dtype: DType) -> Array:
-        if dtype in _FLOATS8 and getattr(self, "saturate", True):
+        if dtype in _FLOATS8 and self.saturate:
             top = float(ml_dtypes.finfo(dtype.numpy).max)  # type: ignore[no-untyped-call]
             a = np.clip(a, -top, top)
         return a.astype(dtype.numpy)
@@ -191,9 +186,8 @@ class DequantizeLinearV10(_Linear):
 
     def target(self, scale: DType) -> DType:
         """The element type of the output."""
-        chosen = int(getattr(self, "output_dtype", 0))
-        if chosen:
-            return DType.from_onnx(chosen)
+        if self.output_dtype:
+            return DType.from_onnx(self.output_dtype)
         return DType.FLOAT32 if scale is DType.FLOAT8E8M0 else scale
 
     def infer(self, x: Type, scale: Type, zero: Type | None = None) -> Type:

@@ -11,6 +11,7 @@ from sardonyx.core.expr import Expr, cast, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, SumOfProducts
 from sardonyx.ops.base.element import lift, quiet, widen
+from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import need_rank
 from sardonyx.ops.product.matmul import Read, matmul_shape, multiply, multiply_at
 from sardonyx.ops.quantized.linear import quantize, quantized
@@ -47,8 +48,14 @@ def _own(x: Operand | None, at: Sequence[Expr], axis: int) -> Expr | None:
     return x[[*fixed, *(at[a] if a == axis else t for a, t in zip((-2, -1), tail, strict=True))]]
 
 
-def _reader(zero: Operand | None, axis: int) -> Read:
-    return lambda x, at: difference(x[at], _own(zero, at, axis))
+def _readers(zeros: Sequence[Operand | None]) -> tuple[Read, Read]:
+    """How the elements of both operands are read, less their zero points."""
+
+    def reader(zero: Operand | None, axis: int) -> Read:
+        return lambda x, at: difference(x[at], _own(zero, at, axis))
+
+    left, right = filled(zeros, 2)
+    return reader(left, -2), reader(right, -1)
 
 
 def _zero_points(*zeros: Type | None) -> None:
@@ -77,26 +84,11 @@ class MatMulInteger(Op):
         product = np.matmul(left, centred(b, b_zero))
         return np.asarray(product).astype(np.int64).astype(np.int32)
 
-    def at(
-        self,
-        idx: Index,
-        a: Operand,
-        b: Operand,
-        a_zero: Operand | None = None,
-        b_zero: Operand | None = None,
-    ) -> Expr:
-        return multiply_at(idx, a, b, _reader(a_zero, -2), _reader(b_zero, -1))
+    def at(self, idx: Index, a: Operand, b: Operand, *zeros: Operand | None) -> Expr:
+        return multiply_at(idx, a, b, *_readers(zeros))
 
-    def contract(
-        self,
-        out: Type,
-        a: Operand,
-        b: Operand,
-        a_zero: Operand | None = None,
-        b_zero: Operand | None = None,
-    ) -> SumOfProducts:
-        left, right = _reader(a_zero, -2), _reader(b_zero, -1)
-        return multiply(out, a, b, left, right, lambda acc, _: acc, DType.INT32)
+    def contract(self, out: Type, a: Operand, b: Operand, *zeros: Operand | None) -> SumOfProducts:
+        return multiply(out, a, b, *_readers(zeros), lambda acc, _: acc, DType.INT32)
 
 
 class QLinearMatMul(Op):
@@ -135,47 +127,22 @@ class QLinearMatMul(Op):
         factor = _by_row(widen(a_scale)) * widen(b_scale) / widen(y_scale)
         return quantized(acc * factor, _by_row(y_zero), DType.from_numpy(y_zero.dtype))
 
-    def at(
-        self,
-        idx: Index,
-        a: Operand,
-        a_scale: Operand,
-        a_zero: Operand,
-        b: Operand,
-        b_scale: Operand,
-        b_zero: Operand,
-        y_scale: Operand,
-        y_zero: Operand,
-    ) -> Expr:
-        acc = multiply_at(idx, a, b, _reader(a_zero, -2), _reader(b_zero, -1))
-        return _requantized(acc, idx, a_scale, b_scale, y_scale, y_zero)
+    def at(self, idx: Index, *inputs: Operand) -> Expr:
+        a, _, a_zero, b, _, b_zero, *_ = inputs
+        acc = multiply_at(idx, a, b, *_readers((a_zero, b_zero)))
+        return _requantized(acc, idx, inputs)
 
-    def contract(
-        self,
-        out: Type,
-        a: Operand,
-        a_scale: Operand,
-        a_zero: Operand,
-        b: Operand,
-        b_scale: Operand,
-        b_zero: Operand,
-        y_scale: Operand,
-        y_zero: Operand,
-    ) -> SumOfProducts:
-        return multiply(
-            out,
-            a,
-            b,
-            _reader(a_zero, -2),
-            _reader(b_zero, -1),
-            lambda acc, idx: _requantized(acc, idx, a_scale, b_scale, y_scale, y_zero),
-            DType.INT32,
-        )
+    def contract(self, out: Type, *inputs: Operand) -> SumOfProducts:
+        a, _, a_zero, b, _, b_zero, *_ = inputs
+
+        def finish(acc: Expr, idx: Index) -> Expr:
+            return _requantized(acc, idx, inputs)
+
+        return multiply(out, a, b, *_readers((a_zero, b_zero)), finish, DType.INT32)
 
 
-def _requantized(
-    acc: Expr, idx: Index, a_scale: Operand, b_scale: Operand, y_scale: Operand, y_zero: Operand
-) -> Expr:
+def _requantized(acc: Expr, idx: Index, inputs: Sequence[Operand]) -> Expr:
+    a_scale, b_scale, y_scale, y_zero = (inputs[i] for i in (1, 4, 6, 7))
     left, right = _own(a_scale, idx, -2), _own(b_scale, idx, -1)
     down, zero = _own(y_scale, idx, -2), _own(y_zero, idx, -2)
     assert left is not None

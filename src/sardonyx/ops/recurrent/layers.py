@@ -29,6 +29,9 @@ class Recurrent(Op, abstract=True):
     gates: ClassVar[int]
     usual: ClassVar[tuple[str, ...]]
     tolerance = "reduction"
+    layout = 0
+    input_forget = 0
+    linear_before_reset = 0
 
     activation_alpha: tuple[float, ...] | None = None
     activation_beta: tuple[float, ...] | None = None
@@ -36,11 +39,6 @@ class Recurrent(Op, abstract=True):
     clip: float | None = None
     direction: str = "forward"
     hidden_size: int | None = None
-
-    @property
-    def batch_first(self) -> bool:
-        """Whether the batch comes before the steps."""
-        return bool(getattr(self, "layout", 0))
 
     @property
     def states(self) -> int:
@@ -62,12 +60,12 @@ class Recurrent(Op, abstract=True):
         dtype = common_dtype(x, w, r)
         if x.shape is None or r.shape is None:
             return some(self.outputs, *[Type(dtype)] * (1 + self.states))
-        steps, batch = (x.shape[1], x.shape[0]) if self.batch_first else x.shape[:2]
+        steps, batch = (x.shape[1], x.shape[0]) if self.layout else x.shape[:2]
         hidden = r.shape[2]
         self._fits(x, w, r, hidden)
         count = const(self.count)
-        y = (batch, steps, count, hidden) if self.batch_first else (steps, count, batch, hidden)
-        last = (batch, count, hidden) if self.batch_first else (count, batch, hidden)
+        y = (batch, steps, count, hidden) if self.layout else (steps, count, batch, hidden)
+        last = (batch, count, hidden) if self.layout else (count, batch, hidden)
         kinds = [Type(dtype, y), *[Type(dtype, last)] * self.states]
         return some(self.outputs, *kinds)
 
@@ -108,14 +106,14 @@ class Recurrent(Op, abstract=True):
             alpha=alphas,
             beta=betas,
             clip=self.clip,
-            coupled=int(getattr(self, "input_forget", 0)),
-            reset_after=int(getattr(self, "linear_before_reset", 0)),
+            coupled=self.input_forget,
+            reset_after=self.linear_before_reset,
         )
 
     @quiet
     def reference(self, x: Array, w: Array, r: Array, *extras: Array | None) -> Any:
         b, lengths, h, c, p = filled(extras, 5)
-        first = self.batch_first
+        first = self.layout
         a = widen(x).swapaxes(0, 1) if first else widen(x)
         parts = []
         for d, rows in enumerate(self.functions()):
@@ -139,7 +137,7 @@ class Recurrent(Op, abstract=True):
     def _biases(self, b: Array) -> tuple[Array, Array | None]:
         """What is added to every projected input, and a GRU's bias inside the reset."""
         of_input, of_state = np.split(b, 2)
-        if not getattr(self, "linear_before_reset", 0):
+        if not self.linear_before_reset:
             return of_input + of_state, None
         hidden = len(of_state) // 3
         outside = np.concatenate([of_state[: 2 * hidden], np.zeros_like(of_state[:hidden])])
@@ -157,7 +155,7 @@ class Recurrent(Op, abstract=True):
         if dtype is not None and is_narrow(dtype):
             x, w, r = (body("Cast", v, to=DType.FLOAT32.value) for v in (x, w, r))
             b, *states = (v and body("Cast", v, to=DType.FLOAT32.value) for v in (b, *states))
-        if self.batch_first:
+        if self.layout:
             x = body.transpose(x, 1, 0, 2)
             turned = [v and body.transpose(v, 1, 0, 2) for v in states[:2]]
             states = [*turned, *states[2:]]
@@ -177,7 +175,7 @@ class Recurrent(Op, abstract=True):
         pair = body.reshape(b, (self.count, 2, size))
         axis = body.constant(np.array([1], np.int64))
         rb = None
-        if getattr(self, "linear_before_reset", 0):
+        if self.linear_before_reset:
             parts = [body.constant(np.array([n], np.int64)) for n in (5 * hidden, 6 * hidden, 1)]
             rb = body("Slice", b, parts[0], parts[1], parts[2])
             assert pair.type.dtype is not None
@@ -188,7 +186,7 @@ class Recurrent(Op, abstract=True):
 
     def _outputs(self, body: Body, made: Sequence[Value], dtype: DType | None) -> tuple[Value, ...]:
         found = list(made)
-        if self.batch_first:
+        if self.layout:
             found = [body.transpose(made[0], 2, 0, 1, 3)]
             found += [body.transpose(v, 1, 0, 2) for v in made[1:]]
         if dtype is not made[0].type.dtype and dtype is not None:

@@ -63,40 +63,21 @@ class Resampling(Op, abstract=True):
 
     tolerance = "reduction"
     traits = Trait.BY_CHANNEL
+    antialias = 0
+    coordinate_transformation_mode = "asymmetric"
+    cubic_coeff_a = -0.75
+    exclude_outside = 0
+    extrapolation_value = 0.0
+    mode = "nearest"
+    nearest_mode = "floor"
 
     @property
     def way(self) -> str:
         """nearest, linear or cubic."""
-        mode = str(getattr(self, "mode", "nearest"))
-        mode = "linear" if mode == "bilinear" else mode
+        mode = "linear" if self.mode == "bilinear" else self.mode
         if mode not in _MODES:
             raise refuse("E0341", "`mode` is unknown", mode, ", ".join(_MODES))
         return mode
-
-    @property
-    def coordinates(self) -> str:
-        """How output positions become input coordinates."""
-        return str(getattr(self, "coordinate_transformation_mode", "asymmetric"))
-
-    @property
-    def rounding(self) -> str:
-        """How `nearest` rounds."""
-        return str(getattr(self, "nearest_mode", "floor"))
-
-    @property
-    def sharpness(self) -> float:
-        """The parameter of the cubic kernel."""
-        return float(getattr(self, "cubic_coeff_a", -0.75))
-
-    @property
-    def excludes(self) -> bool:
-        """Whether taps outside the input have no weight."""
-        return bool(getattr(self, "exclude_outside", 0))
-
-    @property
-    def outside(self) -> float:
-        """What cropping gives where it looks outside the input."""
-        return float(getattr(self, "extrapolation_value", 0.0))
 
     def plan(self, x: Type, *extras: Type | None) -> Scaling | None:
         """The axes' lengths and scales, None where they are not known before running."""
@@ -140,25 +121,27 @@ class Resampling(Op, abstract=True):
             float(down),
             None if roi is None else (roi[0], roi[1]),
         )
-        x = line.at(self.coordinates, np.arange(length, dtype=np.float64))
+        x = line.at(self.coordinate_transformation_mode, np.arange(length, dtype=np.float64))
         if self.way == "nearest":
-            at = np.clip(line.rounded(self.rounding, x), 0, extent - 1).astype(np.int64)
+            at = np.clip(line.rounded(self.nearest_mode, x), 0, extent - 1).astype(np.int64)
             found = np.take(a, at, axis)
         else:
             found = self._weighted(a, axis, x, up / down)
-        if self.coordinates == "tf_crop_and_resize":
+        if self.coordinate_transformation_mode == "tf_crop_and_resize":
             out = (x < 0) | (x > extent - 1)
             shape = (-1, *[1] * (a.ndim - axis - 1))
-            found = np.where(out.reshape(shape), np.asarray(self.outside, a.dtype), found)
+            found = np.where(
+                out.reshape(shape), np.asarray(self.extrapolation_value, a.dtype), found
+            )
         return np.asarray(found)
 
     def _weighted(self, a: Array, axis: int, x: Array, scale: float) -> Array:
-        if getattr(self, "antialias", 0):
-            positions, weights = smooth_taps(x, scale, self.way, self.sharpness)
+        if self.antialias:
+            positions, weights = smooth_taps(x, scale, self.way, self.cubic_coeff_a)
         else:
-            positions, weights = plain_taps(x, self.way, self.sharpness)
+            positions, weights = plain_taps(x, self.way, self.cubic_coeff_a)
         extent = a.shape[axis]
-        if self.excludes:
+        if self.exclude_outside:
             weights = np.where((positions < 0) | (positions >= extent), 0, weights)
             total = weights.sum(axis=1, keepdims=True)
             weights = weights / np.where(total == 0, 1, total)
@@ -173,7 +156,7 @@ class Resampling(Op, abstract=True):
         """The Expr of one output element."""
         if plan is None:
             raise NotImplementedError(f"{self.op_type} needs scales known before running")
-        if getattr(self, "antialias", 0):
+        if self.antialias:
             return self._smooth(idx, x, plan)
         lines = [self._line(idx[axis], axis, x, plan) for axis in plan.resized]
 
@@ -218,9 +201,9 @@ class Resampling(Op, abstract=True):
                 reason = "an antialiased resize needs its scale before running"
                 raise NotImplementedError(reason)
             scale = length / extent
-        at = self._axis(axis, x, plan).at(self.coordinates, real(o))
-        inside = x.shape[axis] if self.excludes else None
-        return SmoothTaps.of(at, scale, self.way, self.sharpness, inside)
+        at = self._axis(axis, x, plan).at(self.coordinate_transformation_mode, real(o))
+        inside = x.shape[axis] if self.exclude_outside else None
+        return SmoothTaps.of(at, scale, self.way, self.cubic_coeff_a, inside)
 
     def _lifted(self, e: Expr) -> Expr:
         if self.way == "nearest":
@@ -236,13 +219,13 @@ class Resampling(Op, abstract=True):
         if exact is not None:
             return lambda read: read(within(exact, extent))
         line = self._axis(axis, x, plan)
-        at = line.at(self.coordinates, real(o))
+        at = line.at(self.coordinate_transformation_mode, real(o))
         value = self._reader(line, at, extent)
-        if self.coordinates != "tf_crop_and_resize":
+        if self.coordinate_transformation_mode != "tf_crop_and_resize":
             return value
         last = real(extent) - 1.0
         inside = both([at.like(0.0) <= at, at <= last])
-        return lambda read: where(inside, value(read), self.outside)
+        return lambda read: where(inside, value(read), self.extrapolation_value)
 
     def _axis(self, axis: int, x: Operand, plan: Scaling) -> Axis:
         """One axis as expressions."""
@@ -259,14 +242,14 @@ class Resampling(Op, abstract=True):
         self, line: Axis, at: Expr, extent: Expr
     ) -> Callable[[Callable[[Expr], Expr]], Expr]:
         if self.way == "nearest":
-            chosen = whole_number(line.rounded(self.rounding, at))
+            chosen = whole_number(line.rounded(self.nearest_mode, at))
             return lambda read: read(within(chosen, extent))
         base = unary("floor", at)
         first, t = whole_number(base), at - base
-        weights = [1.0 - t, t] if self.way == "linear" else cubic_weights(t, self.sharpness)
+        weights = [1.0 - t, t] if self.way == "linear" else cubic_weights(t, self.cubic_coeff_a)
         start = first if self.way == "linear" else first - 1
         positions = [start + k for k in range(len(weights))]
-        if self.excludes:
+        if self.exclude_outside:
             inside = [both([const(0) <= p, p < extent]) for p in positions]
             weights = [where(i, w, 0.0) for i, w in zip(inside, weights, strict=True)]
             sum_of = weights[0]
@@ -290,9 +273,9 @@ class Resampling(Op, abstract=True):
         if scale is None:
             up = number(plan.lengths[axis] // x.shape[axis])
             scale = float(up) if up and plan.lengths[axis] is x.shape[axis] * up else None
-        half = self.coordinates in ("half_pixel", "pytorch_half_pixel")
-        rounds = self.rounding.startswith("round")
-        plain = self.coordinates == "asymmetric" and self.rounding == "floor"
+        half = self.coordinate_transformation_mode in ("half_pixel", "pytorch_half_pixel")
+        rounds = self.nearest_mode.startswith("round")
+        plain = self.coordinate_transformation_mode == "asymmetric" and self.nearest_mode == "floor"
         if self.way != "nearest" or scale is None or not (plain or (half and rounds)):
             return None
         if scale >= 1 and scale == int(scale):

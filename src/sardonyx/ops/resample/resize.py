@@ -36,6 +36,7 @@ class ResizeV10(Resampling):
 class ResizeV11(Resampling):
     """Resize of opsets 11 to 17: to scales or to sizes, with a choice of coordinates."""
 
+    keep_aspect_ratio_policy = "stretch"
     coordinate_transformation_mode: str = "half_pixel"
     cubic_coeff_a: float = -0.75
     exclude_outside: int = 0
@@ -55,7 +56,7 @@ class ResizeV11(Resampling):
         if found is None and sizes is not None:
             lengths = known(sizes)
             found = None if not lengths else self._by_sizes(x, lengths, axes)
-        if found is None or self.coordinates != "tf_crop_and_resize":
+        if found is None or self.coordinate_transformation_mode != "tf_crop_and_resize":
             return found
         return self._cropping(x, roi, axes, found)
 
@@ -63,7 +64,7 @@ class ResizeV11(Resampling):
         if len(sizes) != len(axes):
             raise refuse("E0341", "sizes do not fit the axes", len(sizes), f"{len(axes)} sizes")
         given = dict(zip(axes, sizes, strict=True))
-        policy = getattr(self, "keep_aspect_ratio_policy", "stretch")
+        policy = self.keep_aspect_ratio_policy
         if policy != "stretch":
             return self._by_aspect(x, given, policy == "not_larger")
         lengths = tuple(given.get(i, d) for i, d in enumerate(x.dims))

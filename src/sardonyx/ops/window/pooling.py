@@ -30,6 +30,7 @@ from sardonyx.ops.window.windows import Window, gather, slide, whole
 
 class _Pool(Op, abstract=True, kw_only=True):
     traits = Trait.SLIDES
+    ceil_mode = 0
     kernel_shape: tuple[int, ...]
     auto_pad: str = "NOTSET"
     pads: tuple[int, ...] | None = None
@@ -45,7 +46,7 @@ class _Pool(Op, abstract=True, kw_only=True):
             pads=self.pads,
             auto_pad=self.auto_pad,
             dilations=getattr(self, "dilations", None),
-            ceil=bool(getattr(self, "ceil_mode", 0)),
+            ceil=bool(self.ceil_mode),
         )
 
     def pooled(self, x: Type) -> Type:
@@ -68,6 +69,7 @@ class MaxPoolV1(_Pool, kw_only=True):
     """The largest element of each window."""
 
     tolerance = "exact"
+    storage_order = 0
     traits = Trait.SELECTS | Trait.SLIDES
 
     def infer(self, x: Type) -> Any:
@@ -81,7 +83,7 @@ class MaxPoolV1(_Pool, kw_only=True):
         return some(self.outputs, y, self._indices(x) if self.outputs > 1 else None)
 
     def _indices(self, x: Array) -> Array:
-        column = getattr(self, "storage_order", 0)
+        column = self.storage_order
         spatial = x.shape[2:]
         places = np.arange(np.prod(spatial, dtype=np.int64))
         places = places.reshape(spatial[::-1]).T if column else places.reshape(spatial)
@@ -118,9 +120,7 @@ class MaxPoolV1(_Pool, kw_only=True):
 
         first = total("min", window.size, term)
         at = window.source(idx[2:], unravel(first, window.size))
-        flat = (
-            (at[::-1], x.shape[:1:-1]) if getattr(self, "storage_order", 0) else (at, x.shape[2:])
-        )
+        flat = (at[::-1], x.shape[:1:-1]) if self.storage_order else (at, x.shape[2:])
         return ravel(idx[:2], x.shape[:2]) * product(x.shape[2:]) + ravel(*flat)
 
 
@@ -142,6 +142,7 @@ class AveragePoolV1(_Pool, kw_only=True):
     """The mean of each window, padding not counted."""
 
     tolerance = "reduction"
+    count_include_pad = 0
     traits = Trait.AVERAGES | Trait.SLIDES
 
     @quiet
@@ -151,7 +152,7 @@ class AveragePoolV1(_Pool, kw_only=True):
 
     def _counts(self, spatial: tuple[int, ...]) -> Array:
         window = self.window(tuple(map(const, spatial)))
-        padding = bool(getattr(self, "count_include_pad", 0))
+        padding = bool(self.count_include_pad)
         lines = []
         for axis, trips in enumerate(whole(window.trips)):
             exact = [_taps(window, axis, const(t), padding) for t in range(trips)]
@@ -165,7 +166,7 @@ class AveragePoolV1(_Pool, kw_only=True):
             at = window.source(idx[2:], k)
             return where(window.inside(at), lift(x[(*idx[:2], *at)]), 0)
 
-        padding = bool(getattr(self, "count_include_pad", 0))
+        padding = bool(self.count_include_pad)
         total_of = total("add", window.size, term)
         count = product(
             _taps(window, axis, idx[2 + axis], padding) for axis in range(len(window.size))
