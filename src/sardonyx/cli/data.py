@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from sardonyx.cli.output import Output, note_model
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument, NoSuchFile, UsageError
+from sardonyx.core.near import near
 from sardonyx.formats import load, save, to_bytes
 from sardonyx.formats.arrays import SUFFIXES, read_arrays, typed, write_arrays
 from sardonyx.graph.ir import Graph
+from sardonyx.session.feeds import unknown_input
 
 STREAM = "-"
 
@@ -33,8 +34,8 @@ def _near(path: Path) -> str | None:
         names = [p.name for p in path.parent.iterdir()]
     except OSError:
         return None
-    close = get_close_matches(path.name, [n for n in names if n != path.name], 1)
-    return f"did you mean `{path.parent / close[0]}`?" if close else None
+    others = [n for n in names if n != path.name]
+    return near(path.name, others, f"`{path.parent / '{}'}`")
 
 
 def save_model(graph: Graph, path: str, out: Output) -> None:
@@ -85,14 +86,7 @@ def _item(item: str, graph: Graph) -> dict[str, Array]:
         raise UsageError("E0915", said, hint=hint if "x" in path else None)
     known = [v.name for v in graph.inputs]
     if name not in known:
-        close = get_close_matches(name, known, 1)
-        raise InvalidArgument(
-            "E0202",
-            f"the model has no input `{name}`",
-            given=name,
-            wanted=", ".join(known),
-            hint=f"did you mean `{close[0]}`?" if close else None,
-        )
+        raise unknown_input(name, known)
     found = read_arrays(Path(path))
     if name not in found and len(found) != 1:
         held = ", ".join(found)

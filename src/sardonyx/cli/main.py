@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import pkgutil
@@ -15,6 +14,7 @@ import click
 import sardonyx.cli.commands as commands
 from sardonyx.cli import interrupts
 from sardonyx.core.errors import NoSuchFile, SardonyxError, UsageError
+from sardonyx.core.near import near
 from sardonyx.core.version import __version__
 
 SUMMARIES = {
@@ -57,12 +57,12 @@ class Verbs(click.Group):
         """Like click's, with a suggestion for a mistyped verb."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], known, 1)
+            hint = near(args[0], known, "`sardonyx {}`")
             raise UsageError(
                 "E0900",
                 f"there is no command `{args[0]}`",
-                wanted=None if close else ", ".join(known),
-                hint=f"did you mean `sardonyx {close[0]}`?" if close else None,
+                wanted=None if hint else ", ".join(known),
+                hint=hint,
             )
         return super().resolve_command(ctx, args)
 

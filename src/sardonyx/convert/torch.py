@@ -11,7 +11,6 @@ import logging
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from sardonyx.core.dim import Spec
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import ConvertError, RuntimeException, UsageError
 from sardonyx.core.knobs import silence_peers
+from sardonyx.core.near import near
 from sardonyx.graph.origin import innermost
 
 _UNUSUAL = (DType.STRING, DType.COMPLEX64, DType.COMPLEX128)
@@ -69,12 +69,11 @@ class TorchSource:
         known = [s for s in specs if s.name in self.parameters]
         if known or len(specs) > len(self.parameters) > 0:
             odd = next(s.name for s in specs if s not in known)
-            close = get_close_matches(odd, self.parameters, 1)
             raise ConvertError(
                 "E0608",
                 f"forward() has no parameter `{odd}`",
                 wanted=", ".join(self.parameters),
-                hint=f"did you mean `{close[0]}`?" if close else None,
+                hint=near(odd, self.parameters),
             )
         return list(specs)
 

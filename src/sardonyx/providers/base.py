@@ -9,9 +9,10 @@ A package of its own registers one by the entry-point group `sardonyx.providers`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import importlib.util
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.limits import Limits
@@ -50,31 +51,41 @@ class Options:
     flush: bool = False
 
 
-class Runnable(Protocol):
-    """A prepared model; `run` may be called from several threads."""
+class Runnable:
+    """A prepared model; `run` may be called from several threads.
 
-    gaps: list[Gap]
+    `gaps` are the nodes that the provider does not run itself.
+    """
+
+    gaps: Sequence[Gap] = ()
 
     def run(self, feeds: Mapping[str, Array], abort: Abort | None = None) -> list[Any]:
         """The outputs in the model's order, for checked feeds by name."""
+        raise NotImplementedError
 
     def quick(self, feeds: Mapping[str, Any]) -> list[Any] | None:
         """The same for feeds nobody checked, where that is safe and fast; else None."""
+        del feeds
+        return None
 
 
 class Provider:
     """One way to run models. `name` is what sessions ask for, `aliases` are shorter names.
 
     A provider with `reads_graph` False wants `Options.model`: the file or the bytes of the model.
+    `package` is what must be installed, by an extra of that name.
     """
 
     name: ClassVar[str] = ""
     aliases: ClassVar[tuple[str, ...]] = ()
     reads_graph: ClassVar[bool] = True
+    package: ClassVar[str] = ""
 
     def missing(self) -> str | None:
         """What has to be done before it can be used ("pip install ..."), None when it can."""
-        return None
+        if not self.package or importlib.util.find_spec(self.package):
+            return None
+        return f"pip install 'sardonyx[{self.package}]'"
 
     def caveats(self, graph: Graph | None = None) -> list[str]:
         """What the results of a graph (None: of any) are not on this machine, a sentence each."""

@@ -16,7 +16,7 @@ from sardonyx.passes.pipeline import optimize, prepare
 from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 
 
-class InterpreterRunnable:
+class InterpreterRunnable(Runnable):
     """The scheduled steps of a graph."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
@@ -31,11 +31,6 @@ class InterpreterRunnable:
         arrays = [feeds[v.name] for v in self._graph.inputs]
         walk = Walk(self._options.limits, abort)
         return Interpreted(self._graph, arrays, walk, self._options.threads).run(self._steps)
-
-    def quick(self, feeds: Mapping[str, Any]) -> list[Any] | None:
-        """Always None: feeds are checked."""
-        del feeds
-        return None
 
 
 class InterpreterProvider(Provider):

@@ -17,7 +17,7 @@ from sardonyx.passes.pipeline import optimize, prepare
 from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 
 
-class NativeRunnable:
+class NativeRunnable(Runnable):
     """A compiled program behind the provider's interface.
 
     Code is made for symbols that are at least their lower bound; a run that feeds less (an empty

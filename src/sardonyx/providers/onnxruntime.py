@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,14 +11,14 @@ from sardonyx.core.knobs import silence_peers
 from sardonyx.graph.ir import Graph, Node, Value, subgraphs
 from sardonyx.loops.target import machine_features
 from sardonyx.passes.infer import infer
-from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
+from sardonyx.providers.base import Abort, Options, Provider, Runnable
 
 _LEVELS = {"off": "ORT_DISABLE_ALL", "basic": "ORT_ENABLE_BASIC", "extended": "ORT_ENABLE_EXTENDED",
            "all": "ORT_ENABLE_ALL"}  # fmt: skip
 _SATURATES = "sums of products of uint8 and int8 saturate on this CPU, which has no VNNI"
 
 
-class OnnxRuntimeRunnable:
+class OnnxRuntimeRunnable(Runnable):
     """One `onnxruntime.InferenceSession`."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
@@ -33,7 +32,6 @@ class OnnxRuntimeRunnable:
         settings.graph_optimization_level = getattr(
             ort.GraphOptimizationLevel, _LEVELS[options.optimize]
         )
-        self.gaps: list[Gap] = []
         self._names = [v.name for v in graph.outputs]
         try:
             self.session = ort.InferenceSession(
@@ -50,11 +48,6 @@ class OnnxRuntimeRunnable:
         except Exception as problem:
             raise EPFail("E0252", f"ONNX Runtime failed: {problem}") from problem
 
-    def quick(self, feeds: Mapping[str, Any]) -> list[Any] | None:
-        """Always None: feeds are checked."""
-        del feeds
-        return None
-
 
 class OnnxRuntimeProvider(Provider):
     """The CPU provider of ONNX Runtime, all its optimisations on."""
@@ -62,11 +55,7 @@ class OnnxRuntimeProvider(Provider):
     name = "OnnxRuntimeExecutionProvider"
     aliases = ("onnxruntime", "ort")
     reads_graph = False
-
-    def missing(self) -> str | None:
-        """How to install it, where it is not."""
-        found = importlib.util.find_spec("onnxruntime")
-        return None if found else "pip install 'sardonyx[onnxruntime]'"
+    package = "onnxruntime"
 
     def caveats(self, graph: Graph | None = None) -> list[str]:
         """That its integer products are not exact, where this CPU makes them so."""

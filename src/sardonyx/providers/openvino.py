@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -13,10 +12,10 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import EPFail
 from sardonyx.core.knobs import silence_peers
 from sardonyx.graph.ir import Graph
-from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
+from sardonyx.providers.base import Abort, Options, Provider, Runnable
 
 
-class OpenVinoRunnable:
+class OpenVinoRunnable(Runnable):
     """One compiled model with one request."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
@@ -29,7 +28,6 @@ class OpenVinoRunnable:
             "INFERENCE_NUM_THREADS": options.threads,
             "INFERENCE_PRECISION_HINT": str(options.extra.get("precision", "f32")),
         }
-        self.gaps: list[Gap] = []
         self._names = [v.name for v in graph.outputs]
         self._lock = threading.Lock()
         core = ov.Core()
@@ -53,11 +51,6 @@ class OpenVinoRunnable:
                 raise EPFail("E0252", f"OpenVINO failed: {problem}") from problem
             return [np.array(found[n]) for n in range(len(self._names))]
 
-    def quick(self, feeds: Mapping[str, Any]) -> list[Any] | None:
-        """Always None: feeds are checked."""
-        del feeds
-        return None
-
 
 class OpenVinoProvider(Provider):
     """The CPU plugin of OpenVINO."""
@@ -65,11 +58,7 @@ class OpenVinoProvider(Provider):
     name = "OpenVINOExecutionProvider"
     aliases = ("openvino", "ov")
     reads_graph = False
-
-    def missing(self) -> str | None:
-        """How to install it, where it is not."""
-        found = importlib.util.find_spec("openvino")
-        return None if found else "pip install 'sardonyx[openvino]'"
+    package = "openvino"
 
     def prepare(self, graph: Graph, options: Options) -> Runnable:
         """A compiled model over the unoptimised model."""

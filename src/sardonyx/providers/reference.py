@@ -8,14 +8,13 @@ from typing import Any
 from sardonyx.core.dtype import Array
 from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
-from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
+from sardonyx.providers.base import Abort, Options, Provider, Runnable
 
 
-class ReferenceRunnable:
+class ReferenceRunnable(Runnable):
     """A graph run node by node."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
-        self.gaps: list[Gap] = []
         self._graph = graph
         self._limits = options.limits
         self._names = [v.name for v in graph.outputs]
@@ -24,11 +23,6 @@ class ReferenceRunnable:
         """The outputs in the model's order."""
         found = run(self._graph, feeds, limits=self._limits, abort=abort)
         return [found[name] for name in self._names]
-
-    def quick(self, feeds: Mapping[str, Any]) -> list[Any] | None:
-        """Always None: feeds are checked."""
-        del feeds
-        return None
 
 
 class ReferenceProvider(Provider):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sardonyx.compare.metrics import Difference, difference
 from sardonyx.core.errors import InvalidArgument
+from sardonyx.core.near import near
 from sardonyx.formats import Loadable, load
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.infer import infer
@@ -102,7 +102,7 @@ def _check(method: str, percentile: float, ops: Collection[str], bits: int) -> N
         if op not in KNOWN:
             raise InvalidArgument(
                 "E0713", f"`{op}` is not quantized here", wanted=", ".join(KNOWN),
-                hint=_close(op, KNOWN),
+                hint=near(op, KNOWN),
             )  # fmt: skip
 
 
@@ -112,10 +112,5 @@ def _check_names(exclude: Collection[str], graph: Graph, better: Graph) -> None:
         if name not in known:
             raise InvalidArgument(
                 "E0713", f"the model has no node `{name}` to exclude", node=name,
-                hint=_close(name, known),
+                hint=near(name, known),
             )  # fmt: skip
-
-
-def _close(name: str, known: Collection[str]) -> str | None:
-    found = difflib.get_close_matches(name, known, 1)
-    return f"did you mean `{found[0]}`?" if found else None

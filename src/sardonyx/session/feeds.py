@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument, ShapeMismatch
+from sardonyx.core.near import near
 from sardonyx.graph.bind import bind
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.session.arrays import as_array
@@ -46,7 +46,7 @@ class Feeds:
     def _names(self, given: Mapping[str, Any]) -> None:
         unknown = [n for n in given if n not in self.required and n not in self.optional]
         if unknown:
-            raise _unknown(unknown[0], (*self.required, *self.optional))
+            raise unknown_input(unknown[0], (*self.required, *self.optional))
         for name, value in self.required.items():
             if name not in given and value.type.kind != "optional":
                 raise InvalidArgument(
@@ -105,15 +105,15 @@ class _Refused(Exception):  # noqa: N818 - carried a few lines up, never out
     """What was given, and what to do about it."""
 
 
-def _unknown(name: str, known: Iterable[str]) -> InvalidArgument:
+def unknown_input(name: str, known: Iterable[str]) -> InvalidArgument:
+    """The error (E0202) for an input that the model does not have."""
     names = list(known)
-    close = difflib.get_close_matches(name, names, 1)
     return InvalidArgument(
         "E0202",
         f"the model has no input `{name}`",
         given=name,
         wanted=", ".join(names),
-        hint=f"did you mean `{close[0]}`?" if close else None,
+        hint=near(name, names),
     )
 
 

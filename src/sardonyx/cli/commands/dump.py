@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from sardonyx.cli import options
 from sardonyx.cli.data import open_model
 from sardonyx.cli.output import Output, speaks, table
 from sardonyx.core.errors import NotFound, UsageError
+from sardonyx.core.near import near
 from sardonyx.engine.fuse.edits import EDITABLE
 from sardonyx.engine.stages import STAGES, StepText, stage, write
 from sardonyx.graph.ir import Graph
@@ -84,8 +84,7 @@ def chosen(graph: Graph, node: str | None) -> set[str] | None:
     names = [n.name for n in nodes]
     if node in names:
         return {node}
-    close = get_close_matches(node, names, 1)
-    hint = f"did you mean `{close[0]}`?" if close else f"a name, or a number below {len(nodes)}"
+    hint = near(node, names) or f"a name, or a number below {len(nodes)}"
     raise NotFound("E0905", f"the model has no node `{node}`", hint=hint)
 
 
@@ -99,13 +98,8 @@ def _graph_text(graph: Graph, name: str, names: set[str] | None) -> str:
         prepare(optimize(graph, dump=look).graph, dump=look)
     if name not in seen:
         known = (*seen, *STAGES)
-        close = get_close_matches(name, known, 1)
-        raise UsageError(
-            "E0906",
-            f"there is no stage `{name}`",
-            wanted=", ".join(known),
-            hint=f"did you mean `{close[0]}`?" if close else None,
-        )
+        said = f"there is no stage `{name}`"
+        raise UsageError("E0906", said, wanted=", ".join(known), hint=near(name, known))
     return seen[name]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
@@ -13,6 +12,7 @@ from sardonyx.cli.data import open_model
 from sardonyx.cli.output import Output, speaks
 from sardonyx.core.codes import explanations
 from sardonyx.core.errors import NotFound, UsageError
+from sardonyx.core.near import near
 from sardonyx.engine.stages import reasons
 from sardonyx.passes.pipeline import optimize, prepare
 
@@ -64,9 +64,8 @@ def _code(code: str, out: Output) -> None:
     known = explanations()
     found = known.get(code)
     if found is None:
-        near = [other for other in known if other[:3] == code[:3]] or list(known)
-        close = difflib.get_close_matches(code, near, 1, cutoff=0.0)
-        hint = f"did you mean {close[0]}?" if close else None
+        others = [other for other in known if other[:3] == code[:3]] or known
+        hint = near(code, others, "{}", cutoff=0.0)
         raise NotFound("E0904", f"there is no error `{code}`", hint=hint)
     out.data(
         "explain",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any
 
 import click
@@ -10,6 +9,7 @@ import click
 import sardonyx.ops  # noqa: F401 - importing it makes the operators known
 from sardonyx.cli.output import Output, speaks, table
 from sardonyx.core.errors import NotFound
+from sardonyx.core.near import near
 from sardonyx.graph.op import Op, registered
 
 
@@ -27,9 +27,8 @@ def command(names: tuple[str, ...], out: Output) -> None:
     kinds = {name for (_, name), _ in known}
     for name in names:
         if name not in kinds:
-            close = get_close_matches(name, kinds, 1)
-            hint = f"did you mean `{close[0]}`?" if close else None
-            raise NotFound("E0907", f"no operator is called `{name}`", hint=hint)
+            said = f"no operator is called `{name}`"
+            raise NotFound("E0907", said, hint=near(name, kinds))
     rows = [
         _row(domain, name, versions)
         for (domain, name), versions in known
