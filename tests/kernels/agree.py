@@ -20,6 +20,7 @@ from sardonyx.loops.interp import interpret
 from sardonyx.loops.ir import Kernel
 from sardonyx.loops.target import Target, host, make
 from sardonyx.loops.text import canonical, from_text, to_text
+from sardonyx.loops.vector.rewrite import vectorise
 
 LEVELS = ("generic", "avx2", "avx512")
 Strategy = Callable[[Kernel, Target], Scheduled | str]
@@ -48,9 +49,12 @@ def taken(strategy: Strategy, case: Case, target: Target) -> Scheduled:
     made = strategy(case.closed.kernel, target)
     assert isinstance(made, Scheduled), made
     for kernel in _kernels(made):
-        check(kernel)
-        closed = canonical(kernel)
-        assert from_text(to_text(closed)) == closed
+        lanes = vectorise(kernel, target)
+        assert vectorise(lanes, target) == lanes
+        for stage in (kernel, lanes):
+            check(stage)
+            closed = canonical(stage)
+            assert from_text(to_text(closed)) == closed
     return made
 
 
@@ -99,4 +103,8 @@ def agrees_interpreted(strategy: Strategy, case: Case, level: str, threads: int 
         everything.append(room)
     kept = range(len(everything)) if made.params is None else made.params
     interpret(made.kernel, [everything[n] for n in kept], case.symbols, threads)
+    close_to(arrays[0], case)
+    arrays[0][...] = 77
+    lanes = vectorise(made.kernel, target)
+    interpret(lanes, [everything[n] for n in kept], case.symbols, threads)
     close_to(arrays[0], case)

@@ -1,4 +1,4 @@
-"""A graph run stage by stage: every pass, raw kernels, scheduled kernels, machine code.
+"""A graph run stage by stage: passes, raw kernels, scheduled kernels, their lanes, machine code.
 
 Kernels are interpreted one element at a time, every access checked, on memory that starts as
 rubbish.
@@ -7,6 +7,7 @@ rubbish.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.limits import Limits
@@ -18,6 +19,7 @@ from sardonyx.graph.evaluate import Walk, run
 from sardonyx.graph.ir import Graph
 from sardonyx.loops.ir import Kernel
 from sardonyx.loops.target import Target
+from sardonyx.loops.vector.rewrite import vectorise
 from sardonyx.passes.pipeline import optimize, prepare
 
 Feeds = Mapping[str, Array]
@@ -47,6 +49,17 @@ def in_loops(graph: Graph, feeds: Feeds) -> list[Array]:
 def in_schedule(graph: Graph, feeds: Feeds, target: Target) -> list[Array]:
     """The outputs by interpreting what strategies make of the kernels, shared by two threads."""
     return interpreted(graph, launches(fuse(graph), target), feeds, 2)
+
+
+def in_lanes(graph: Graph, feeds: Feeds, target: Target) -> list[Array]:
+    """The outputs by interpreting scheduled kernels put into the target's lanes."""
+    steps: list[Launch | Host] = []
+    for step in launches(fuse(graph), target):
+        if isinstance(step, Launch):
+            assert step.kernel is not None
+            step = replace(step, kernel=vectorise(step.kernel, target))
+        steps.append(step)
+    return interpreted(graph, steps, feeds, 2)
 
 
 def in_code(graph: Graph, feeds: Feeds, target: Target, threads: int) -> list[Array]:

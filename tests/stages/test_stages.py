@@ -2,7 +2,7 @@
 
 reference   against ONNX Runtime          passes     the reference after each pass
 loops       raw kernels, interpreted      schedule   scheduled kernels, interpreted
-code        machine code
+lanes       the same in a target's vectors      code       machine code
 """
 
 from __future__ import annotations
@@ -89,6 +89,13 @@ def test_schedule(case: Case, level: str) -> None:
     if level != "generic":
         assert set(case.strategies) <= run.strategies(prepared, target)
     agree(run.in_schedule(prepared, fed, target), expected)
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@each
+def test_lanes(case: Case, level: str) -> None:
+    graph, fed, expected = given(case)
+    agree(run.in_lanes(run.ready(graph), fed, make(level)), expected)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -198,6 +198,7 @@ def _arithmetic() -> list[Operation]:
         row("truncdiv", 2, lambda a, b: np.trunc(np.divide(a, b)), _truncated, cost=3),
         row("fmod", 2, np.fmod, lambda a, b: a - b * _truncated(a, b) if b else 0, cost=3,
             llvm=Spelling("@fmod")),
+        row("fma", 3, _fused, llvm=Spelling("llvm.fma")),
         row("pow", 2, np.power, _power, cost=30, wide=True),
         row("sqrt", 1, np.sqrt, cost=4, llvm=Spelling("llvm.sqrt")),
         row("rsqrt", 1, lambda x: type(x)(1) / np.sqrt(x), cost=6, wide=True),

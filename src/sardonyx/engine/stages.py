@@ -19,8 +19,10 @@ from sardonyx.kernels.pick import explain
 from sardonyx.loops.ir import Kernel
 from sardonyx.loops.target import Target, host
 from sardonyx.loops.text import canonical, digest, to_text
+from sardonyx.loops.vector.rewrite import reasons as in_lanes
+from sardonyx.loops.vector.rewrite import vectorise
 
-STAGES = ("loops", "schedule", "llvm", "asm")
+STAGES = ("loops", "schedule", "vector", "llvm", "asm")
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class StepText:
 
 
 def stage(graph: Graph, name: str, target: Target | None = None) -> Iterator[StepText]:
-    """The steps of a prepared graph at stage loops, schedule, llvm or asm, in execution order."""
+    """The steps of a prepared graph at one of `STAGES`, in execution order."""
     chosen = target or host()
     steps = fuse(graph)
     shown = edited(steps) if name == "loops" else launches(steps, chosen)
@@ -67,6 +69,8 @@ def _step_text(number: int, step: Step | Launch, name: str, target: Target) -> S
 def _text(kernel: Kernel, name: str, target: Target) -> str:
     if name in ("loops", "schedule"):
         return to_text(kernel)
+    if name == "vector":
+        return to_text(canonical(vectorise(kernel, target)))
     closed = canonical(kernel)
     code = emit(closed, target, f"k_{digest(closed)}")
     return code if name == "llvm" else assembly_of(code, target)
@@ -90,7 +94,7 @@ def write(folder: Path, name: str, shown: Sequence[StepText]) -> list[tuple[Path
 
 
 def reasons(graph: Graph, target: Target | None = None) -> Iterator[tuple[StepText, list[str]]]:
-    """Each step with the strategy that took it and why the ones before it refused."""
+    """Each step with why strategies refused it, which took it, and how it is put into lanes."""
     chosen = target or host()
     for number, step in enumerate(edited(fuse(graph))):
         entry = _step_text(number, step, "loops", chosen)
@@ -99,4 +103,6 @@ def reasons(graph: Graph, target: Target | None = None) -> Iterator[tuple[StepTe
             continue
         made, refused = explain(step.kernel, chosen)
         lines = [f"{strategy}: {why}" for strategy, why in refused]
-        yield entry, [*lines, f"{made.strategy}: taken"]
+        kernels = (*(p.kernel for p in made.packed), made.kernel)
+        lanes = [line for kernel in kernels for line in in_lanes(kernel, chosen)]
+        yield entry, [*lines, f"{made.strategy}: taken", *(f"vector: {line}" for line in lanes)]

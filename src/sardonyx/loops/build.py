@@ -281,6 +281,7 @@ def map_statement(
             )
         case Tile():
             return _map_tile(stmt, on, buffer, inner)
+    raise TypeError(f"a {type(stmt).__name__} belongs to the stage `vector`")
 
 
 def _map_tile(

@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from sardonyx.core.errors import EngineError
-from sardonyx.core.expr import Expr, name_of, reordered, scalar, symbol
+from sardonyx.core.expr import Expr, name_of, reordered, symbol
 from sardonyx.core.term import make
-from sardonyx.loops.ir import Buffer, Contract, Fold, For, If, Kernel, Let, Stmt, Store, Tile
+from sardonyx.loops.ir import Buffer, Contract, Fold, For, If, Kernel, Let, Loop, Stmt, Store, Tile
+from sardonyx.loops.lanes import is_lane, vector, width_of
 
 
 def canonical(kernel: Kernel) -> Kernel:
@@ -66,11 +67,15 @@ class _Renamer:
                 self.done[x] = self._bound(x)
             elif x.op == "load":
                 self.done[x] = make("load", args, self._number(x.arg), x.dtype)
+            elif x.op == "span":
+                self.done[x] = make("span", args, (self._number(x.arg[0]), x.arg[1]), x.dtype)
             else:
                 self.done[x] = reordered(x, args)
         return self.done[e]
 
     def _bound(self, v: Expr) -> Expr:
+        if is_lane(v):
+            return v
         if v not in self.names:
             raise EngineError("E0801", f"the kernel uses `{name_of(v)}`, which nothing binds")
         return self.names[v]
@@ -83,7 +88,7 @@ class _Renamer:
     def _like(self, v: Expr, letter: str) -> Expr:
         name = f"{letter}{next(self.counts[letter])}"
         lower = v.arg[1]
-        return scalar(name, v.dtype) if lower is None else symbol(name, lower)
+        return vector(name, v.dtype, width_of(v)) if lower is None else symbol(name, lower)
 
     def _name(self, old: Expr, new: Expr) -> Expr:
         if old in self.names:
@@ -125,8 +130,9 @@ class _Renamer:
                 loops, value = self.loops(s.vars), self(s.value)
                 return Fold(self.scalar(s.var), s.op, loops, value, s.kind)
             case Store():
-                index = self(s.index)
-                return Store(self._number(s.buffer), index, self(s.value))
+                return self._store(s)
+            case Loop():
+                return self._loop(s)
             case If():
                 condition = self(s.condition)
                 return If(condition, self.block(s.then), self.block(s.other))
@@ -134,6 +140,20 @@ class _Renamer:
                 return self._contract(s)
             case Tile():
                 return self._tile(s)
+
+    def _store(self, s: Store) -> Store:
+        index, value = self(s.index), self(s.value)
+        span = None if s.span is None else replace(s.span, stride=self(s.span.stride))
+        mask = None if s.mask is None else self(s.mask)
+        return Store(self._number(s.buffer), index, value, span, mask)
+
+    def _loop(self, s: Loop) -> Loop:
+        start, first = self(s.start), tuple(map(self, s.first))
+        v, carried = self.loop(s.var), tuple(map(self.scalar, s.carried))
+        body = self.block(s.body)
+        following = tuple(map(self, s.next))
+        made = Loop(v, start, s.step, body, s.once, s.sure)
+        return replace(made, carried=carried, first=first, next=following)
 
     def _contract(self, s: Contract) -> Contract:
         named = replace(
@@ -165,7 +185,10 @@ class _Renamer:
             outer,
             row=self.loop(s.row),
             col=self.loop(s.col),
-            start=None if s.start is None else self(s.start),
-            acc=self.scalar(s.acc),
+            valid=None if s.valid is None else self(s.valid),
+            mask=None if s.mask is None else self.scalar(s.mask),
+        )
+        inner = replace(
+            inner, start=None if s.start is None else self(s.start), acc=self.scalar(s.acc)
         )
         return replace(inner, body=self.block(s.body))

@@ -19,12 +19,14 @@ from sardonyx.loops.ir import (
     If,
     Kernel,
     Let,
+    Loop,
     LoopKind,
     Role,
     Stmt,
     Store,
     Tile,
 )
+from sardonyx.loops.lanes import Memo, is_lane, lanes_of
 from sardonyx.loops.text import excerpt, expression
 
 
@@ -48,6 +50,7 @@ class _Checker:
         self.lines = iter(lines)
         self.line: int | None = None
         self.bound: set[Expr] = set()
+        self.memo: Memo = {}
         self.stmt: Stmt | None = None
 
     def fail(self, message: str) -> NoReturn:
@@ -92,21 +95,37 @@ class _Checker:
         whole = any(x.op == "reduce" for x in order)
         self.need(not whole, "a reduction is inside an expression")
         for x in order:
-            if x.op == "var":
+            if x.op == "var" and not is_lane(x):
                 self.fail(f"`{name_of(x)}` is used where nothing binds it")
-            elif x.op == "load":
+            elif x.op in ("load", "span"):
                 self.load(x)
+            parts = x.args if x.op != "var" else ()
+            lanes = {n for a in parts if (n := self.lanes(a)) is not None}
+            self.need(len(lanes) < 2, f"`{expression(x)}` joins vectors of {sorted(lanes)} lanes")
             if x.op == "where":
                 self.need(x.args[0].dtype.is_bool, f"`{expression(x)}` chooses by no bool")
 
+    def lanes(self, e: Expr) -> int | None:
+        return lanes_of(e, self.memo)
+
+    def scalar(self, e: Expr, what: str) -> None:
+        self.need(self.lanes(e) is None, f"{what} differs between lanes")
+
     def load(self, x: Expr) -> None:
-        held = self.buffer(x.arg).dtype
-        flat = len(x.args) == 1
-        self.need(flat, f"b{x.arg} is read with {len(x.args)} subscripts")
-        kind = x.args[0].dtype
-        self.need(kind is INDEX, f"a subscript of b{x.arg} is {kind}")
+        number = x.arg if x.op == "load" else x.arg[0]
+        count = 1 if x.op == "load" else 2
+        held, rest = self.buffer(number).dtype, x.args[count:]
+        flat = not rest or (len(rest) == 1 and rest[0].dtype.is_bool)
+        self.need(flat, f"b{number} is read with {len(x.args)} subscripts")
+        for a in x.args[:count]:
+            self.need(a.dtype is INDEX, f"a subscript of b{number} is {a.dtype}")
+            if x.op == "span":
+                self.scalar(a, f"a subscript of b{number}")
+        if x.op == "span" and rest:
+            fits = self.lanes(rest[0]) in (None, x.arg[1])
+            self.need(fits, f"the mask of b{number} has other lanes")
         same = x.dtype is held
-        self.need(same, f"b{x.arg} is read as {x.dtype} but holds {held}")
+        self.need(same, f"b{number} is read as {x.dtype} but holds {held}")
 
     def buffer(self, number: int) -> Buffer:
         self.need(number in self.buffers, f"b{number} is not declared")
@@ -114,10 +133,13 @@ class _Checker:
 
     def block(self, body: Iterable[Stmt], context: tuple[str, ...]) -> None:
         outside = set(self.bound)
+        self.statements(body, context)
+        self.bound = outside
+
+    def statements(self, body: Iterable[Stmt], context: tuple[str, ...]) -> None:
         for s in body:
             self.stmt, self.line = s, next(self.lines, None)
             self.statement(s, context)
-        self.bound = outside
 
     def inside(self, loops: Iterable[Expr], body: Iterable[Stmt], context: tuple[str, ...]) -> None:
         outside = set(self.bound)
@@ -138,6 +160,7 @@ class _Checker:
                 self.loop(s, context)
             case Let():
                 self.expression(s.value)
+                self.takes(s.var, s.value)
                 self.defines(s.var, s.value.dtype)
             case Fold():
                 self.fold(s)
@@ -146,12 +169,15 @@ class _Checker:
             case If():
                 self.expression(s.condition)
                 self.need(s.condition.dtype.is_bool, "the condition is no bool")
+                self.scalar(s.condition, "the condition")
                 self.block(s.then, context)
                 self.block(s.other, context)
             case Contract():
                 self.contract(s, context)
             case Tile():
                 self.tile(s, context)
+            case Loop():
+                self.strips(s, context)
 
     def loop(self, s: For, context: tuple[str, ...]) -> None:
         self.need(s.kind in get_args(LoopKind), f"there is no {s.kind} loop")
@@ -162,12 +188,42 @@ class _Checker:
         self.need(not lanes, "a parallel loop is inside a vector loop")
         self.inside((s.var,), s.body, (*context, s.kind))
 
+    def strips(self, s: Loop, context: tuple[str, ...]) -> None:
+        self.index(s.start, "the start")
+        self.scalar(s.start, "the start")
+        self.need(s.step > 0, f"the step is {s.step}")
+        count = {len(s.carried), len(s.first), len(s.next)}
+        self.need(len(count) == 1, "what is carried does not match")
+        outside = set(self.bound)
+        for v, e in zip(s.carried, s.first, strict=True):
+            self.expression(e)
+            self.takes(v, e)
+        self.loops((s.var,))
+        for v in s.carried:
+            self.bind(v)
+        self.statements(s.body, (*context, "serial"))
+        for v, e in zip(s.carried, s.next, strict=True):
+            self.expression(e)
+            self.takes(v, e)
+        self.bound = outside
+        for v, e in zip(s.carried, s.next, strict=True):
+            self.defines(v, e.dtype)
+
+    def takes(self, v: Expr, e: Expr) -> None:
+        """Whether a variable may be given a value."""
+        self.named(v, e.dtype)
+        fits = self.lanes(e) in (None, self.lanes(v))
+        self.need(fits, f"`{name_of(v)}` has no place for the lanes of `{expression(e)}`")
+
     def defines(self, v: Expr, dtype: DType) -> None:
+        self.named(v, dtype)
+        self.bind(v)
+
+    def named(self, v: Expr, dtype: DType) -> None:
         plain = v.op == "var" and not v.args
         self.need(plain, f"`{v!r}` is not a scalar")
         same = v.dtype is dtype
         self.need(same, f"`{name_of(v)}` is {v.dtype}, its value {dtype}")
-        self.bind(v)
 
     def fold(self, s: Fold) -> None:
         self.need(is_reduction(s.op), f"`{s.op}` is no reduction")
@@ -186,6 +242,17 @@ class _Checker:
         self.need(writeable, f"b{s.buffer} is an input and is written")
         self.index(s.index, "the subscript")
         self.expression(s.value)
+        if s.mask is not None:
+            self.expression(s.mask)
+            self.need(s.mask.dtype.is_bool, "the mask is no bool")
+        if s.span is not None:
+            self.index(s.span.stride, "the stride")
+            self.scalar(s.index, "the subscript")
+        width = self.lanes(s.index) if s.span is None else s.span.lanes
+        for e in (s.value, *(() if s.mask is None else (s.mask,))):
+            self.need(
+                self.lanes(e) in (None, width), f"`{expression(e)}` has no place for its lanes"
+            )
         same = s.value.dtype is buffer.dtype
         self.need(same, f"{s.value.dtype} is stored to b{s.buffer}, which holds {buffer.dtype}")
 
@@ -203,7 +270,8 @@ class _Checker:
     def tile(self, s: Tile, context: tuple[str, ...]) -> None:
         for e in (s.depth, s.a_at, s.a_stride, s.b_at, s.b_stride, s.valid_rows, s.valid_cols):
             self.index(e, "a part of the tile")
-        for v, extent in ((s.row, s.rows), (s.col, s.cols)):
+        last = s.cols if s.lanes is None else s.cols - s.lanes + 1
+        for v, extent in ((s.row, s.rows), (s.col, last)):
             spans = len(v.args) == 1 and number(v.args[0]) == extent
             self.need(spans, f"`{v!r}` does not run over the tile")
         a, b = self.buffer(s.a).dtype, self.buffer(s.b).dtype
@@ -212,6 +280,10 @@ class _Checker:
         self.need(fits, f"{a} times {b} does not add up to {total}")
         outside = set(self.bound)
         self.loops((s.row, s.col))
+        if s.mask is not None and s.valid is not None:
+            self.expression(s.valid)
+            self.takes(s.mask, s.valid)
+            self.bind(s.mask)
         if s.start is not None:
             self.expression(s.start)
             self.need(s.start.dtype is s.acc.dtype, f"the first sum is {s.start.dtype}")

@@ -1,7 +1,7 @@
 """Kernels as data: closed, canonical loop programs.
 
     Kernel   := params (Buffer...), symbols (Expr...), body (Stmt...)
-    Stmt     := For | Let | Fold | Store | If | Contract | Tile
+    Stmt     := For | Let | Fold | Store | If | Contract | Tile | Loop
     For      := for var in [0, extent): body       kind serial | parallel | vector | unroll
     Let      := var = value                        a scalar (per lane inside a vector loop)
     Fold     := var = op over vars of value        a reduction; `vars` are nested loops
@@ -9,6 +9,7 @@
     If       := if condition: then else: other
     Contract := for b, m, n: acc = sum over k of a * b; body         before scheduling
     Tile     := acc[rows][cols] += A panel * B panel; body per element   after scheduling
+    Loop     := for var from start to stop step n, carrying values       after vectorising
 
 A Load inside an Expr is `load(buffer number, [flat index])`. Every name is positional (buffers
 b0.., symbols s0.., loop variables i0..) once `canonical` has run, so equal kernels have equal
@@ -88,12 +89,25 @@ class Fold:
 
 
 @dataclass(frozen=True)
+class Span:
+    """Where the lanes of a store go: lane k to the index + k * stride."""
+
+    lanes: int
+    stride: Expr
+
+
+@dataclass(frozen=True)
 class Store:
-    """Writes one element (or the lanes of a vector loop)."""
+    """Writes one element; in the stage `vector` also lanes, in their order, where `mask` holds.
+
+    The lanes go to a span, or each to its own place where the index is a vector.
+    """
 
     buffer: int
     index: Expr
     value: Expr
+    span: Span | None = None
+    mask: Expr | None = None
 
 
 @dataclass(frozen=True)
@@ -134,6 +148,10 @@ class Tile:
     extents used by `body`; only rows < `valid_rows` and cols < `valid_cols` are stored, though
     all of A and B must be readable. `col` runs in vector lanes. `acc` is the scalar holding the
     sum; `start` is an Expr giving its first value (None: zero), for blocking over k.
+
+    In the stage `vector` the body runs once for each `lanes` columns: `col` is the first of them,
+    below cols - lanes + 1, `acc` and `mask` are vectors, `valid` gives the mask (both None: every
+    lane is on).
     """
 
     acc: Expr
@@ -152,9 +170,38 @@ class Tile:
     valid_cols: Expr
     body: tuple[Stmt, ...]
     start: Expr | None = None
+    lanes: int | None = None
+    mask: Expr | None = None
+    valid: Expr | None = None
 
 
-Stmt = For | Let | Fold | Store | If | Contract | Tile
+@dataclass(frozen=True)
+class Loop:
+    """For var = start, start + step, .. while below the extent of `var`: body.
+
+    The scalars or vectors `carried` are `first` in the first trip, what `next` was in those that
+    follow, and keep the last of it after the loop. `once` says that there is one trip at most,
+    `sure` that the whole range of which the loop runs a part has a trip: what does not change may
+    be computed before it.
+    """
+
+    var: Expr
+    start: Expr
+    step: int
+    body: tuple[Stmt, ...] = ()
+    once: bool = False
+    sure: bool = False
+    carried: tuple[Expr, ...] = ()
+    first: tuple[Expr, ...] = ()
+    next: tuple[Expr, ...] = ()
+
+    @property
+    def stop(self) -> Expr:
+        """Where the variable ends."""
+        return self.var.args[0]
+
+
+Stmt = For | Let | Fold | Store | If | Contract | Tile | Loop
 
 
 @dataclass(frozen=True)
@@ -181,7 +228,7 @@ def children(stmt: Stmt) -> tuple[Stmt, ...]:
     """The statements directly inside one."""
     if isinstance(stmt, If):
         return (*stmt.then, *stmt.other)
-    return stmt.body if isinstance(stmt, For | Contract | Tile) else ()
+    return stmt.body if isinstance(stmt, For | Contract | Tile | Loop) else ()
 
 
 def statements(body: tuple[Stmt, ...]) -> Iterator[Stmt]:
@@ -201,7 +248,9 @@ def expressions(stmt: Stmt) -> tuple[Expr, ...]:
         case Fold():
             return (stmt.value, *(v.args[0] for v in stmt.vars))
         case Store():
-            return (stmt.index, stmt.value)
+            stride = () if stmt.span is None else (stmt.span.stride,)
+            mask = () if stmt.mask is None else (stmt.mask,)
+            return (stmt.index, stmt.value, *stride, *mask)
         case If():
             return (stmt.condition,)
         case Contract():
@@ -213,3 +262,5 @@ def expressions(stmt: Stmt) -> tuple[Expr, ...]:
                 stmt.depth, stmt.a_at, stmt.a_stride, stmt.b_at, stmt.b_stride,
                 stmt.valid_rows, stmt.valid_cols, *first,
             )  # fmt: skip
+        case Loop():
+            return (stmt.start, stmt.stop, *stmt.first, *stmt.next)

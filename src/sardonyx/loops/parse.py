@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any, Literal, NoReturn, get_args
 
 from sardonyx.core.errors import EngineError
-from sardonyx.core.expr import INDEX, Expr, scalar, symbol
-from sardonyx.core.read import Reader
+from sardonyx.core.expr import INDEX, Expr, const, scalar, symbol
+from sardonyx.core.read import DTYPES, Reader
 from sardonyx.core.term import make
 from sardonyx.loops.ir import (
     Buffer,
@@ -19,18 +19,22 @@ from sardonyx.loops.ir import (
     If,
     Kernel,
     Let,
+    Loop,
     LoopKind,
     Role,
+    Span,
     Stmt,
     Store,
     Tile,
 )
+from sardonyx.loops.lanes import vector, word
 
 _KINDS: tuple[LoopKind, ...] = get_args(LoopKind)
 _FOLDS: tuple[FoldKind, ...] = get_args(FoldKind)
 _Declared = Literal[Role, "thread", "symbol"]
 _DECLARED: tuple[_Declared, ...] = get_args(_Declared)
-RESERVED = frozenset({*_KINDS, "for", "if", "else", "true", "false", "nan", "inf"})
+_LOOPS = frozenset({"sure", "loop", "once"})
+RESERVED = _LOOPS | {*_KINDS, "for", "if", "else", "next", "carry", "true", "false", "nan", "inf"}
 _BUFFER = re.compile(r"b\d+")
 
 
@@ -126,11 +130,34 @@ class _Reader(Reader):
         number = self.buffer()
         if number not in self.buffers:
             self.missing(f"a declared buffer, not b{number}")
-        return make("load", self._index(), number, self.buffers[number].dtype)
+        dtype = self.buffers[number].dtype
+        indices, lanes, mask = self._subscript()
+        masks = () if mask is None else (mask,)
+        if lanes is None:
+            return make("load", (*indices, *masks), number, dtype)
+        return make("span", (*indices, lanes.stride, *masks), (number, lanes.lanes), dtype)
 
-    def _index(self) -> tuple[Expr, ...]:
+    def _subscript(self) -> tuple[list[Expr], Span | None, Expr | None]:
+        """`[index : lanes by stride if mask]`, all but the index being optional."""
         self.expect("[")
-        return tuple(self.many(self.expression, "]"))
+        indices, lanes, mask = [self.expression()], None, None
+        while self.take(","):
+            indices.append(self.expression())
+        if self.take(":"):
+            width = self.integer()
+            lanes = Span(width, self.expression() if self.take("by") else const(1))
+        if self.take("if"):
+            mask = self.expression()
+        self.expect("]")
+        return indices, lanes, mask
+
+    def call(self, name: str) -> Expr:
+        before = self.at
+        found = word(name, tuple(self.many(self.expression, ")")))
+        if found is not None:
+            return found
+        self.at = before
+        return super().call(name)
 
     # Lines.
 
@@ -165,7 +192,9 @@ class _Reader(Reader):
         number = self.buffer()
         self.expect(":")
         dtype = self.dtype()
-        (size,) = self._index()
+        self.expect("[")
+        size = self.expression()
+        self.expect("]")
         if role == "thread":
             self.buffers[number] = Buffer(number, dtype, size, space="thread")
         else:
@@ -187,7 +216,7 @@ class _Reader(Reader):
 
     def block(self, depth: int) -> tuple[Stmt, ...]:
         found = []
-        while self.indent() == depth and not self._is_else():
+        while self.indent() == depth and not self._is_else() and self._upcoming(depth) != "next":
             found.append(self.statement(depth))
         return tuple(found)
 
@@ -204,15 +233,52 @@ class _Reader(Reader):
             return self._store()
         if any(map(self.peek, ("for", *_KINDS))):
             return self._for(depth)
+        if any(map(self.peek, _LOOPS)):
+            return self._loop(depth + 2)
         return self._if(depth) if self.peek("if") else self._definition(depth)
 
     def _store(self) -> Store:
         number = self.buffer()
-        (index,) = self._index()
+        indices, lanes, mask = self._subscript()
+        if len(indices) != 1:
+            self.missing("one subscript")
         self.expect("=")
         value = self.expression()
         self.expect("")
-        return Store(number, index, value)
+        return Store(number, indices[0], value, lanes, mask)
+
+    def _loop(self, depth: int) -> Loop:
+        sure = self.take("sure")
+        once = self.choice("loop", "once") == "once"
+        name = self.name()
+        self.expect("from")
+        start = self.expression()
+        self.expect("to")
+        v = make("var", (self.expression(),), (name, 0), INDEX)
+        self.expect("step")
+        step = self.integer()
+        self._opens()
+        carried, first = self._pairs("carry", depth, self._named)
+        for x in (v, *carried):
+            self.bind(x)
+        body = self.block(depth)
+        again, following = self._pairs("next", depth, lambda: self.variable(self.name()))
+        if again != carried:
+            self.missing("`next` of what is carried, in order")
+        return Loop(v, start, step, body, once, sure, carried, first, following)
+
+    def _pairs(
+        self, label: str, depth: int, name: Callable[[], Expr]
+    ) -> tuple[tuple[Expr, ...], tuple[Expr, ...]]:
+        """Lines `label name = value`."""
+        names, values = [], []
+        while self._upcoming(depth) == label:
+            self._part(label, depth)
+            names.append(name())
+            self.expect("=")
+            values.append(self.expression())
+            self.expect("")
+        return tuple(names), tuple(values)
 
     def axis(self) -> Expr:
         """`name < extent`, bound as a loop variable."""
@@ -241,20 +307,28 @@ class _Reader(Reader):
         return If(condition, then, other)
 
     def _definition(self, depth: int) -> Stmt:
-        name = self.name()
-        self.expect(":")
-        v = scalar(name, self.dtype())
+        v = self._named()
         self.expect("=")
         forms: dict[str, Callable[[Expr, int], Stmt]] = {
             "fold": self._fold, "contract": self._contract, "tile": self._tile,
         }  # fmt: skip
-        for word, form in forms.items():
-            if self.peek(word) and self.words[self.at + 1][0] != "end":
-                self.expect(word)
+        for label, form in forms.items():
+            if self.peek(label) and self.words[self.at + 1][0] != "end":
+                self.expect(label)
                 return form(v, depth + 2)
         value = self.expression()
         self.expect("")
         return Let(self.bind(v), value)
+
+    def _named(self) -> Expr:
+        """`name : dtype`, in lanes where their number follows the type."""
+        name = self.name()
+        self.expect(":")
+        whole, _, lanes = self.words[self.at][1].rpartition("x")
+        if lanes.isdecimal() and whole in DTYPES:
+            self.next("word")
+            return vector(name, DTYPES[whole], int(lanes))
+        return scalar(name, self.dtype())
 
     def _fold(self, v: Expr, depth: int) -> Fold:
         op, kind = self.next("word"), self.choice(*_FOLDS)
@@ -336,6 +410,16 @@ class _Reader(Reader):
             made.update(zip(fields, self._operand(label, depth), strict=True))
         for label in ("row", "col"):
             made.update(zip((label, f"valid_{label}s"), self._edge(label, depth), strict=True))
+        if self._upcoming(depth) == "lanes":
+            self._part("lanes", depth)
+            made["lanes"] = self.integer()
+            self.expect("")
+        if self._upcoming(depth) == "mask":
+            self._part("mask", depth)
+            mask = self._named()
+            self.expect("=")
+            made["valid"], made["mask"] = self.expression(), self.bind(mask)
+            self.expect("")
         if self._upcoming(depth) == "start":
             self._part("start", depth)
             made["start"] = self.expression()

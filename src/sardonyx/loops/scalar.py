@@ -70,8 +70,8 @@ def identity(op: str, dtype: DType) -> Scalar:
 
 def apply(op: str, args: Sequence[Scalar], dtype: DType) -> Scalar:
     """`op` on scalars of `dtype`; comparisons and predicates give bool."""
-    row = operations.find(op, min(len(args), 2))
-    if len(args) > 2 and row.arity == 2:
+    row = operations.find(op)
+    if len(args) > row.arity == 2:
         return functools.reduce(lambda a, b: apply(op, (a, b), dtype), args)
     meaning = row.meaning(dtype)
     if not dtype.is_float:

@@ -10,10 +10,14 @@
              | "if" expr ":" block ["else" ":" block]
              | name ":" dtype "=" "contract" ":" axis* "left" expr "right" expr "do" ":" block
              | name ":" dtype "=" "tile" int "x" int ":" part* "do" ":" block
+             | ["sure"] ("loop" | "once") name "from" expr "to" expr "step" int ":"
+               ("carry" var "=" expr)* stmt* ("next" name "=" expr)*        Loop
+    var     := name ":" dtype ["x" lanes]
     axis    := ("batch" | "m" | "n" | "k" | "over") name "<" expr
     part    := "depth" expr | ("a" | "b") buffer "at" expr "stride" expr | "start" expr
-             | ("row" | "col") name "<" expr "valid" expr
+             | ("row" | "col") name "<" expr "valid" expr | "lanes" int | "mask" var "=" expr
     expr    := int | number ":" dtype | "true" | "false" | name | buffer "[" expr, .. "]"
+             | buffer "[" expr [":" lanes ["by" expr]] ["if" expr] "]"    see `loops.lanes`
              | "(" expr (infix expr)+ ")" | op "(" expr, .. ")" | dtype "(" expr ")" | "$" int
     buffer  := "b" int
 
@@ -32,9 +36,10 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from sardonyx.core.errors import EngineError
-from sardonyx.core.expr import INDEX, Expr, name_of, written
+from sardonyx.core.expr import INDEX, Expr, const, name_of, written
 from sardonyx.loops.canon import canonical, postorder
-from sardonyx.loops.ir import Buffer, Contract, Fold, For, If, Kernel, Let, Stmt, Store, Tile
+from sardonyx.loops.ir import Buffer, Contract, Fold, For, If, Kernel, Let, Loop, Stmt, Store, Tile
+from sardonyx.loops.lanes import shown, width_of
 from sardonyx.loops.parse import RESERVED, from_text
 
 __all__ = ["canonical", "digest", "from_text", "to_text"]
@@ -130,7 +135,7 @@ class _Printer:
             case Let():
                 yield from self.line(f"{_typed(s.var)} = {{}}", s.value)
             case Store():
-                yield from self.line(f"b{s.buffer}[{{}}] = {{}}", s.index, s.value)
+                yield from self._store(s)
             case If():
                 yield from self._branch(s)
             case Fold():
@@ -141,6 +146,27 @@ class _Printer:
                 yield from self._contract(s)
             case Tile():
                 yield from self._tile(s)
+            case Loop():
+                yield from self._loop(s)
+
+    def _store(self, s: Store) -> Sequence[str]:
+        form, parts = "{}", [s.index]
+        if s.span is not None:
+            form += f" : {s.span.lanes}"
+            if s.span.stride is not const(1):
+                form, parts = f"{form} by {{}}", [*parts, s.span.stride]
+        if s.mask is not None:
+            form, parts = f"{form} if {{}}", [*parts, s.mask]
+        return self.line(f"b{s.buffer}[{form}] = {{}}", *parts, s.value)
+
+    def _loop(self, s: Loop) -> Iterator[str]:
+        head = f"{'sure ' if s.sure else ''}{'once' if s.once else 'loop'} {_name(s.var)}"
+        yield from self.line(f"{head} from {{}} to {{}} step {s.step}:", s.start, s.stop)
+        for v, first in zip(s.carried, s.first, strict=True):
+            yield from _inner(self.line(f"carry {_typed(v)} = {{}}", first))
+        yield from self.block(s.body)
+        for v, following in zip(s.carried, s.next, strict=True):
+            yield from _inner(self.line(f"next {_name(v)} = {{}}", following))
 
     def _branch(self, s: If) -> Iterator[str]:
         yield from self.line("if {}:", s.condition)
@@ -169,6 +195,10 @@ class _Printer:
         lines += self.line(f"b b{s.b} at {{}} stride {{}}", s.b_at, s.b_stride)
         for label, v, valid in (("row", s.row, s.valid_rows), ("col", s.col, s.valid_cols)):
             lines += self.line(f"{label} {_name(v)} < {{}} valid {{}}", v.args[0], valid)
+        if s.lanes is not None:
+            lines.append(f"lanes {s.lanes}")
+        if s.mask is not None and s.valid is not None:
+            lines += self.line(f"mask {_typed(s.mask)} = {{}}", s.valid)
         if s.start is not None:
             lines += self.line("start {}", s.start)
         yield from _inner([*lines, "do:"])
@@ -184,10 +214,12 @@ def _role(b: Buffer) -> str:
 
 
 def _typed(v: Expr) -> str:
-    return f"{_name(v)}: {v.dtype}"
+    lanes = width_of(v)
+    return f"{_name(v)}: {v.dtype}" + ("" if lanes is None else f"x{lanes}")
 
 
 def _node(x: Expr, args: Sequence[str]) -> str:
     if x.op == "reduce":
         raise EngineError("E0801", "a kernel's reductions are Fold statements", given=repr(x))
-    return written(x, args, _name)
+    said = shown(x, args)
+    return written(x, args, _name) if said is None else said

@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 
-from engine.machine import Native, guarded, levels
+from engine.machine import Native, guarded, levels, machine
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import (
     Expr,
@@ -28,6 +28,7 @@ from sardonyx.core.expr import (
 from sardonyx.loops.check import check
 from sardonyx.loops.interp import interpret
 from sardonyx.loops.ir import Buffer, Fold, FoldKind, For, If, Kernel, Let, Stmt, Store
+from sardonyx.loops.vector.rewrite import vectorise
 
 F32, F64, I32, I64 = (DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64)
 TYPES = (
@@ -186,7 +187,8 @@ def same(got: Array, want: Array, dtype: DType) -> None:
 def test_random_kernels(seed: int, level: str, rng: np.random.Generator) -> None:
     kernel = Maker(seed).kernel()
     check(kernel)
-    native = Native(kernel, level)
+    native, lanes = Native(kernel, level), vectorise(kernel, machine(level))
+    check(lanes)
     for m, n in ((0, 3), (3, 0), (1, 1), (2, 5), (3, 17), (1, 33)):
         values = {M: m, N: n}
         arrays: list[Array] = []
@@ -199,6 +201,10 @@ def test_random_kernels(seed: int, level: str, rng: np.random.Generator) -> None
         want = [a.copy() for a in arrays]
         with np.errstate(all="ignore"):
             interpret(kernel, want, values)
+        got = [a.copy() for a in arrays]
+        with np.errstate(all="ignore"):
+            interpret(lanes, got, values, threads=2)
+        same(got[-1], want[-1], kernel.params[-1].dtype)
         held = [guarded(a, b.dtype) for a, b in zip(arrays, kernel.params, strict=True)]
         native(held, [m, n], threads=2)
         same(held[-1], want[-1], kernel.params[-1].dtype)

@@ -25,7 +25,7 @@ from sardonyx.passes.pipeline import optimize, prepare
     "name",
     default="graph",
     show_default=True,
-    metavar="graph|pass:NAME|loops|schedule|llvm|asm",
+    metavar="graph|pass:NAME|loops|schedule|vector|llvm|asm",
 )
 @click.option("--node", metavar="NAME|N", help="Only the steps of this node of the model.")
 @click.option("--out", "folder", metavar="DIR", help="Write each kernel to a file, to be edited.")

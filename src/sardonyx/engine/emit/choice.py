@@ -1,22 +1,20 @@
-"""`where` in machine code: a branch, a select, or both sides under complementary masks.
+"""`where` in machine code: control goes to the chosen side, or a select where both are cheap.
 
-Where the condition is the same in every lane, control goes to the chosen side. Where it differs,
-both sides are computed and each reads memory in the lanes that choose it. A side of a few
-operations that cannot fault is simply computed. A chain of choices, each in the last side of the
-one before, is written without recursion.
+A side of a few operations that cannot fault is simply computed. A chain of choices, each in the
+last side of the one before, is written without recursion.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, walk
 from sardonyx.core.operations import OPERATIONS
-from sardonyx.engine.emit.types import register, splat, vector
+from sardonyx.engine.emit.types import register, vector
 from sardonyx.engine.emit.values import Value, Values
 from sardonyx.engine.emit.writer import Scope
+from sardonyx.loops.lanes import lanes_of
 
 
 class Choices(Values):
@@ -25,11 +23,9 @@ class Choices(Values):
     def choose(self, x: Expr) -> Value:
         """The value of a `where` whose condition has been computed."""
         condition = self.known(x.args[0])
-        if condition.lanes is not None:
-            return self._blend(x)
         if all(self._cheap(side) for side in x.args[1:]):
             sides = [self.value(side) for side in x.args[1:]]
-            return self._select(x.dtype, condition, *sides)
+            return self.select(x.dtype, condition, *sides)
         return _Fork(self, x).run()
 
     def _cheap(self, e: Expr) -> bool:
@@ -38,7 +34,7 @@ class Choices(Values):
             return True
         parts = walk(e)
         return len(parts) <= 12 and all(
-            self.made(p) or not (p.op == "load" or _expensive(p)) for p in parts
+            self.made(p) or not (p.op in ("load", "span") or _expensive(p)) for p in parts
         )
 
     def forks(self, e: Expr) -> bool:
@@ -46,11 +42,11 @@ class Choices(Values):
         return (
             e.op == "where"
             and not self.made(e)
-            and not self.varies(e.args[0])
             and not all(self._cheap(side) for side in e.args[1:])
         )
 
-    def _select(self, dtype: DType, condition: Value, yes: Value, no: Value) -> Value:
+    def select(self, dtype: DType, condition: Value, yes: Value, no: Value) -> Value:
+        """One of two values, lane by lane where the condition is a mask."""
         lanes, level, reads = self.combine((condition, yes, no))
         kind = register(dtype, lanes)
         with self.at(level):
@@ -59,51 +55,6 @@ class Choices(Values):
             a, b = (self.matched(side, dtype, lanes) for side in (yes, no))
             out = self.let(f"select {mask} {condition.operand}, {kind} {a}, {kind} {b}")
         return Value(out, lanes, level, reads)
-
-    def _blend(self, x: Expr) -> Value:
-        """All sides, each reading only in the lanes that choose it."""
-        pairs: list[tuple[Value, Value]] = []
-        with ExitStack() as masks:
-            while True:
-                condition = self.value(x.args[0])
-                pairs.append((condition, self._side(x.args[1], condition, True)))
-                x = x.args[2]
-                if x.op != "where" or self.made(x) or not self.faults(x):
-                    break
-                if not self.varies(x.args[0]):
-                    break
-                masks.enter_context(self._under(condition, False))
-            out = self._side(x, pairs[-1][0], False)
-        for condition, side in reversed(pairs):
-            parts = [self._here(v) for v in (condition, side, out)]
-            out = self._select(x.dtype, *parts)
-        return out
-
-    def _side(self, side: Expr, condition: Value, keep: bool) -> Value:
-        if not self.faults(side):
-            return self.value(side)
-        with self._under(condition, keep):
-            return self.value(side)
-
-    def _here(self, value: Value) -> Value:
-        """A value made in a scope that has ended, as one of the innermost scope."""
-        return value._replace(level=min(value.level, len(self.scopes) - 1))
-
-    @contextmanager
-    def _under(self, condition: Value, keep: bool) -> Iterator[None]:
-        """Inside, loads that could fault read only where the condition is `keep`."""
-        before, kind = self.predicate, vector("i1", condition.lanes)
-        mask = condition.operand
-        if not keep:
-            all_ = splat("i1", "true", condition.lanes)
-            mask = self.let(f"xor {kind} {mask}, {all_}")
-        if before is not None:
-            mask = self.let(f"and {kind} {mask}, {before}")
-        with self.open(None, guard=True) as scope:
-            self.predicate = mask
-            yield
-            self.predicate = before
-        self.join(scope)
 
 
 def _expensive(e: Expr) -> bool:
@@ -119,7 +70,7 @@ class _Fork:
 
     def __init__(self, code: Choices, x: Expr) -> None:
         self.code, self.x = code, x
-        self.width = code.lane.width if code.lane and code.varies(x) else None
+        self.width = lanes_of(x, code.widths)
         self.after = code.label("both")
         self.incoming: list[str] = []
         self.reads: frozenset[int] = frozenset()

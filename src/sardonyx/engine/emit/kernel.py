@@ -1,4 +1,4 @@
-"""Scheduled kernels as LLVM text: one function a kernel.
+"""Kernels as LLVM text: one function a kernel, its loops in lanes by `loops.vector`.
 
     define void @k_xxx(ptr %table, ptr %ids, ptr %syms, ptr %scratch, i64 %tid, i64 %threads)
 
@@ -11,12 +11,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sardonyx.core.errors import CompileError
-from sardonyx.core.expr import number
-from sardonyx.engine.emit.fold import fold
-from sardonyx.engine.emit.strips import CHAINS, Strips
+from sardonyx.core.expr import Expr, number
+from sardonyx.engine.emit.lanes import Words
+from sardonyx.engine.emit.types import register
+from sardonyx.engine.emit.values import Value
+from sardonyx.engine.emit.writer import Trip
 from sardonyx.kernels.micro import EMITTERS
-from sardonyx.loops.ir import Fold, For, If, Kernel, Let, Stmt, Store, statements
+from sardonyx.loops.ir import For, If, Kernel, Let, Loop, Stmt, Store, statements
+from sardonyx.loops.lanes import lanes_of
 from sardonyx.loops.target import Target
+from sardonyx.loops.vector.rewrite import vectorise
+from sardonyx.loops.vector.width import has_trip
 
 _SIGNATURE = "ptr %table, ptr %ids, ptr %syms, ptr %scratch, i64 %tid, i64 %threads"
 
@@ -26,8 +31,8 @@ def emit(kernel: Kernel, target: Target, name: str) -> str:
 
     CompileError names what has no instructions: an unknown type, operation or statement.
     """
-    code = Emitter(kernel, target)
-    code.body(kernel.body)
+    code = Emitter(vectorise(kernel, target), target)
+    code.body(code.kernel.body)
     code.line("ret void")
     lines = code.scopes[0].lines
     out = [f"define void @{name}({_SIGNATURE}) nounwind {{", "start:"]
@@ -36,7 +41,7 @@ def emit(kernel: Kernel, target: Target, name: str) -> str:
     return "\n".join([*out, "}", *code.declarations, ""])
 
 
-class Emitter(Strips):
+class Emitter(Words):
     """Writes the statements of one kernel; what `kernels.micro.protocol.Emit` describes."""
 
     def body(self, stmts: Iterable[Stmt]) -> None:
@@ -49,10 +54,10 @@ class Emitter(Strips):
         match stmt:
             case For():
                 self._for(stmt)
+            case Loop():
+                self._loop(stmt)
             case Let():
-                self.alias(stmt.var, self.value(stmt.value))
-            case Fold():
-                self.alias(stmt.var, fold(self, stmt))
+                self.keep(stmt.var, self.value(stmt.value))
             case Store():
                 self.store(stmt)
             case If():
@@ -61,6 +66,15 @@ class Emitter(Strips):
                 EMITTERS[type(stmt)](self, stmt)
             case _:
                 raise CompileError("E0824", f"no instructions for a {type(stmt).__name__}")
+
+    def keep(self, v: Expr, value: Value) -> None:
+        """Names a value, in as many lanes as the variable has."""
+        self.alias(v, self.lifted(value, v))
+
+    def lifted(self, value: Value, v: Expr) -> Value:
+        """A value in as many lanes as a variable has."""
+        lanes = lanes_of(v, self.widths)
+        return value if lanes is None else self.spread(value, v.dtype, lanes)
 
     def _if(self, stmt: If) -> None:
         condition = number(stmt.condition)
@@ -83,15 +97,13 @@ class Emitter(Strips):
             return
         if stmt.kind == "parallel":
             self._parallel(stmt)
-        elif stmt.kind == "vector" and self.lane is None and self.fitting(stmt) > 1:
-            self._vector(stmt, self.fitting(stmt))
         elif stmt.kind == "unroll" and extent is not None:
             for k in range(extent):
                 with self.scope():
                     self.define(stmt.var, str(k))
                     self.body(stmt.body)
         else:
-            self._serial(stmt, "0", self.expr(stmt.extent), self.trips(stmt.extent))
+            self._serial(stmt, "0", self.expr(stmt.extent), has_trip(stmt.extent))
 
     def _serial(self, stmt: For, start: str, stop: str, nonempty: bool) -> None:
         writes = _stores(stmt.body)
@@ -107,52 +119,33 @@ class Emitter(Strips):
             ends.append(self.let(f"udiv i64 {product}, %threads"))
         self._serial(stmt, ends[0], ends[1], nonempty=False)
 
-    def _vector(self, stmt: For, width: int) -> None:
-        if self.trips(stmt.extent):
-            self._strips(stmt, width)
-            return
-        some = self.let(f"icmp sgt i64 {self.expr(stmt.extent)}, 0")
-        with self.branch(some, writes=_stores(stmt.body)):
-            self._strips(stmt, width)
-
-    def _strips(self, stmt: For, width: int) -> None:
-        """Whole vectors, then what is left of at least one trip: masked, or one by one."""
-        extent, writes = number(stmt.extent), _stores(stmt.body)
-        full, left = self.split(stmt.extent, width)
-        done = "0"
-        if self.chained(stmt.body) and (extent is None or extent >= CHAINS * width):
-            done, _ = self.split(stmt.extent, CHAINS * width)
-            self._whole(stmt, CHAINS * width, "0", done)
-        if done != full:
-            self._whole(stmt, width, done, full)
-        if left is None:
-            return
-        if not self.masks(stmt.body):
-            self._serial(stmt, full, self.expr(stmt.extent), nonempty=False)
-        elif extent is not None:
-            self._tail(stmt, width, full, left)
+    def _loop(self, s: Loop) -> None:
+        first = [self.lifted(self.value(e), v) for v, e in zip(s.carried, s.first, strict=True)]
+        carry = [
+            (register(v.dtype, x.lanes), x.operand) for v, x in zip(s.carried, first, strict=True)
+        ]
+        ends, writes = (self.expr(s.start), self.expr(s.stop)), _stores(s.body)
+        if s.once:
+            some = self.let(f"icmp slt i64 {ends[0]}, {ends[1]}")
+            with self.branch(some, guard=not s.sure, writes=writes, carry=carry) as trip:
+                self._trip(s, ends[0], trip)
         else:
-            rest = self.let(f"icmp ne i64 {left}, 0")
-            with self.branch(rest, guard=False, writes=writes):
-                self._tail(stmt, width, full, left)
+            nonempty = s.start.is_const and has_trip(s.stop - s.start)
+            with self.loop(
+                ends[1], carry, start=ends[0], step=s.step, nonempty=nonempty,
+                guard=not s.sure, writes=writes,
+            ) as trip:  # fmt: skip
+                self._trip(s, trip.index, trip)
+        for v, out in zip(s.carried, trip.results, strict=True):
+            self.alias(v, Value(out, lanes_of(v, self.widths), len(self.scopes) - 1))
 
-    def _whole(self, stmt: For, width: int, start: str, stop: str) -> None:
-        some = stop[0] != "%"
-        if some and self.short(stmt.body, (int(stop) - int(start)) // width):
-            for base in range(int(start), int(stop), width):
-                with self.lanes(stmt.var, str(base), width):
-                    self.body(stmt.body)
-            return
-        loop = self.loop(
-            stop, start=start, step=width, nonempty=some, guard=False, writes=_stores(stmt.body)
-        )
-        with loop as trip, self.lanes(stmt.var, trip.index, width):
-            self.body(stmt.body)
-
-    def _tail(self, stmt: For, width: int, full: str, left: str) -> None:
-        mask = self.mask_below(left, width)
-        with self.lanes(stmt.var, full, width, mask):
-            self.body(stmt.body)
+    def _trip(self, s: Loop, index: str, trip: Trip) -> None:
+        self.define(s.var, index)
+        for v, operand in zip(s.carried, trip.values, strict=True):
+            self.define(v, operand, lanes_of(v, self.widths))
+        self.body(s.body)
+        following = zip(s.carried, s.next, strict=True)
+        trip.next([self.lifted(self.value(e), v).operand for v, e in following])
 
 
 def _stores(body: Sequence[Stmt]) -> frozenset[int]:

@@ -1,29 +1,30 @@
 """Expressions into registers: each computed once, where its variables are bound.
 
 A value lives at the level of the deepest scope that binds one of its variables; its instructions
-are written there, so what does not change in a loop is computed before it. Values that vary
-between the lanes of a vector loop are vectors, all others scalars, splat where the two meet.
+are written there, so what does not change in a loop is computed before it. A scalar is splat where
+it meets a vector, at its own level.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import CompileError
-from sardonyx.core.expr import INDEX, Expr, name_of, nonnegative, number, var
+from sardonyx.core.expr import INDEX, Expr, evaluate, nonnegative, number, walk
 from sardonyx.core.operations import OPERATIONS
 from sardonyx.engine.emit.arith import binary, divide_index, power_by, unary
 from sardonyx.engine.emit.cast import cast
 from sardonyx.engine.emit.types import constant, register, splat, vector
 from sardonyx.engine.emit.writer import Writer
 from sardonyx.loops.ir import Kernel, Store, statements
+from sardonyx.loops.lanes import WORDS, Memo, is_lane
 from sardonyx.loops.target import Target
 
 _NO_BUFFERS: frozenset[int] = frozenset()
+_UNKNOWN = WORDS | {"load", "pow", "fmod", "div"}
 
 
 class Value(NamedTuple):
@@ -38,20 +39,16 @@ class Value(NamedTuple):
     reads: frozenset[int] = _NO_BUFFERS
 
 
-@dataclass
-class Lanes:
-    """The vector loop being written: `first` is the loop variable of lane 0.
+def _is_known(x: Expr) -> bool:
+    if len(x.free) != 1 or not (x.dtype is INDEX or x.dtype.is_bool):
+        return False
+    return all(map(is_lane, x.free)) and all(
+        a.op not in _UNKNOWN and (a.dtype is INDEX or a.dtype.is_bool) for a in walk(x)
+    )
 
-    `level` is where base and mask are known, 0 if they are literals. `made` are the expressions
-    of `var` computed so far; they are worth nothing when the lanes end.
-    """
 
-    var: Expr
-    first: Expr
-    width: int
-    mask: str | None
-    level: int
-    made: list[Expr]
+def _literal(value: int) -> str:
+    return str(value).lower()
 
 
 class Values(Writer):
@@ -61,14 +58,14 @@ class Values(Writer):
         super().__init__(target)
         self.kernel = kernel
         self.buffers = kernel.buffers
-        self.lane: Lanes | None = None
-        self.predicate: str | None = None
+        self.widths: Memo = {}
         self.stored = frozenset(s.buffer for s in statements(kernel.body) if isinstance(s, Store))
         self._values: dict[Expr, Value] = {}
         self._splats: dict[tuple[str, str, int], Value] = {}
         self._read: dict[int, list[Expr]] = {b: [] for b in self.stored}
         self._users: dict[Expr, list[Expr]] = {}
         self._symbols = {s: i for i, s in enumerate(kernel.symbols)}
+        self.rows: dict[str, Callable[[Expr], Value]] = {"var": self._variable}
 
     # Scopes
 
@@ -108,22 +105,23 @@ class Values(Writer):
 
     def define(self, var: Expr, operand: str, lanes: int | None = None) -> None:
         """Gives a variable its value in the innermost scope."""
+        self._forget_users(var)
         self._keep(var, Value(operand, lanes, len(self.scopes) - 1))
 
     def alias(self, var: Expr, value: Value) -> None:
         """Names a value already computed; what was made of the name before is forgotten."""
-        for e in self._users.pop(var, ()):
-            self._values.pop(e, None)
+        self._forget_users(var)
         self._users[var] = []
         self._values[var] = value._replace(reads=_NO_BUFFERS)
         self.scopes[-1].names.append(var)
 
+    def _forget_users(self, var: Expr) -> None:
+        for e in self._users.pop(var, ()):
+            self._values.pop(e, None)
+
     def _keep(self, e: Expr, value: Value) -> Value:
         self._values[e] = value
         self.scopes[value.level].names.append(e)
-        lane = self.lane
-        if lane is not None and (lane.var in e.free or lane.first in e.free):
-            lane.made.append(e)
         for name in self._users.keys() & e.free:
             self._users[name].append(e)
         for buffer in value.reads:
@@ -131,28 +129,12 @@ class Values(Writer):
         return value
 
     @contextmanager
-    def lanes(self, var_: Expr, base: str, width: int, mask: str | None = None) -> Iterator[None]:
-        """Inside, lane k of the loop variable is base + k; lanes off in the mask are dead."""
-        saved = self.lane, self.predicate
-        first = var(f"{name_of(var_)}.0", var_.args[0] if var_.args else 1)
+    def literal(self, var: Expr, number: int) -> Iterator[None]:
+        """Inside, a loop variable is that number: what is made of it leaves the loops around."""
         with self.scope():
-            literal = base[0] != "%" and (mask is None or mask[0] != "%")
-            level = 0 if literal else len(self.scopes) - 1
-            lane = Lanes(var_, first, width, mask, level, [])
-            self.lane, self.predicate = lane, mask
-            self._keep(first, Value(base, None, level))
+            self.alias(var, Value(str(number)))
             yield
-        self.forget(list(lane.made))
-        self.lane, self.predicate = saved
-
-    def varies(self, e: Expr) -> bool:
-        """Whether an expression may differ between lanes."""
-        if self.lane is None:
-            return False
-        return any(
-            v is self.lane.var or (v in self._values and self._values[v].lanes is not None)
-            for v in e.free
-        )
+        self._forget_users(var)
 
     # Expressions
 
@@ -207,44 +189,30 @@ class Values(Writer):
         """What must be computed before x."""
         if x.op == "where":
             return x.args[:1]
-        return () if x.op in ("load", "var") else x.args
+        return () if x.op == "var" else x.args
 
     def _make(self, x: Expr) -> Value:
-        if x.op == "var":
-            return self._keep(x, self._variable(x))
-        if x.op == "load":
-            return self._keep(x, self.load(x))
-        if x.op == "where":
-            return self._keep(x, self.choose(x))
+        row = self._known_lanes if _is_known(x) else self.rows.get(x.op)
+        if row is not None:
+            return self._keep(x, row(x))
         if x.dtype is INDEX and x.op in ("add", "mul") and x.args[0].dtype is INDEX:
             return self._keep(x, self._chain(x))
         return self._keep(x, self._operation(x))
 
-    def load(self, x: Expr) -> Value:
-        """The value of a load; the memory layer knows how."""
-        raise NotImplementedError
+    def _known_lanes(self, x: Expr) -> Value:
+        """What depends on the number of the lane alone, as a literal."""
+        (v,) = x.free
+        kind, width = register(x.dtype), number(v.args[0]) or 0
+        found = (_literal(evaluate(x, {v: k})) for k in range(width))
+        return Value(f"<{', '.join(f'{kind} {k}' for k in found)}>", width)
 
     def _variable(self, x: Expr) -> Value:
-        if self.lane is not None and x is self.lane.var:
-            return self._iota(self.lane)
         position = self._symbols.get(x)
         if position is None:
             raise CompileError("E0823", f"variable `{x}` has no value where it is used")
         with self.at(0):
             address = self.let(f"getelementptr i64, ptr %syms, i64 {position}")
             return Value(self.let(f"load i64, ptr {address}, align 8"))
-
-    def _iota(self, lane: Lanes) -> Value:
-        base = self.known(lane.first)
-        if base.operand[0] != "%":
-            numbers = ", ".join(f"i64 {int(base.operand) + k}" for k in range(lane.width))
-            return Value(f"<{numbers}>", lane.width, base.level)
-        start = self.spread(base, INDEX, lane.width)
-        steps = ", ".join(f"i64 {k}" for k in range(lane.width))
-        kind = vector("i64", lane.width)
-        with self.at(start.level):
-            out = self.let(f"add {kind} {start.operand}, <{steps}>")
-        return Value(out, lane.width, start.level)
 
     def combine(self, values: Iterable[Value]) -> tuple[int | None, int, frozenset[int]]:
         """Lanes, level and buffers read of what is computed from values."""
@@ -312,14 +280,6 @@ class Values(Writer):
             if out is not None:
                 return out
         return binary(self, x.op, source, lanes, a, b)
-
-    def choose(self, x: Expr) -> Value:
-        """The value of a `where`; the layer of choices knows how."""
-        raise NotImplementedError
-
-    def faults(self, e: Expr) -> bool:
-        """Whether some load in an expression, not yet made, might be out of bounds."""
-        raise NotImplementedError
 
     def made(self, e: Expr) -> bool:
         """Whether an expression has been computed where it can be used here."""

@@ -166,18 +166,30 @@ class Writer:
 
     @contextmanager
     def branch(
-        self, condition: str, guard: bool = True, writes: frozenset[int] | None = None
-    ) -> Iterator[None]:
-        """Code that runs only if the i1 operand holds; registers made inside end there."""
+        self,
+        condition: str,
+        guard: bool = True,
+        writes: frozenset[int] | None = None,
+        carry: Iterable[tuple[str, str]] = (),
+    ) -> Iterator[Trip]:
+        """Code that runs only if the i1 operand holds; what is carried is kept if it does not."""
+        carried = list(carry)
+        trip = Trip("", [begin for _, begin in carried])
         self.written(writes)
         first, last = self.label("then"), self.label("after")
         with self.open(first, guard, writes) as inner:
-            yield
+            yield trip
         self.written(writes)
+        here = self.here() if carried else ""
         self.line(f"br i1 {condition}, label %{first}, label %{last}")
         inner.lines.append(f"br label %{last}")
         self.join(inner)
+        before = self.cursor.label
         self.block(last, fall=False)
+        trip.results = [
+            self.let(f"phi {kind} [ {begin}, %{here} ], [ {end}, %{before} ]")
+            for (kind, begin), end in zip(carried, trip.following, strict=True)
+        ]
 
     @contextmanager
     def loop(

@@ -1,7 +1,8 @@
 """Stages edited by hand: the texts of a folder in place of the kernels that were made.
 
     DIR/loops-3.txt       the kernel of step 3 as fusion leaves it; strategies take it from there
-    DIR/schedule-5.txt    the kernel of step 5 as it is compiled
+    DIR/schedule-5.txt    the kernel of step 5 as strategies leave it, to be put into lanes
+    DIR/vector-5.txt      the kernel of step 5 as it is compiled
 
 `sardonyx dump --out DIR` writes them. What was not edited reads back as it was; an edited kernel
 has other code, but the same buffers and symbols, since the steps around it stay.
@@ -24,7 +25,7 @@ from sardonyx.loops.ir import Kernel
 from sardonyx.loops.parse import read
 from sardonyx.loops.text import to_text
 
-EDITABLE = ("loops", "schedule")
+EDITABLE = ("loops", "schedule", "vector")
 _NAME = re.compile(r"([a-z]+)-(\d+)\.txt")
 
 

@@ -99,10 +99,11 @@ def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
         if step.kernel not in known:
             known[step.kernel] = schedule(step.kernel, target)
         out.extend(_launches(step, known[step.kernel], constant))
-    for n, kernel in edits.kernels("schedule", out):
-        own = out[n]
-        assert isinstance(own, Launch)
-        out[n] = replace(own, kernel=kernel, **_figures(kernel, own.symbols))
+    for stage in ("schedule", "vector"):
+        for n, kernel in edits.kernels(stage, out):
+            own = out[n]
+            assert isinstance(own, Launch)
+            out[n] = replace(own, kernel=kernel, **_figures(kernel, own.symbols))
     return out
 
 

@@ -83,7 +83,7 @@ class Emit(Protocol):
         invariant expressions asked for inside are computed before the loop.
         """
 
-    def branch(self, condition: str) -> AbstractContextManager[None]:
+    def branch(self, condition: str) -> AbstractContextManager[Trip]:
         """Code that runs only if the i1 operand holds; registers made inside end there."""
 
     def scope(self) -> AbstractContextManager[None]:
@@ -92,26 +92,18 @@ class Emit(Protocol):
     def define(self, var: Expr, operand: str, lanes: int | None = None) -> None:
         """Gives a loop variable or scalar its value in this scope (a vector if `lanes` is set)."""
 
-    def lanes(
-        self, var: Expr, base: str, width: int, mask: str | None = None
-    ) -> AbstractContextManager[None]:
-        """Inside, lane k of `var` is base + k (base: i64 operand); lanes off in `mask` are dead.
-
-        `mask` is a `<width x i1>` operand: loads read, and stores write, only where it holds.
-        """
-
-    def mask(self, count: str, width: int) -> str:
-        """`<width x i1>`: the first `count` lanes (i64 operand >= 0, may exceed width) hold."""
+    def literal(self, var: Expr, number: int) -> AbstractContextManager[None]:
+        """Inside, a loop variable is that number: what is made of it leaves the loops around."""
 
     def expr(self, e: Expr, lanes: int | None = None) -> str:
         """The value of an expression, computed once per scope, where its variables are bound.
 
-        `lanes` None asks for a scalar (EngineError if it varies between lanes); a number, which
-        must be the width of the enclosing `lanes`, asks for a vector: uniform values are splat.
+        `lanes` None asks for a scalar (CompileError where it is a vector); a number asks for a
+        vector: scalars are splat.
         """
 
     def pointer(self, buffer: int, index: Expr | None = None) -> str:
-        """The address of an element of a parameter or scratch buffer (lane 0 of `index`)."""
+        """The address of an element of a parameter or scratch buffer."""
 
     def statement(self, stmt: Stmt) -> None:
         """Writes one statement of the loop language."""

@@ -2,13 +2,13 @@
 
 C[rows][vectors] = start
 for k: C += A column * B row                      kernels.micro.multiply
-body for every C[i][j], its columns in lanes, those past the last valid one masked
+body for every C[i][j], a vector of columns
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
 
 from sardonyx.core.expr import number
 from sardonyx.kernels.micro.multiply import multiply
@@ -19,71 +19,61 @@ from sardonyx.loops.ir import Tile
 @emits(Tile)
 def tile(code: Emit, t: Tile) -> None:
     """Writes a register tile and its body."""
+    assert t.lanes is not None
     with code.scope():
-        shape = _shape(code, t)
-        accumulators = _start(code, t, shape)
-        _finish(code, t, shape, multiply(code, t, shape.lanes, accumulators))
+        masks = _masks(code, t, t.lanes)
+        sums = multiply(code, t, t.lanes, _start(code, t, t.lanes, masks))
+        _finish(code, t, t.lanes, masks, sums)
 
 
-@dataclass(frozen=True)
-class _Shape:
-    """Vectors per row, lanes per vector, and the mask of each vector (None: all lanes)."""
-
-    lanes: int
-    vectors: int
-    masks: tuple[str | None, ...]
-
-
-def _shape(code: Emit, t: Tile) -> _Shape:
-    lanes = min(code.target.lanes(t.acc.dtype), t.cols)
-    vectors = t.cols // lanes
-    valid = number(t.valid_cols)
-    if valid is not None and valid >= t.cols:
-        return _Shape(lanes, vectors, (None,) * vectors)
-    count = code.expr(t.valid_cols)
-    masks = tuple(_mask(code, count, j * lanes, lanes) for j in range(vectors))
-    return _Shape(lanes, vectors, masks)
+def _masks(code: Emit, t: Tile, lanes: int) -> list[str]:
+    """The mask of each vector of a row; none where all lanes are on."""
+    found = []
+    for first in range(0, t.cols if t.valid is not None else 0, lanes):
+        with code.literal(t.col, first):
+            assert t.valid is not None
+            found.append(code.expr(t.valid, lanes))
+    return found
 
 
-def _mask(code: Emit, count: str, first: int, lanes: int) -> str:
-    if first:
-        left = code.let(f"sub i64 {count}, {first}")
-        some = code.let(f"icmp sgt i64 {left}, 0")
-        count = code.let(f"select i1 {some}, i64 {left}, i64 0")
-    return code.mask(count, lanes)
+@contextmanager
+def _element(code: Emit, t: Tile, lanes: int, masks: list[str], j: int) -> Iterator[None]:
+    """Inside, the columns are those of vector j."""
+    with code.literal(t.col, j * lanes):
+        if t.mask is not None:
+            code.define(t.mask, masks[j], lanes)
+        yield
 
 
-def _elements(code: Emit, t: Tile, shape: _Shape) -> Iterator[tuple[int, int]]:
-    """(row, vector) of each accumulator, row and col being bound to it meanwhile."""
+def _start(code: Emit, t: Tile, lanes: int, masks: list[str]) -> list[str]:
+    vectors, first = t.cols // lanes, []
+    if t.start is None:
+        return ["zeroinitializer"] * (t.rows * vectors)
     for i in range(t.rows):
         with code.scope():
             code.define(t.row, str(i))
-            for j, mask in enumerate(shape.masks):
-                with code.lanes(t.col, str(j * shape.lanes), shape.lanes, mask):
-                    yield i, j
+            for j in range(vectors):
+                with _element(code, t, lanes, masks, j):
+                    first.append(code.expr(t.start, lanes))
+    return first
 
 
-def _start(code: Emit, t: Tile, shape: _Shape) -> list[str]:
-    if t.start is None:
-        return ["zeroinitializer"] * (t.rows * shape.vectors)
-    return [code.expr(t.start, shape.lanes) for _ in _elements(code, t, shape)]
-
-
-def _finish(code: Emit, t: Tile, shape: _Shape, sums: list[str]) -> None:
+def _finish(code: Emit, t: Tile, lanes: int, masks: list[str], sums: list[str]) -> None:
     valid = number(t.valid_rows)
     rows = code.expr(t.valid_rows) if valid is None else ""
     for i in range(t.rows if valid is None else min(valid, t.rows)):
         if valid is None:
             with code.branch(code.let(f"icmp sgt i64 {rows}, {i}")):
-                _finish_row(code, t, shape, i, sums)
+                _finish_row(code, t, lanes, masks, i, sums)
         else:
-            _finish_row(code, t, shape, i, sums)
+            _finish_row(code, t, lanes, masks, i, sums)
 
 
-def _finish_row(code: Emit, t: Tile, shape: _Shape, i: int, sums: list[str]) -> None:
+def _finish_row(code: Emit, t: Tile, lanes: int, masks: list[str], i: int, sums: list[str]) -> None:
+    vectors = t.cols // lanes
     with code.scope():
         code.define(t.row, str(i))
-        for j, mask in enumerate(shape.masks):
-            with code.lanes(t.col, str(j * shape.lanes), shape.lanes, mask):
-                code.define(t.acc, sums[i * shape.vectors + j], shape.lanes)
+        for j in range(vectors):
+            with _element(code, t, lanes, masks, j):
+                code.define(t.acc, sums[i * vectors + j], lanes)
                 code.body(t.body)

@@ -1,0 +1,382 @@
+"""From the stage `schedule` to the stage `vector`: loops in lanes become strips, folds loops.
+
+    vector for i < s0: S      becomes     loop i from 0 to s0 & -16 step 16: S of 16 lanes
+                                          rest i from s0 & -16 to s0 step 16: S under a mask
+
+Where masks are dear the rest runs one by one, and where the extent is known the trips of a short
+loop are written out. Outside of lanes a "vector" fold runs its innermost loop in lanes, with
+several accumulators, so that the latency of an addition is hidden; a sum is reassociated there and
+nowhere else. Inside of lanes every lane folds for itself, in order.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import (
+    Expr,
+    binary,
+    const,
+    maximum,
+    minimum,
+    name_of,
+    number,
+    substitute,
+    var,
+)
+from sardonyx.loops.build import identity
+from sardonyx.loops.ir import Fold, For, If, Kernel, Let, Loop, Span, Stmt, Store, Tile
+from sardonyx.loops.lanes import across, below, fma, select, vector
+from sardonyx.loops.target import Target
+from sardonyx.loops.vector.values import Lanes, Values
+from sardonyx.loops.vector.width import (
+    ACCUMULATORS,
+    CHAINS,
+    HALVES,
+    Widths,
+    chained,
+    has_trip,
+    multiple,
+    short,
+    unrolls,
+)
+
+Carried = list[Expr]
+Kind = tuple[DType, int | None]
+Inner = Callable[[Carried], tuple[tuple[Stmt, ...], Carried]]
+
+
+def vectorise(kernel: Kernel, target: Target) -> Kernel:
+    """The kernel with explicit lanes, masks and strips for a target; one that has them stays."""
+    return _Rewriter(kernel, target).kernel()
+
+
+def reasons(kernel: Kernel, target: Target) -> list[str]:
+    """What `vectorise` decides and why, one line for each loop, fold and irregular access."""
+    rewriter = _Rewriter(kernel, target)
+    rewriter.kernel()
+    return list(rewriter.notes)
+
+
+class _Rewriter:
+    """`lanes` rewrites the expressions of the vector loop that the statement is in, if any."""
+
+    def __init__(self, kernel: Kernel, target: Target) -> None:
+        self.source, self.target = kernel, target
+        self.widths = Widths(target, kernel.buffers)
+        self.lanes: Values | None = None
+        self.notes: dict[str, None] = {}
+        self._fresh = itertools.count()
+
+    def kernel(self) -> Kernel:
+        return replace(self.source, body=self.block(self.source.body))
+
+    def note(self, text: str) -> None:
+        self.notes[text] = None
+
+    def expr(self, e: Expr) -> Expr:
+        return e if self.lanes is None else self.lanes(e)
+
+    def block(self, body: Iterable[Stmt]) -> tuple[Stmt, ...]:
+        with self._scope():
+            return tuple(made for s in body for made in self.statement(s))
+
+    def _scope(self) -> AbstractContextManager[None]:
+        return nullcontext() if self.lanes is None else self.lanes.block()
+
+    def inside(self, lanes: Lanes, body: Sequence[Stmt]) -> tuple[Stmt, ...]:
+        """A body in lanes."""
+        self.lanes = Values(lanes, self.source.buffers, self.note)
+        made = self.block(body)
+        self.lanes = None
+        return made
+
+    def statement(self, s: Stmt) -> list[Stmt]:
+        match s:
+            case For():
+                return self._for(s)
+            case Let():
+                value = self.expr(s.value)
+                if self.lanes is not None:
+                    self.lanes.evaluated(s.value)
+                return [Let(self._define(s.var, s.value), value)]
+            case Fold():
+                return self._fold(s)
+            case Store():
+                return [self._store(s)]
+            case If():
+                condition = self.expr(s.condition)
+                return [If(condition, self.block(s.then), self.block(s.other))]
+            case Tile() if s.lanes is None:
+                return [self._tile(s)]
+        return [s]
+
+    def _define(self, v: Expr, value: Expr) -> Expr:
+        """The variable that holds what was in v, a vector where the value varies."""
+        lanes = self.lanes
+        if lanes is None or not lanes.varies(value):
+            return v
+        lanes.vectors[v] = self.name(v, v.dtype, lanes.lanes.width)
+        return lanes.vectors[v]
+
+    def name(self, v: Expr, dtype: DType, width: int | None) -> Expr:
+        return vector(f"{name_of(v)}.{next(self._fresh)}", dtype, width)
+
+    def _store(self, s: Store) -> Store:
+        lanes = self.lanes
+        if lanes is None:
+            return s
+        stride = lanes.stride(s.index)
+        step, value = None if stride is None else number(stride), lanes(s.value)
+        lanes.evaluated(s.value)
+        if step == 0 and not lanes.varies(s.value):
+            return Store(s.buffer, lanes.uniform(s.index), value)
+        if stride is None:
+            self.note(f"b{s.buffer} is scattered, its index being no fixed step from lane to lane")
+            return Store(s.buffer, lanes(s.index), value, mask=lanes.lanes.mask)
+        if step != 1:
+            self.note(f"b{s.buffer} is written by strides of {stride}")
+        where = Span(lanes.lanes.width, stride)
+        return Store(s.buffer, lanes.uniform(s.index), value, where, lanes.lanes.mask)
+
+    # Loops
+
+    def _for(self, s: For) -> list[Stmt]:
+        if s.kind != "vector":
+            return [For(s.var, self.block(s.body), s.kind)]
+        width, dtype = self.widths.of(s.body, s.extent)
+        if self.lanes is not None or width == 1:
+            return [For(s.var, self.block(s.body))]
+        self.note(f"{name_of(s.var)}: {width} lanes, a register of {dtype}")
+        strips = tuple(self._strips(s, width))
+        if has_trip(s.extent):
+            return list(strips)
+        return [If(const(0) < s.extent, strips)]
+
+    def _strips(self, s: For, width: int) -> Iterable[Stmt]:
+        """Whole vectors, then what is left of at least one trip: masked, or one by one."""
+        name, extent = name_of(s.var), number(s.extent)
+        full, done = multiple(s.extent, width), const(0)
+        if chained(s.body) and (extent is None or extent >= CHAINS * width):
+            done = multiple(s.extent, CHAINS * width)
+            self.note(f"{name}: {CHAINS} vectors at once, so that their folds overlap")
+            yield from self._whole(s, CHAINS * width, const(0), done)
+        if done is not full:
+            yield from self._whole(s, width, done, full)
+        if full is s.extent:
+            return
+        rest = var(name, s.extent)
+        if not self.widths.masks(s.body):
+            self.note(f"{name}: what is left over runs one by one, masks being dear here")
+            yield Loop(rest, full, 1, self.block(s.body))
+            return
+        self.note(f"{name}: what is left over runs under a mask")
+        if full.is_const:
+            mask = below(s.extent - full, width)
+            yield from self.inside(Lanes(s.var, full, width, mask), s.body)
+        else:
+            left = self.left(rest, width)
+            body = self.inside(Lanes(s.var, rest, width, left.var), s.body)
+            yield Loop(rest, full, width, (left, *body), once=True, sure=True)
+
+    def left(self, v: Expr, width: int) -> Let:
+        """The mask of the lanes whose trips are left from v on, fewer than the width."""
+        return Let(self.name(v, DType.BOOL, width), below(v.args[0] - v, width))
+
+    def _whole(self, s: For, width: int, start: Expr, stop: Expr) -> Iterable[Stmt]:
+        low, high = number(start), number(stop)
+        if low is not None and high is not None and short(s.body, (high - low) // width):
+            for first in range(low, high, width):
+                yield from self.inside(Lanes(s.var, const(first), width), s.body)
+        else:
+            v = var(name_of(s.var), stop)
+            yield Loop(v, start, width, self.inside(Lanes(s.var, v, width), s.body), sure=True)
+
+    # Folds
+
+    def _fold(self, s: Fold) -> list[Stmt]:
+        if s.kind == "vector" and self.lanes is None:
+            width, dtype = self.widths.of((s,), s.vars[-1].args[0])
+            if width > 1:
+                self.note(f"{name_of(s.var)}: folded in {width} lanes, a register of {dtype}")
+                return _Folded(self, s, width).run()
+        return self._in_order(s)
+
+    def _in_order(self, s: Fold) -> list[Stmt]:
+        start = identity(s.op, s.var.dtype)
+        if not unrolls(s):
+            target = self._define(s.var, s.value)
+            width = target.arg[2] if len(target.arg) > 2 else None
+            names = [(s.var.dtype, width)]
+            with self._scope():
+                return [self.nest(s, s.vars, [target], [start], names, self._one(s))]
+        self.note(f"{name_of(s.var)}: written out")
+        total = start
+        for point in itertools.product(*(range(number(v.args[0]) or 0) for v in s.vars)):
+            here = {v: const(k) for v, k in zip(s.vars, point, strict=True)}
+            total = self.add(s, total, substitute(s.value, here))
+        return [Let(self._define(s.var, s.value), total)]
+
+    def _one(self, s: Fold) -> Inner:
+        return lambda carried: ((), [self.add(s, carried[0], s.value)])
+
+    def add(self, s: Fold, total: Expr, value: Expr) -> Expr:
+        """An accumulator after one more value; a product is added in one step if that can be."""
+        dtype = s.var.dtype
+        if total.is_const and (s.op not in ("add", "mul") or dtype.is_int):
+            return self.expr(value)
+        plain = s.op == "add" and dtype.is_float and dtype not in HALVES
+        if plain and value.op == "mul" and self.widths.fused:
+            a, b = (self.expr(side) for side in value.args)
+            return fma(a, b, total)
+        return binary(s.op, total, self.expr(value))
+
+    def nest(
+        self,
+        s: Fold,
+        loops: Sequence[Expr],
+        results: Carried,
+        first: Carried,
+        kinds: Sequence[Kind],
+        inner: Inner,
+    ) -> Stmt:
+        """Loops over the variables (one or more) around `inner`, carrying what has these kinds."""
+        v, more = loops[0], loops[1:]
+        if more:
+            inside = [self.name(s.var, *kind) for kind in kinds]
+            body: tuple[Stmt, ...] = (self.nest(s, more, inside, results, kinds, inner),)
+            following = inside
+        else:
+            body, following = inner(results)
+        return Loop(
+            v, const(0), 1, body, carried=tuple(results), first=tuple(first), next=tuple(following)
+        )
+
+    # Tiles
+
+    def _tile(self, t: Tile) -> Tile:
+        """The body in lanes of columns, those past the last valid one masked."""
+        width, valid = min(self.target.lanes(t.acc.dtype), t.cols), number(t.valid_cols)
+        col = var(name_of(t.col), t.cols - width + 1)
+        mask = count = None
+        if valid is None or valid < t.cols:
+            mask = self.name(t.col, DType.BOOL, width)
+            count = below(minimum(maximum(t.valid_cols - col, 0), width), width)
+        lanes = Values(Lanes(t.col, col, width, mask), self.source.buffers, self.note)
+        self.lanes = lanes
+        start = None if t.start is None else lanes(t.start)
+        acc = vector(name_of(t.acc), t.acc.dtype, width)
+        lanes.vectors[t.acc] = acc
+        body = self.block(t.body)
+        self.lanes = None
+        self.note(f"{name_of(t.acc)}: {t.rows} rows of {t.cols // width} vectors in registers")
+        made = replace(t, acc=acc, col=col, body=body, start=start)
+        return replace(made, lanes=width, mask=mask, valid=count)
+
+
+class _Folded:
+    """A fold whose innermost variable runs in lanes, over several accumulators.
+
+    Where masks are dear, one more carries what is left over, added one by one.
+    """
+
+    def __init__(self, rewriter: _Rewriter, s: Fold, width: int) -> None:
+        self.to, self.s, self.width = rewriter, s, width
+        self.inner, self.extent = s.vars[-1], s.vars[-1].args[0]
+        known = number(self.extent)
+        self.count = ACCUMULATORS if known is None else min(ACCUMULATORS, max(1, known // width))
+        self.masked = rewriter.widths.masks((s,)) or multiple(self.extent, width) is self.extent
+        self.kinds: list[Kind] = [(s.var.dtype, width)] * self.count
+        if not self.masked:
+            self.kinds.append((s.var.dtype, None))
+
+    def run(self) -> list[Stmt]:
+        """The statements that end with the definition of the fold's variable."""
+        s, to = self.s, self.to
+        start = [identity(s.op, s.var.dtype)] * len(self.kinds)
+        if len(s.vars) == 1:
+            made, out = self._strip(start)
+        else:
+            out = [self._name(kind) for kind in self.kinds]
+            made = (to.nest(s, s.vars[:-1], out, start, self.kinds, self._strip),)
+        if self.count > 1:
+            to.note(f"{name_of(s.var)}: {self.count} accumulators hide the latency of each")
+        wide = [a for a in out[: self.count] if not a.is_const]
+        totals = [across(s.op, self._joined(wide))] if wide else []
+        return [*made, Let(s.var, self._joined(totals + out[self.count :]))]
+
+    def _name(self, kind: Kind) -> Expr:
+        return self.to.name(self.s.var, *kind)
+
+    def _joined(self, wide: Carried) -> Expr:
+        while len(wide) > 1:
+            half = (len(wide) + 1) // 2
+            pairs = itertools.zip_longest(wide[:half], wide[half:])
+            wide = [a if b is None else binary(self.s.op, a, b) for a, b in pairs]
+        return wide[0]
+
+    def _strip(self, carried: Carried) -> tuple[tuple[Stmt, ...], Carried]:
+        """One run over the innermost variable."""
+        wide, rest = carried[: self.count], carried[self.count :]
+        full, block = multiple(self.extent, self.width), self.count * self.width
+        many = multiple(full, block) if number(full) is not None else multiple(self.extent, block)
+        made: list[Stmt] = []
+        if number(many) != 0:
+            wide = self._vectors(made, const(0), many, block, wide)
+        if many is not full:
+            wide[:1] = self._vectors(made, many, full, self.width, wide[:1])
+        if full is self.extent:
+            return tuple(made), wide + rest
+        if self.masked:
+            wide[0] = self._tail(made, full, wide[0])
+        else:
+            rest = self._rest(made, full, rest)
+        return tuple(made), wide + rest
+
+    def _at(self, lanes: Lanes, total: Expr) -> Expr:
+        """An accumulator after the values of one vector."""
+        to = self.to
+        to.lanes = Values(lanes, to.source.buffers, to.note)
+        out = to.add(self.s, total, self.s.value)
+        to.lanes = None
+        return out
+
+    def _vectors(
+        self, made: list[Stmt], start: Expr, stop: Expr, step: int, wide: Carried
+    ) -> Carried:
+        known, low = number(stop), number(start)
+        if known is not None and low is not None and known - low == step:
+            return self._values(start, wide)
+        v, names = var(name_of(self.inner), stop), [self._name(self.kinds[0]) for _ in wide]
+        following, sure = self._values(v, names), has_trip(self.extent)
+        made.append(
+            Loop(v, start, step, (), False, sure, tuple(names), tuple(wide), tuple(following))
+        )
+        return names
+
+    def _values(self, first: Expr, wide: Carried) -> Carried:
+        """The accumulators after the values of one vector each."""
+        places = (Lanes(self.inner, first + k * self.width, self.width) for k in range(len(wide)))
+        return [self._at(lanes, a) for lanes, a in zip(places, wide, strict=True)]
+
+    def _tail(self, made: list[Stmt], full: Expr, total: Expr) -> Expr:
+        v, before = var(name_of(self.inner), self.extent), self._name(self.kinds[0])
+        if full.is_const:
+            mask = below(self.extent - full, self.width)
+            after = self._at(Lanes(self.inner, full, self.width, mask), total)
+            return select(mask, after, total)
+        left, sure = self.to.left(v, self.width), has_trip(self.extent)
+        after = self._at(Lanes(self.inner, v, self.width, left.var), before)
+        value = select(left.var, after, before)
+        made.append(Loop(v, full, self.width, (left,), True, sure, (before,), (total,), (value,)))
+        return before
+
+    def _rest(self, made: list[Stmt], full: Expr, rest: Carried) -> Carried:
+        v, before = var(name_of(self.inner), self.extent), self._name(self.kinds[-1])
+        value = self.to.add(self.s, before, substitute(self.s.value, {self.inner: v}))
+        made.append(Loop(v, full, 1, carried=(before,), first=tuple(rest), next=(value,)))
+        return [before]

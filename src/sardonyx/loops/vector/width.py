@@ -1,0 +1,100 @@
+"""How a loop is cut into vectors: the width, what is left over, and whether masks are cheap."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import INDEX, Expr, binary, const, nonnegative, number, polynomial, walk
+from sardonyx.loops.ir import Buffer, Fold, For, Let, Stmt, Store, statements
+from sardonyx.loops.target import Target
+
+CHAINS = 4
+ACCUMULATORS = 4
+HALVES = (DType.FLOAT16, DType.BFLOAT16)
+
+
+class Widths:
+    """Decides the form of the vector loops of one kernel for one target."""
+
+    def __init__(self, target: Target, buffers: Mapping[int, Buffer]) -> None:
+        self.target, self.buffers = target, buffers
+
+    def masks(self, body: Sequence[Stmt]) -> bool:
+        """Whether the target reads and writes lanes under a mask in one instruction."""
+        if self.target.has("avx512bw"):
+            return True
+        if not self.target.has("avx2"):
+            return False
+        return all(dtype.bits >= 32 for dtype in self._touched(body))
+
+    def _touched(self, body: Sequence[Stmt]) -> set[DType]:
+        """The types of memory that statements touch, apart from subscripts."""
+        found = {x.dtype for x in walk(*_values(body)) if x.op == "load"}
+        stores = (s for s in statements(tuple(body)) if isinstance(s, Store))
+        return found | {self.buffers[s.buffer].dtype for s in stores}
+
+    def of(self, body: Sequence[Stmt], extent: Expr) -> tuple[int, DType]:
+        """Lanes of a loop over a body, and the type that decides.
+
+        They fill a register with the widest type that the body computes with, and are no more than
+        the trips need.
+        """
+        types = self._touched(body)
+        types.update(x.dtype for x in walk(*_values(body)) if x.dtype is not INDEX)
+        types.discard(DType.BOOL)
+        if types.intersection(HALVES):
+            types.add(DType.FLOAT32)
+        widest = max(types, key=lambda d: (d.bits, str(d)), default=DType.UINT8)
+        width, trips = max(1, self.target.vector_bits // widest.bits), number(extent)
+        return (width if trips is None else min(width, whole(trips))), widest
+
+    @property
+    def fused(self) -> bool:
+        """Whether the target multiplies and adds in one instruction."""
+        return self.target.has("fma") or self.target.level == "neon"
+
+
+def _values(body: Sequence[Stmt]) -> Iterable[Expr]:
+    return [s.value for s in statements(tuple(body)) if isinstance(s, Let | Fold | Store)]
+
+
+def whole(trips: int) -> int:
+    """The least power of two that is not below a number of trips."""
+    return 1 << max(0, trips - 1).bit_length()
+
+
+def has_trip(extent: Expr) -> bool:
+    """Whether a loop provably has a trip."""
+    return nonnegative(extent - 1)
+
+
+def chained(body: Sequence[Stmt]) -> bool:
+    """Whether lanes fold: several vectors at once then hide the latency of each."""
+    folds = [s for s in body if isinstance(s, Fold)]
+    return bool(folds) and len(body) <= 4 and not all(unrolls(s) for s in folds)
+
+
+def unrolls(s: Fold) -> bool:
+    """Whether a reduction is short enough to be written without loops."""
+    extents = [number(v.args[0]) for v in s.vars]
+    trips = math.prod(e if e is not None else 1 << 30 for e in extents)
+    return trips <= 32 and trips * len(walk(s.value)) <= 512
+
+
+def short(body: Sequence[Stmt], trips: int) -> bool:
+    """Whether that many copies of a body are better than a loop."""
+    if trips > 4 or any(isinstance(s, For) for s in body):
+        return False
+    return trips * len(walk(*_values(body))) <= 200
+
+
+def multiple(extent: Expr, width: int) -> Expr:
+    """The greatest multiple of a width (a power of two where `extent` is unknown) <= extent."""
+    known = number(extent)
+    if known is not None:
+        return const(known // width * width)
+    if all(c % width == 0 for c in polynomial(extent).values()):
+        return extent
+    return binary("bitand", extent, -width)
