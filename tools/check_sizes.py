@@ -25,7 +25,7 @@ BUDGETS = {
     "graph": 21_000,
     "loops": 27_500,
     "ops": 99_500,
-    "passes": 18_500,
+    "passes": 16_500,
     "formats": 20_800,
     "kernels": 25_500,
     "engine": 51_500,
@@ -34,7 +34,7 @@ BUDGETS = {
     "compare": 8_300,
     "bench": 9_100,
     "convert": 6_400,
-    "quantize": 6_400,
+    "quantize": 6_000,
     "demo": 7_500,
     "cli": 10_900,
 }
