@@ -30,9 +30,11 @@ def _affine(kind: str, **settings: int) -> Callable[..., Made]:
     def make(g: Maker, *dims: Dim) -> Made:
         size = dims[-1]
         assert isinstance(size, int)
-        scale, bias = g.weights(size, data=positive), g.weights(size)
-        given = (scale,) if kind == "RMSNormalization" else (scale, bias)
-        return g.node(kind, g.input(dims), *given, **settings)
+        x = g.input(dims)
+        given = [g.weights(size, data=positive)]
+        if kind != "RMSNormalization":
+            given.append(g.weights(size))
+        return g.node(kind, x, *given, **settings)
 
     return make
 
@@ -41,8 +43,10 @@ def _channels(kind: str, **settings: int) -> Callable[..., Made]:
     """A normalization with scale and bias for each channel."""
 
     def make(g: Maker, n: Dim, c: int, h: int, w: int) -> Made:
-        scale, bias = g.weights(c, data=positive), g.weights(c)
-        return g.node(kind, g.input((n, c, h, w)), scale, bias, **settings)
+        x = g.input((n, c, h, w))
+        scale = g.weights(c, data=positive)
+        bias = g.weights(c)
+        return g.node(kind, x, scale, bias, **settings)
 
     return make
 
@@ -55,7 +59,7 @@ def _batch_norm(g: Maker, n: Dim, c: int, h: int, w: int) -> Made:
 CASES = (
     Case("ReduceSum last", apply("ReduceSum", numbers(1), keepdims=0)),
     Case("ReduceSum first", apply("ReduceSum", numbers(0), keepdims=0)),
-    Case("ReduceSum all", apply("ReduceSum")),
+    Case("ReduceSum all", apply("ReduceSum", data=positive)),
     Case("ReduceMean HW", apply("ReduceMean", numbers(2, 3)), IMAGE),
     Case("ReduceMean channels", apply("ReduceMean", numbers(1)), IMAGE),
     Case("ReduceMax last", apply("ReduceMax", numbers(1))),
