@@ -30,6 +30,16 @@ def test_vector_shape(level: str) -> None:
     assert made.lanes(DType.INT4) == bits // 8
 
 
+def test_another_kind_of_machine_is_named_to_llvm() -> None:
+    made = target.make("wasm")
+    assert made.triple == "wasm32-unknown-unknown"
+    assert made.feature_string == "+simd128"
+    assert target.make("wasm", []).feature_string == "-simd128"
+    assert made.key not in {target.make("generic").key, target.make("neon").key}
+    kinds = {target.make(level).triple for level in ("avx2", "neon", "wasm")}
+    assert len(kinds) == 3
+
+
 def test_knob_forces_a_lower_level() -> None:
     with knobs.override(cpu="generic"):
         assert target.host().level == "generic"

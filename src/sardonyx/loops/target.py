@@ -31,6 +31,7 @@ _AVX512 = _names(
 )
 _AMX = _names("amx-tile amx-int8 amx-bf16 amx-fp16")
 _NEON = _names("neon dotprod i8mm bf16 fullfp16")
+_WASM = _names("simd128")
 
 _LEVELS: dict[str, tuple[str, ...]] = {
     "generic": (),
@@ -38,6 +39,7 @@ _LEVELS: dict[str, tuple[str, ...]] = {
     "avx512": (*_AVX2, *_AVX512),
     "amx": (*_AVX2, *_AVX512, *_AMX),
     "neon": _NEON,
+    "wasm": _WASM,
 }
 _NEEDED: dict[str, frozenset[str]] = {
     "generic": frozenset(),
@@ -54,6 +56,13 @@ _ALIASES = {
     "avx512_bitalg": "avx512bitalg", "avx512_vpopcntdq": "avx512vpopcntdq",
     "asimd": "neon", "asimddp": "dotprod", "asimdhp": "fullfp16",
 }  # fmt: skip
+# By kind of machine: LLVM's name of it where it is another one, and the features that are said.
+_TRIPLES = {
+    "x86": "x86_64-unknown-linux-gnu",
+    "arm": "aarch64-unknown-linux-gnu",
+    "wasm": "wasm32-unknown-unknown",
+}
+_RELEVANT = {"x86": (*_LEVELS["amx"], "prefer-256-bit"), "arm": _NEON, "wasm": _WASM}
 _TUNING = (
     ("amx-fp16", "graniterapids"),
     ("amx-tile", "sapphirerapids"),
@@ -70,10 +79,11 @@ _TUNING = (
 class Target:
     """A kind of machine to make code for.
 
-    `level` is generic, avx2, avx512, amx (x86-64) or neon, generic (elsewhere). `features` are
-    LLVM's names of what may be used. `vector_bits` is the width of a vector register, `registers`
-    how many there are. Caches are in bytes: l1 and l2 of one core, l3 shared. `cores` is how many
-    this process may keep busy. `cpu` and `feature_string` are what LLVM's target machine wants.
+    `level` is generic, avx2, avx512, amx (x86-64) or neon, generic (elsewhere), or wasm. `features`
+    are LLVM's names of what may be used. `vector_bits` is the width of a vector register,
+    `registers` how many there are. Caches are in bytes: l1 and l2 of one core, l3 shared. `cores`
+    is how many this process may keep busy. `cpu`, `feature_string` and `triple` are what LLVM's
+    target machine wants; the triple of this machine is empty.
     """
 
     level: str
@@ -86,6 +96,7 @@ class Target:
     cores: int
     cpu: str
     feature_string: str
+    triple: str = ""
 
     def lanes(self, dtype: DType) -> int:
         """Elements of `dtype` in a vector register; at least 1."""
@@ -98,7 +109,7 @@ class Target:
     @property
     def key(self) -> str:
         """What machine code depends on, as text; for cache keys."""
-        return f"{self.cpu} {self.feature_string}"
+        return " ".join(filter(None, (self.cpu, self.feature_string, self.triple)))
 
 
 def host() -> Target:
@@ -138,27 +149,35 @@ def _machine_features() -> frozenset[str]:
 def make(level: str, found: Iterable[str] | None = None) -> Target:
     """The target of a level with the features in `found` (None: all that the level allows).
 
-    Caches and cores are this machine's. Code for a level above the machine's can be made and
-    looked at, not run.
+    Caches and cores are this machine's. Code for a level above the machine's, or for another kind
+    of machine, can be made and looked at, not run here.
     """
     allowed = _LEVELS[level]
     have = frozenset(allowed if found is None else found)
     features = have.intersection(allowed)
-    arm = level == "neon" or (level == "generic" and not _is_x86())
+    kind = _kind(level)
     wide = {"avx512": 512, "amx": 512, "avx2": 256}.get(level, 128)
     l1, l2, l3 = _caches()
     return Target(
         level=level,
         features=features,
         vector_bits=wide,
-        registers=32 if wide == 512 or arm else 16,
+        registers=32 if wide == 512 or kind == "arm" else 16,
         l1=l1,
         l2=l2,
         l3=l3,
         cores=usable_cores(),
-        cpu=_arm_cpu() if arm else _x86_cpu(features, have),
+        cpu={"x86": _x86_cpu(features, have), "arm": _arm_cpu(), "wasm": "generic"}[kind],
         feature_string=_feature_string(level, features),
+        triple="" if level in _order() else _TRIPLES[kind],
     )
+
+
+def _kind(level: str) -> str:
+    """The kind of machine that a level belongs to, `generic` being this one's."""
+    if level == "generic":
+        return "x86" if _is_x86() else "arm"
+    return {"neon": "arm", "wasm": "wasm"}.get(level, "x86")
 
 
 def _x86_cpu(features: frozenset[str], have: frozenset[str]) -> str:
@@ -175,11 +194,8 @@ def _arm_cpu() -> str:
 def _feature_string(level: str, features: frozenset[str]) -> str:
     if level == "generic":
         return ""
-    relevant = _NEON if level == "neon" else _LEVELS["amx"]
-    parts = [f"{'+' if name in features else '-'}{name}" for name in relevant]
-    if level != "neon":
-        parts.append("-prefer-256-bit")
-    return ",".join(parts)
+    relevant = _RELEVANT[_kind(level)]
+    return ",".join(f"{'+' if name in features else '-'}{name}" for name in relevant)
 
 
 def _order() -> tuple[str, ...]:

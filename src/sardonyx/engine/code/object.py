@@ -30,7 +30,7 @@ def _initialize() -> None:
 
 @functools.lru_cache
 def machine(cpu: str, features: str, triple: str = "") -> Any:
-    """LLVM's target machine; `triple` other than this machine's gives code to look at only."""
+    """LLVM's target machine; a triple gives code for another kind of machine than this one."""
     if triple:
         _initialize()
     else:
@@ -55,16 +55,17 @@ def parse(text: str) -> Any:
 
 def object_of(text: str, target: Target) -> bytes:
     """The object file of an LLVM text; CompileError where it does not parse or verify."""
-    return compiled(text, target.cpu, target.feature_string)
+    return compiled(text, target.cpu, target.feature_string, target.triple)
 
 
-def compiled(text: str, cpu: str, features: str) -> bytes:
-    """As `object_of`, for LLVM's names of a CPU and its features."""
-    made: bytes = machine(cpu, features).emit_object(parse(text))
+def compiled(text: str, cpu: str, features: str, triple: str = "") -> bytes:
+    """As `object_of`, for LLVM's names of a CPU, its features and its kind of machine."""
+    made: bytes = machine(cpu, features, triple).emit_object(parse(text))
     return made
 
 
-def assembly_of(text: str, target: Target, triple: str = "") -> str:
+def assembly_of(text: str, target: Target) -> str:
     """The assembly of an LLVM text, for reading."""
-    made: str = machine(target.cpu, target.feature_string, triple).emit_assembly(parse(text))
+    whose = machine(target.cpu, target.feature_string, target.triple)
+    made: str = whose.emit_assembly(parse(text))
     return made
