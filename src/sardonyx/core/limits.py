@@ -135,7 +135,7 @@ class Limits:
 
     def check_run_seconds(self, seconds: float) -> None:
         """Whether a run may have taken that long."""
-        self._ask("run_seconds", seconds, "E0507", f"the run took {seconds:.0f} s")
+        self._ask("run_seconds", seconds, "E0507", f"the run took {seconds:.3g} s")
 
     def check_trips(self, trips: int, node: str | None = None) -> None:
         """Whether a Loop or Scan may run that many trips."""

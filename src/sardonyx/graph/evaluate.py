@@ -108,6 +108,7 @@ class Walk:
     abort: Callable[[], bool] | None = None
     watch: Watch | None = None
     trips: int = 0
+    ahead: int = 1
     live: int = 0
     _plans: dict[int, _Lifetimes] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
@@ -148,7 +149,12 @@ class Walk:
         if self.abort is not None and self.abort():
             raise Terminated("E0509", "the run was asked to stop", node=node)
         if self.limits.run_seconds is not None:
-            self.limits.check_run_seconds(time.monotonic() - self._started)
+            self.limits.check_run_seconds(self.passed)
+
+    @property
+    def passed(self) -> float:
+        """The seconds since the run began."""
+        return time.monotonic() - self._started
 
     def _read(self, v: Value, env: dict[Value, Any]) -> Any:
         if v in env:
@@ -182,12 +188,13 @@ class Walk:
 
     def _control(self, node: Node, arrays: list[Any], env: dict[Value, Any]) -> Any:
         states, kept = node.op.carried(len(arrays)), 0
-        trips = node.op.trips(*arrays)
-        if trips is not None:
-            self.limits.check_trips(trips, node.name)
+        ahead, trips = self.ahead, node.op.trips(*arrays)
+        left = 0 if trips is None else ahead * trips
+        self.limits.check_trips(self.trips + left, node.name)
 
         def call(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
-            nonlocal kept
+            nonlocal kept, left
+            self.ahead, left = max(left, 1), left - 1
             self.trips += 1
             self.limits.check_trips(self.trips, node.name)
             inner = {v: env[v] for v in self.plan(graph).captures if v in env}
@@ -204,6 +211,7 @@ class Walk:
             return node.op.control(call, *arrays)
         finally:
             self.live -= kept
+            self.ahead = ahead
 
     def _foresee(self, op: Op, arrays: list[Any]) -> None:
         types = [None if a is None else type_of(a) for a in arrays]

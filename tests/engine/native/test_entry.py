@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from engine.steps import Steps, table
+from sardonyx.core.errors import LimitExceeded
+from sardonyx.core.limits import Limits
 from sardonyx.engine.native import entry
 from sardonyx.engine.native.entry import Argument, Entry
 from sardonyx.engine.native.executor import BARRIER, SERIAL
@@ -136,3 +138,15 @@ def test_question_raises_through_the_call() -> None:
     one = Entry(Runner(1), *where, [], release=True, poll=question)
     with pytest.raises(ValueError, match="enough"):
         one.call()
+
+
+def test_a_call_ends_when_its_time_is_over() -> None:
+    steps = Steps()
+    for _ in range(2000):
+        steps.add("nap", [], [], BARRIER)
+    pointers = table()
+    runner = Runner(1, limits=Limits(run_seconds=0.05))
+    one = Entry(runner, *steps.where, address(pointers), [], release=True)
+    assert one.call() is False
+    with pytest.raises(LimitExceeded, match=r"took 0\.\d+ s, the limit `run_seconds` is 0.05"):
+        runner.check(one.job)

@@ -46,6 +46,9 @@ _LARGEST = 200
 # Buffers of one kernel: each holds a general register with its address, of which x86-64 has 16, and
 # the stack pointer and a loop counter need two.
 _BUFFERS = 14
+# Operands of one node that becomes code: with each the code chooses once more, and making it takes
+# a time that grows with the square of their number, a second at this one.
+_OPERANDS = 256
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,8 @@ def _new_symbols(node: Node) -> set[Expr]:
 
 def _classify(node: Node, plan: _Fusion) -> None:
     reason = blockers(node)
+    if len(node.inputs) > _OPERANDS:
+        reason = f"code that reads more than {_OPERANDS} operands takes minutes to make"
     outs = [v for v in node.outputs if v is not None]
     inputs = types_of(node.inputs)
     if reason:

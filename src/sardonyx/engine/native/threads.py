@@ -12,9 +12,11 @@ end with the process. After a fork the child starts workers of its own.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 from sardonyx.core.errors import Terminated
 from sardonyx.core.limits import Limits
@@ -68,6 +70,7 @@ class Runner:
         *,
         release: bool = True,
         poll: Question | None = None,
+        passed: float = 0.0,
     ) -> Job:
         """A run as the executor wants it; `poll` is to be kept alive by the caller."""
         seconds = self._limits.run_seconds
@@ -80,7 +83,7 @@ class Runner:
             threads=self.threads if threads is None else min(threads, self.threads),
             flags=executor.FLUSH * self.flush + executor.YIELDING * release,
             poll=0 if poll is None else id(poll),
-            limit=_FOREVER if seconds is None else int(min(seconds * 1e9, _FOREVER)),
+            limit=_FOREVER if seconds is None else _nanoseconds(seconds - passed),
         )
 
     def run(
@@ -92,29 +95,38 @@ class Runner:
         *,
         poll: Question | None = None,
         release: bool = True,
+        passed: float = 0.0,
     ) -> None:
         """Run `count` step records at address `steps` over the pointer table at `table`.
 
         `threads` may lower the number for this run. With `release` the GIL is given up, and about
         20 times a second, between steps, signals are looked at and `poll()` is called: what either
         raises ends the run and is raised here. Terminated when `stop` was called, LimitExceeded
-        when the run took longer than the limits allow.
+        when the run took longer than the limits allow, of which `passed` seconds are over.
         """
-        self.job = self.job_of(steps, count, table, threads, release=release, poll=poll)
-        self.check(hall().launch(self.job))
+        options: dict[str, Any] = {"release": release, "poll": poll, "passed": passed}
+        self.job = self.job_of(steps, count, table, threads, **options)
+        hall().launch(self.job)
+        self.check(self.job, passed)
 
-    def check(self, stopped: int) -> None:
-        """Raises what a run was stopped by."""
-        if stopped == LATE:
-            self._limits.check_run_seconds(float("inf"))
-        if stopped == LOST:
+    def check(self, job: Job, passed: float = 0.0) -> None:
+        """Raises what a run was stopped by, if it was."""
+        if job.ended == LATE:
+            seconds = (time.monotonic_ns() - job.deadline + job.limit) * 1e-9
+            limit = self._limits.run_seconds or 0.0
+            self._limits.check_run_seconds(max(passed + seconds, math.nextafter(limit, math.inf)))
+        if job.ended == LOST:
             raise Terminated("E0509", "the process was forked in the midst of the run")
-        if stopped:
+        if job.ended:
             raise Terminated("E0509", "the run was asked to stop")
 
     def stop(self) -> None:
         """End the run in progress at its next step; without one, nothing happens."""
         self.job.stopped = executor.STOPPED
+
+
+def _nanoseconds(seconds: float) -> int:
+    return int(min(max(seconds, 0.0) * 1e9, _FOREVER))
 
 
 class Hall:

@@ -39,6 +39,10 @@ _WAKE = 150_000
 # Operations of a whole run from which other Python threads may go on meanwhile: giving the
 # interpreter's lock away and getting it back costs a shorter run a share that can be measured.
 _LONG = 200_000
+# Operations of one kernel, a second of one core or so, from which their number must make sense; and
+# those of one term of a sum, of which the dearest functions take some fifty.
+_SUSPECT = 10_000_000_000
+_DENSE = 1000
 
 
 class Owner(Protocol):
@@ -78,7 +82,10 @@ class Segment:
         for n, step in enumerate(self.launches):
             ids = np.array([owner.index[v] for v in step.params], np.int32)
             symbols = np.array([evaluate(e, env) for e in step.symbols], np.int64)
-            alone = not step.parallel or evaluate(step.work, env) < _WAKE
+            work = evaluate(step.work, env)
+            if work > _SUSPECT:
+                _check_trips(step, work, env, owner.limits)
+            alone = not step.parallel or work < _WAKE
             busy = busy or not alone
             flags = (SERIAL if alone else 0) | BARRIER
             records[n] = (owner.functions[id(step)], address(ids), address(symbols), flags)
@@ -180,8 +187,10 @@ class Bound:
         if isinstance(array, np.ndarray) and v in self.owner.index:
             self.table[self.owner.index[v]] = address(array)
 
-    def launch(self, segment: Segment, abort: Callable[[], bool] | None = None) -> None:
-        """Runs a segment natively; `abort()` is asked now and then."""
+    def launch(
+        self, segment: Segment, abort: Callable[[], bool] | None = None, passed: float = 0.0
+    ) -> None:
+        """Runs a segment natively; `abort()` is asked now and then, `passed` seconds are over."""
         if segment.records is None:
             for step in segment.launches:
                 for v in step.made:
@@ -197,6 +206,7 @@ class Bound:
             address(self.table),
             threads=segment.threads,
             poll=None if abort is None else _raising(abort),
+            passed=passed,
         )
 
     def arm(self) -> None:
@@ -228,7 +238,7 @@ class Bound:
         if done is None:
             return outs
         if done is False:
-            self.runner.check(entry.job.ended)
+            self.runner.check(entry.job)
         return None
 
     def run_host(self, step: Host, walk: Walk) -> None:
@@ -276,6 +286,19 @@ class Bound:
 
 def _known(segment: Segment, env: Bindings) -> bool:
     return all(d in env for s in segment.launches for e in s.symbols for d in e.free)
+
+
+def _check_trips(step: Launch, work: int, env: Bindings, limits: Limits) -> None:
+    """Whether a kernel may loop that long: to go through elements that exist it always may.
+
+    An element made is at most a sum over pairs of elements of two operands, unless it goes through
+    a number that the model merely states.
+    """
+    known = [v.type.count for v in step.params if v.type.shape is not None]
+    counts = [max(evaluate(c, env), 1) for c in known if all(x in env for x in c.free)]
+    made, read = sum(counts[: step.outs]), sorted((1, 1, *counts[step.outs :]))
+    if len(counts) == len(step.params) and work > _DENSE * made * read[-1] * read[-2]:
+        limits.check_trips(work // made, step.nodes[-1].name)
 
 
 def refuse_negative(size: int, dim: Expr) -> None:

@@ -137,7 +137,7 @@ class Program:
                     with floats.standard():
                         bound.run_host(segment, walk)
                 else:
-                    bound.launch(segment, abort)
+                    bound.launch(segment, abort, walk.passed)
             if bound.entry is None:
                 bound.arm()
             found = bound.results()

@@ -111,6 +111,8 @@ class GatherNDV11(Op):
     def infer(self, x: Type, indices: Type) -> Type:
         need_rank(x, 1)
         need_rank(indices, 1, what="the indices")
+        if self.batch_dims < 0:
+            raise refuse("E0341", "`batch_dims` must not be negative", self.batch_dims)
         if x.shape is None or indices.shape is None or number(indices.shape[-1]) is None:
             return Type(x.dtype)
         depth = self.batch_dims + depth_of(indices)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import Array
-from sardonyx.core.expr import Expr, binary, cast, const, sqrt, where
+from sardonyx.core.expr import Expr, binary, cast, const, minimum, sqrt, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
@@ -175,12 +175,16 @@ class LRN(Op, kw_only=True):
         return settle(a / (self.bias + self.alpha / self.size * squares) ** self.beta, x.dtype)
 
     def at(self, idx: Index, x: Operand) -> Expr:
+        # A window that is wider than all channels costs no more than they do.
+        before = minimum(const(self.before), x.shape[1])
+        after = minimum(const(self.size - self.before), x.shape[1])
+
         def term(k: tuple[Expr, ...]) -> Expr:
-            channel = idx[1] + k[0] - self.before
+            channel = idx[1] + k[0] - before
             inside = both([const(0) <= channel, channel < x.shape[1]])
             value = lift(x[(idx[0], channel, *idx[2:])])
             return where(inside, value * value, 0)
 
-        squares = total("add", (const(self.size),), term)
+        squares = total("add", (before + after,), term)
         base = squares * (self.alpha / self.size) + self.bias
         return cast(lift(x[idx]) / binary("pow", base, self.beta), x.dtype)
