@@ -23,9 +23,9 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 BUDGETS = {
     "core": 19_400,
     "graph": 21_000,
-    "loops": 27_500,
-    "ops": 99_500,
-    "passes": 16_500,
+    "loops": 30_000,
+    "ops": 101_000,
+    "passes": 17_500,
     "formats": 20_800,
     "kernels": 25_500,
     "engine": 51_500,

@@ -76,10 +76,11 @@ class Operand:
         tail = idx[len(idx) - self.rank :]
         shape = idx.shape[len(idx) - self.rank :]
         axes = zip(tail, self.shape, shape, strict=True)
-        return self[[_stretch(i, dim, out) for i, dim, out in axes]]
+        return self[[stretched(i, dim, out) for i, dim, out in axes]]
 
 
-def _stretch(i: Expr, dim: Expr, out: Expr) -> Expr:
+def stretched(i: Expr, dim: Expr, out: Expr | None = None) -> Expr:
+    """Subscript `i` of a dim that is 1 or, where i counts to `out`, as long."""
     if number(dim) == 1:
         return const(0)
     if dim is out or dim.is_const:
@@ -109,6 +110,24 @@ class SumOfProducts:
 
 
 Subscripts = tuple[Expr, ...]
+
+
+@dataclass(frozen=True)
+class Counted:
+    """That the elements of operand `indices` are subscripts along dim `axis` of operand `data`.
+
+    `from_end`: negative ones count from the end. `column`: only that one of each row of subscripts.
+    `ignored`: a value that is none. `window`: from each, as many elements are touched as that
+    operand is long along `axis`.
+    """
+
+    indices: int
+    data: int
+    axis: int
+    from_end: bool = True
+    column: int | None = None
+    ignored: int | None = None
+    window: int | None = None
 
 
 class Trait(enum.Flag):
@@ -235,6 +254,11 @@ class Op(_Fields):
         if which:
             raise NotImplementedError
         return self.at(idx, *inputs)
+
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        """The operands whose elements are subscripts, which no run may leave out of range."""
+        del inputs
+        return ()
 
     def contract(self, out: Type, *inputs: Any) -> SumOfProducts | None:
         """The op as a sum of products, where it is one for these operands."""

@@ -212,4 +212,5 @@ MODULES = {
     ("ai.onnx.preview.training", "Momentum"): "sardonyx.ops.training.optimizers",
     ("ai.sardonyx", "AttentionWeights"): "sardonyx.ops.attention.weights",
     ("ai.sardonyx", "Recurrence"): "sardonyx.ops.recurrent.recurrence",
+    ("ai.sardonyx", "SubscriptSpan"): "sardonyx.ops.move.span",
 }

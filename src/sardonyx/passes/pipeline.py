@@ -24,6 +24,7 @@ from sardonyx.passes.lower import LOWER
 from sardonyx.passes.names import NAMES
 from sardonyx.passes.quant import QUANT
 from sardonyx.passes.simplify import SIMPLIFY
+from sardonyx.passes.spans import SPANS
 from sardonyx.passes.version import upgrade
 
 Dump = Callable[[str, Graph], None]
@@ -40,7 +41,7 @@ INFER = Pass("infer", _infer)
 EXACT = (INLINE, INFER, DEAD, FOLD, CSE, SIMPLIFY, FOLD, DEAD)
 BASIC = (*EXACT, NAMES)
 EXTENDED = (*EXACT, AFFINE, DEAD, CSE, NAMES)
-PREPARE = (QUANT, LOWER, FOLD, DEAD, INFER, LAYOUT)
+PREPARE = (QUANT, LOWER, FOLD, DEAD, INFER, LAYOUT, SPANS)
 
 LEVELS: dict[str, tuple[Pass, ...]] = {
     "off": (INLINE, INFER),

@@ -14,6 +14,7 @@ from sardonyx.graph.clone import clone
 from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.pipeline import optimize, prepare
+from sardonyx.passes.spans import check, spans
 from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 
 
@@ -30,6 +31,8 @@ class NativeRunnable(Runnable):
         self.gaps = [Gap(n.name, n.op.op_type, reason) for n, reason in gaps]
         self._names = [v.name for v in self.program.graph.inputs]
         self._count = len(self._names)
+        self._spans = spans(self.program.graph)
+        self._outputs = len(graph.outputs)
         self._graph, self._options = graph, options
         self._empty: dict[frozenset[Expr], Program] = {}
 
@@ -39,7 +42,14 @@ class NativeRunnable(Runnable):
         program = self.program
         if any(0 in getattr(x, "shape", ()) for x in arrays):
             program = self._for_empty(feeds)
-        return program.run(arrays, abort)
+        return self._checked(program.run(arrays, abort))
+
+    def _checked(self, results: list[Any]) -> list[Any]:
+        """The model's own outputs, once no subscript was out of range."""
+        if not self._spans:
+            return results
+        check(self._spans, results[self._outputs :])
+        return results[: self._outputs]
 
     def _for_empty(self, feeds: Mapping[str, Array]) -> Program:
         shapes = {name: x.shape for name, x in feeds.items() if hasattr(x, "shape")}
@@ -58,9 +68,10 @@ class NativeRunnable(Runnable):
         if len(feeds) != self._count:
             return None
         try:
-            return self.program.quick([feeds[name] for name in self._names])
+            results = self.program.quick([feeds[name] for name in self._names])
         except KeyError:
             return None
+        return None if results is None else self._checked(results)
 
 
 class NativeProvider(Provider):

@@ -11,9 +11,10 @@ most one to a kernel. What has no native code is a host step, with the reason ke
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sardonyx.core.expr import Expr, const, fresh, load, number, product, scalar
+from sardonyx.engine.fuse.inside import Promise, promises
 from sardonyx.engine.fuse.probe import (
     Leaf,
     Probe,
@@ -55,7 +56,8 @@ _OPERANDS = 256
 class Computed:
     """A raw kernel computing values: `params` are its buffers in order, outputs first.
 
-    `nodes` are the graph nodes it stands for, the last one producing the stored value.
+    `nodes` are the graph nodes it stands for, the last one producing the stored value; `promises`
+    is what every feed must keep for it to stay inside its buffers.
     """
 
     kernel: Kernel
@@ -63,6 +65,7 @@ class Computed:
     symbols: tuple[Expr, ...]
     outs: int
     nodes: tuple[Node, ...]
+    promises: tuple[Promise, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class _Fusion:
     host: dict[Node, str] = field(default_factory=dict)
     builds: set[Node] = field(default_factory=set)
     order: dict[Node, int] = field(default_factory=dict)
+    promises: dict[Node, list[Promise]] = field(default_factory=dict)
 
 
 def fuse(graph: Graph) -> list[Step]:
@@ -99,6 +103,8 @@ def fuse(graph: Graph) -> list[Step]:
             plan.host[node] = "the size of its output is known only when it has run"
         else:
             _classify(node, plan)
+        if node not in plan.host:
+            _rely(node, plan)
     for node in graph.nodes:
         for v in node.outputs:
             if v is not None:
@@ -155,6 +161,20 @@ def _classify(node: Node, plan: _Fusion) -> None:
             return
         if v is not None and not isinstance(found, str):
             plan.probes[v] = found
+
+
+def _rely(node: Node, plan: _Fusion) -> None:
+    """Notes what the node's native code relies on; without that it has none."""
+    found = promises(node)
+    if not isinstance(found, str):
+        plan.promises[node] = found
+        return
+    plan.host[node] = found
+    plan.builds.discard(node)
+    for v in node.outputs:
+        if v is not None:
+            plan.contractions.discard(v)
+            plan.probes.pop(v, None)
 
 
 def _decide(v: Value, node: Node, graph: Graph, plan: _Fusion) -> None:
@@ -331,7 +351,7 @@ def _emit(node: Node, plan: _Fusion) -> list[Step]:
     if node in plan.builds:
         built = _built(node)
         assert built is not None
-        return [built]
+        return [replace(built, promises=tuple(plan.promises[node]))]
     steps: list[Step] = []
     for v in node.outputs:
         if v is not None and v in plan.stored:
@@ -354,7 +374,8 @@ def _kernel(v: Value, plan: _Fusion) -> Computed:
     else:
         closed = _contraction(v, anchor, plan, sizes)
     params = tuple(named[k] for k in closed.params)
-    return Computed(closed.kernel, params, closed.symbols, 1, nodes)
+    kept = dict.fromkeys(p for n in nodes for p in plan.promises[n])
+    return Computed(closed.kernel, params, closed.symbols, 1, nodes, tuple(kept))
 
 
 def _anchor(v: Value, plan: _Fusion) -> tuple[Value | None, tuple[Node, ...]]:

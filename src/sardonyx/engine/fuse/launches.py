@@ -11,6 +11,7 @@ from sardonyx.core.tensor import Tensor
 from sardonyx.engine.aligned import nbytes
 from sardonyx.engine.fuse import edits
 from sardonyx.engine.fuse.fuse import Computed, Host, Step
+from sardonyx.engine.fuse.inside import Promise
 from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.kernels.pick import schedule
 from sardonyx.kernels.scheduled import Scheduled
@@ -40,6 +41,7 @@ class Launch:
     work: Expr
     scratch: int
     parallel: bool
+    promises: tuple[Promise, ...] = ()
 
     @property
     def made(self) -> tuple[Value, ...]:
@@ -118,10 +120,8 @@ def _launches(step: Computed, done: Scheduled, constant: Constants) -> list[Laun
         found.append(_launch(kernel, (value, *sources), symbols, 1, step.nodes, "pack", constant))
         params.append(value)
     kept = tuple(params[n] for n in done.params) if done.params is not None else tuple(params)
-    found.append(
-        _launch(done.kernel, kept, step.symbols, step.outs, step.nodes, done.strategy, constant)
-    )
-    return found
+    main = _launch(done.kernel, kept, step.symbols, step.outs, step.nodes, done.strategy, constant)
+    return [*found, replace(main, promises=step.promises)]
 
 
 def _trimmed(kernel: Kernel, model: tuple[Expr, ...]) -> tuple[Kernel, tuple[Expr, ...]]:

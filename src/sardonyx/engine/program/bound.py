@@ -22,6 +22,7 @@ from sardonyx.core.errors import ShapeMismatch, Terminated
 from sardonyx.core.expr import Expr, evaluate, show
 from sardonyx.core.limits import Limits
 from sardonyx.engine.fuse.fuse import Host
+from sardonyx.engine.fuse.inside import Promise
 from sardonyx.engine.fuse.launches import Launch
 from sardonyx.engine.native.entry import Argument, Entry
 from sardonyx.engine.native.executor import BARRIER, SERIAL
@@ -55,6 +56,7 @@ class Owner(Protocol):
     arena: Arena
     index: dict[Value, int]
     doubtful: tuple[Expr, ...]
+    promises: tuple[Promise, ...]
     running: list[Launch | Host]
     functions: dict[int, int]
 
@@ -112,10 +114,13 @@ class Shaped:
                 segment.prepare(owner, env)
 
     def _check(self) -> None:
-        """Whether these shapes can be: no negative dim, and memory for arena and outputs."""
+        """Whether these shapes can be: no dim negative, operands long enough, memory for all."""
         for dim in self.owner.doubtful:
             if all(x in self.env for x in dim.free):
                 refuse_negative(evaluate(dim, self.env), dim)
+        for promise in self.owner.promises:
+            if all(x in self.env for x in promise.dims):
+                promise.check(self.env)
         need = self.size
         for v in self.owner.graph.outputs:
             if v.type.dtype is None or v.type.dtype.is_string or v.type.shape is None:
@@ -196,6 +201,9 @@ class Bound:
                 for v in step.made:
                     if v not in self.owner.arena.place:
                         self._allocate(v)
+                for promise in step.promises:
+                    if any(x not in self.shaped.env for x in promise.dims):
+                        promise.check(self.env)
             segment = Segment(segment.launches)
             segment.prepare(self.owner, self.env)
         records = segment.records

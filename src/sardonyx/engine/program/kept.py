@@ -19,6 +19,7 @@ from sardonyx.core.operations import OPERATIONS
 from sardonyx.core.term import make
 from sardonyx.engine.code.link import Unit
 from sardonyx.engine.fuse.fuse import Host
+from sardonyx.engine.fuse.inside import Promise, promises
 from sardonyx.engine.fuse.launches import Launch
 from sardonyx.graph.ir import Graph, Type, Value
 
@@ -74,6 +75,7 @@ class Writer:
             self._expr(step.work),
             step.scratch,
             int(step.parallel),
+            [self._nodes[n] for n in dict.fromkeys(p.node for p in step.promises)],
         ]
 
     def _value(self, v: Value) -> int:
@@ -152,7 +154,7 @@ class _Reader:
 
     def _launch(
         self, params: Any, symbols: Any, outs: Any, nodes: Any, once: Any, strategy: Any,
-        work: Any, scratch: Any, parallel: Any,
+        work: Any, scratch: Any, parallel: Any, promised: Any,
     ) -> Launch:  # fmt: skip
         given = tuple(self._values[_place(n, self._values)] for n in params)
         if not 0 < _of(int, outs) <= len(given) or not 0 <= _of(int, scratch) < _SCRATCH:
@@ -168,7 +170,15 @@ class _Reader:
             self._exprs[_place(work, self._exprs)],
             scratch,
             bool(_place(parallel, (0, 1))),
+            tuple(p for n in promised for p in self._promises(_place(n, self._nodes))),
         )
+
+    def _promises(self, number: int) -> list[Promise]:
+        """What a node relies on is found again rather than kept: few rely on anything."""
+        found = promises(self._nodes[number])
+        if isinstance(found, str):
+            raise TypeError(found)
+        return found
 
     def _text(self, number: Any) -> str:
         found: str = self._texts[_place(number, self._texts)]

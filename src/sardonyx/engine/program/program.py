@@ -19,6 +19,7 @@ from sardonyx.core.limits import Limits
 from sardonyx.engine.aligned import nbytes
 from sardonyx.engine.code.jit import Jit
 from sardonyx.engine.fuse.fuse import Host, fuse
+from sardonyx.engine.fuse.inside import Promise
 from sardonyx.engine.fuse.launches import Launch, launches
 from sardonyx.engine.native.memory import Weights
 from sardonyx.engine.program import recall
@@ -64,6 +65,7 @@ class Program:
         self.running: list[Launch | Host] = []
         self.index: dict[Value, int] = {}
         self.doubtful: tuple[Expr, ...] = ()
+        self.promises: tuple[Promise, ...] = ()
         self.arena = Arena()
         self._load_once([s for s in natives if s.once])
         self._plan([s for s in self.steps if isinstance(s, Host) or not s.once])
@@ -82,6 +84,8 @@ class Program:
         """Runs what depends on constants only: packs weights."""
         for step in steps:
             self.running = [step]
+            for promise in step.promises:
+                promise.check({})
             self.index = {v: n for n, v in enumerate(step.params)}
             for v in step.made:
                 self.weights.allocate(v, evaluate(nbytes(v), {}), self.limits)
@@ -102,6 +106,8 @@ class Program:
         known = {x for v in self.graph.inputs for d in v.shape or () for x in d.free}
         dims = dict.fromkeys(d for v in self.graph.values() for d in v.shape or ())
         self.doubtful = tuple(d for d in dims if not d.is_const and not nonnegative(d))
+        kept = (p for s in steps if isinstance(s, Launch) for p in s.promises)
+        self.promises = tuple(dict.fromkeys(kept))
         outputs = set(self.graph.outputs)
         self.arena = arrange(
             made, touched, lambda v: v not in outputs and v.type.count.free <= known

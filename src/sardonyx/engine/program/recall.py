@@ -22,7 +22,7 @@ from sardonyx.engine.program import kept
 from sardonyx.graph.ir import Graph, Value, subgraphs
 from sardonyx.graph.op import Op, Opaque
 
-_FORM = 2
+_FORM = 3
 _DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
 
 Made = tuple[list[Launch | Host], dict[int, int]]

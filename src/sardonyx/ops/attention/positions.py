@@ -11,10 +11,10 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import INDEX, Expr, cast, const, mod, number, unary, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand, Subscripts
+from sardonyx.graph.op import Counted, Index, Op, Operand, Subscripts
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both, filled, total
-from sardonyx.ops.base.shapes import axis_of, common_dtype, like, need_rank, refuse, same_dim
+from sardonyx.ops.base.shapes import axis_of, common_dtype, like, need_rank, refuse, same_dim, wrap
 
 
 class RotaryEmbedding(Op):
@@ -74,6 +74,10 @@ class RotaryEmbedding(Op):
         y = np.concatenate([made, rest], axis=-1)
         return settle(y.reshape(x.shape) if x.ndim == 3 else y.swapaxes(1, 2), x.dtype)
 
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        has_ids = len(inputs) > 3 and inputs[3] is not None
+        return [Counted(3, data, 0) for data in (1, 2)] if has_ids else []
+
     def at(
         self, idx: Index, x: Operand, cos: Operand, sin: Operand, ids: Operand | None = None
     ) -> Expr:
@@ -92,7 +96,7 @@ class RotaryEmbedding(Op):
 
         where_from: Subscripts = (batch, place, pair)
         if ids is not None:
-            where_from = (cast(ids[(batch, place)], INDEX), pair)
+            where_from = (wrap(cast(ids[(batch, place)], INDEX), cos.shape[0]), pair)
         c, s = lift(cos[where_from]), lift(sin[where_from])
         turned = where(first, c * read(one) - s * read(two), s * read(one) + c * read(two))
         return cast(where(d < count, turned, lift(x[idx])), x.dtype)
@@ -129,6 +133,13 @@ class TensorScatter(Op):
                 raise RuntimeException("E0404", "rows outside the cache", given=given, wanted=most)
             y[b][(slice(None),) * (axis - 1) + (rows,)] = update[b]
         return y
+
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        cache = inputs[0]
+        if self.mode == "circular" or len(inputs) < 3 or inputs[2] is None or cache is None:
+            return []
+        axis = axis_of(self.axis, len(cache.dims))
+        return [Counted(2, 0, axis, from_end=False, window=1)]
 
     def at(
         self, idx: Index, cache: Operand, update: Operand, indices: Operand | None = None

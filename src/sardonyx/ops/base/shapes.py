@@ -207,8 +207,8 @@ def clamp(e: Expr, low: Expr | int, high: Expr | int) -> Expr:
 def wrap(i: Expr, dim: Expr) -> Expr:
     """A subscript that may count from the end, made safe: in [0, dim) whatever `i` is.
 
-    Native code cannot raise, so a subscript out of range reads the nearest element; `reference`
-    raises E0210.
+    Native code cannot raise, so a subscript out of range reads the nearest element; that there
+    was one is found beside it (`Op.counted`), and by `reference`: E0210.
     """
     return clamp(where(i < 0, i + dim, i), 0, dim - 1)
 

@@ -1,10 +1,12 @@
 """Ops that pick elements by subscripts held in a tensor.
 
-`reference` raises E0210 for a subscript out of range; compiled code, which cannot raise, reads the
-nearest element instead.
+`reference` raises E0210 for a subscript out of range; so does a compiled program, whose code reads
+the nearest element meanwhile (`passes.spans`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -12,7 +14,7 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, number
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand, Trait
+from sardonyx.graph.op import Counted, Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
     as_index,
     axis_of,
@@ -36,6 +38,12 @@ def wrapped(indices: Array, dim: int) -> Array:
     return np.where(i < 0, i + dim, i)
 
 
+def _along(axis: int, x: Type | None) -> list[Counted]:
+    if x is None or x.rank is None:
+        return []
+    return [Counted(indices=1, data=0, axis=axis_of(axis, x.rank))]
+
+
 class Gather(Op):
     """Slices of `x` along `axis`, in the shape of the indices; those may count from the end."""
 
@@ -54,6 +62,9 @@ class Gather(Op):
     def reference(self, x: Array, indices: Array) -> Array:
         axis = axis_of(self.axis, x.ndim)
         return np.take(x, wrapped(indices, x.shape[axis]), axis)
+
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        return _along(self.axis, inputs[0])
 
     def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
         axis = axis_of(self.axis, x.rank)
@@ -87,6 +98,9 @@ class GatherElements(Op):
                 "E0210", "the indices are larger than the data", given=list(indices.shape),
                 wanted=list(x.shape),
             ) from None  # fmt: skip
+
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        return _along(self.axis, inputs[0])
 
     def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
         axis = axis_of(self.axis, x.rank)
@@ -129,6 +143,13 @@ class GatherNDV11(Op):
         dims = x.shape[self.batch_dims :][: indices.shape[-1]]
         at += [wrapped(indices[..., n], d) for n, d in enumerate(dims)]
         return np.asarray(x[tuple(at)])
+
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        x, indices = inputs[:2]
+        if x is None or x.rank is None or indices is None or not indices.rank:
+            return []
+        depth = number(indices.dims[-1]) or 0
+        return [Counted(1, 0, self.batch_dims + n, column=n) for n in range(depth)]
 
     def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
         lead = idx[: indices.rank - 1]

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.expr import Expr, cast, number
+from sardonyx.core.expr import Expr, cast
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand, SumOfProducts
+from sardonyx.graph.op import Index, Op, Operand, SumOfProducts, stretched
 from sardonyx.ops.base.element import lift, quiet, widen
 from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import need_rank
@@ -41,10 +41,10 @@ def _own(x: Operand | None, at: Sequence[Expr], axis: int) -> Expr | None:
     if x.rank == 0:
         return x[()]
     if x.rank == 1:
-        return x[0 if number(x.shape[0]) == 1 or len(at) < 2 else at[axis]]
+        return x[0 if len(at) < 2 else stretched(at[axis], x.shape[0])]
     lead = at[len(at) - x.rank : -2]
     tail = [0, 0]
-    fixed = [0 if number(d) == 1 else i for i, d in zip(lead, x.shape, strict=False)]
+    fixed = [stretched(i, d) for i, d in zip(lead, x.shape, strict=False)]
     return x[[*fixed, *(at[a] if a == axis else t for a, t in zip((-2, -1), tail, strict=True))]]
 
 

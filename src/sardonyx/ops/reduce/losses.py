@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from sardonyx.core.dtype import Array
+from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, cast, eq, maximum, minimum, where
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
-from sardonyx.graph.op import Index, Op, Operand, Subscripts
+from sardonyx.graph.op import Counted, Index, Op, Operand, Subscripts
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import some, total
 from sardonyx.ops.base.shapes import like, need_rank, refuse, same_shape
@@ -43,6 +45,10 @@ class _Loss(Op, abstract=True):
         if self.ignore_index is not None:
             kept = target != self.ignore_index
         chosen = np.where(kept, target, 0)
+        bad = chosen[(chosen < 0) | (chosen >= log_p.shape[1])]
+        if bad.size:
+            wanted = f"0 … {log_p.shape[1] - 1}"
+            raise InvalidArgument("E0210", "no such class", given=int(bad[0]), wanted=wanted)
         picked = np.take_along_axis(log_p, np.expand_dims(chosen, 1), 1).squeeze(1)
         one = log_p.dtype.type(1)
         weights = np.where(kept, one if weight is None else widen(weight)[chosen], 0)
@@ -94,6 +100,10 @@ class NegativeLogLikelihoodLoss(_Loss):
     @quiet
     def reference(self, x: Array, target: Array, weight: Array | None = None) -> Array:
         return settle(self.loss(widen(x), target, weight), x.dtype)
+
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        del inputs
+        return [Counted(1, 0, 1, from_end=False, ignored=self.ignore_index)]
 
     def at(self, idx: Index, x: Operand, target: Operand, weight: Operand | None = None) -> Expr:
         def read(at: Subscripts, c: Expr) -> Expr:

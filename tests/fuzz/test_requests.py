@@ -1,0 +1,93 @@
+"""No request makes native code read outside of its buffers or raise what is not ours."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sardonyx as sx
+from conformance import node_cases
+from fuzz import requests
+from sardonyx.core.errors import InvalidArgument, ShapeMismatch
+from sardonyx.engine.fuse.fuse import Host, fuse
+from sardonyx.formats import load
+from sardonyx.passes.infer import infer
+from sardonyx.passes.pipeline import optimize, prepare
+from texts import load as graph
+
+NAMES = sorted(node_cases.cases())
+STEP = 60
+
+
+@pytest.mark.parametrize("name", NAMES[::STEP])
+def test_lies_about_a_case(name: str) -> None:
+    assert requests.isolated(name).faults == []
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", [n for i, n in enumerate(NAMES) if i % STEP])
+def test_lies_about_every_case(name: str) -> None:
+    assert requests.isolated(name).faults == []
+
+
+def prepared(name: str, loose: bool) -> Any:
+    made = (
+        requests.loosened(name)
+        if loose
+        else load(bytes(node_cases.cases()[name].model.SerializeToString()))
+    )
+    infer(made)
+    return prepare(optimize(made).graph)
+
+
+@pytest.mark.parametrize("loose", [False, True], ids=["as declared", "all symbolic"])
+def test_no_operator_reads_where_unbounded_data_say(loose: bool) -> None:
+    told = []
+    for name in NAMES[::8]:
+        try:
+            steps = fuse(prepared(name, loose))
+        except sx.SardonyxError:
+            continue
+        told += [(name, s.reason) for s in steps if isinstance(s, Host) and "bounds" in s.reason]
+    assert told == []
+
+
+GATHER = """graph g {
+opset "" 21
+input x: float32[N, 3]
+input i: int64[K]
+y = Gather(x, i)
+output y
+}"""
+
+
+def test_a_subscript_out_of_range_ends_in_an_error_in_native_code() -> None:
+    session = sx.InferenceSession(graph(GATHER))
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    for _ in range(3):
+        (y,) = session.run(None, {"x": x, "i": np.array([3, -4])})
+        assert np.array_equal(y, x[[3, 0]])
+        for bad in (4, -5, 1 << 40):
+            with pytest.raises(InvalidArgument, match="E0210") as caught:
+                session.run(None, {"x": x, "i": np.array([0, bad])})
+            assert (caught.value.tensor, caught.value.given) == ("i", bad)
+
+
+SCALE = """graph g {
+opset "" 21
+input x: float32[N, C, 4]
+input scale: float32[S]
+input bias: float32[S]
+y = GroupNormalization<num_groups=2>(x, scale, bias)
+output y
+}"""
+
+
+def test_an_operand_that_is_too_short_ends_in_an_error_that_names_it() -> None:
+    session = sx.InferenceSession(graph(SCALE))
+    x = np.ones((2, 6, 4), np.float32)
+    full = np.ones(6, np.float32)
+    assert session.run(None, {"x": x, "scale": full, "bias": full})[0].shape == x.shape
+    with pytest.raises(ShapeMismatch) as caught:
+        session.run(None, {"x": x, "scale": full[:1], "bias": full[:1]})
+    assert caught.value.tensor in ("scale", "bias")
