@@ -71,7 +71,7 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, print, and write the page unless only some models or few pairs were asked for."""
+    """Measure, print, and write the page where all models met the usual peers with all pairs."""
     from rich.console import Console
 
     options = _arguments(arguments)
@@ -93,7 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Console(width=None if sys.stdout.isatty() else 160).print(report)
     if options.json:
         options.json.write_text(json.dumps(report.to_dict(), indent=1), encoding="utf-8")
-    whole = not options.names and not options.quick and options.subject == NATIVE
+    usual = (options.subject, *against) == (NATIVE, *PEERS)
+    whole = usual and not options.names and not options.quick
     if whole and not options.no_page:
         write_page(report, PAGE, failed)
         print(PAGE)

@@ -111,6 +111,13 @@ def _name(measured: Measured) -> str:
     return f"{measured.row.model} ({measured.form}{told})"
 
 
+def _shown(ratio: Ratio) -> str:
+    """A ratio with two digits that count."""
+    digits = 2 if ratio.median >= 0.1 else 4
+    low, middle, high = (f"{r:.{digits}f}" for r in (ratio.low, ratio.median, ratio.high))
+    return f"{middle} [{low}, {high}]"
+
+
 def _table(label: str, found: Sequence[tuple[Ratio, Measured]]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False, title=f"against {label}")
     for title in TITLES:
@@ -123,7 +130,7 @@ def _table(label: str, found: Sequence[tuple[Ratio, Measured]]) -> Table:
 
 def _cells(ratio: Ratio, measured: Measured, ours: Figures, theirs: Figures) -> tuple[str, ...]:
     return (
-        str(ratio),
+        _shown(ratio),
         measured.row.model,
         measured.form,
         str(measured.row.threads),

@@ -9,7 +9,7 @@ import pytest
 import operators
 import sweep
 from roofs import KIB, Roofs, measure_roofs
-from sardonyx.bench import Plan, statistics
+from sardonyx.bench import Plan, Ratio, statistics
 from sardonyx.core.errors import EPFail
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -85,6 +85,13 @@ def test_impossible_requests_end_at_once(arguments: list[str]) -> None:
 def test_names_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert operators.main(["--list", "roi"]) == 0
     assert capsys.readouterr().out == "RoiAlign\n"
+
+
+@pytest.mark.parametrize(
+    ("median", "shown"), [(0.004, "0.0040 [0.0020, 0.0080]"), (1.5, "1.50 [0.75, 3.00]")]
+)
+def test_small_ratios_keep_their_digits(median: float, shown: str) -> None:
+    assert sweep._shown(Ratio(median, median / 2, median * 2, 6, 0, 1)) == shown
 
 
 def test_an_empty_sweep_can_be_told() -> None:
