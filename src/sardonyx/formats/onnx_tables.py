@@ -63,7 +63,10 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
             target="NodeDeviceConfigurationProto",
         ),
     ),
-    "IntIntListEntryProto": (Field(1, "key", "int64"), Field(2, "value", "int64", repeated=True)),
+    "IntIntListEntryProto": (
+        Field(1, "key", "int64"),
+        Field(2, "value", "int64", repeated=True),
+    ),
     "NodeDeviceConfigurationProto": (
         Field(1, "configuration_id", "string"),
         Field(2, "sharding_spec", "message", repeated=True, target="ShardingSpecProto"),
@@ -73,7 +76,11 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
         Field(1, "tensor_name", "string"),
         Field(2, "device", "int64", repeated=True),
         Field(
-            3, "index_to_device_group_map", "message", repeated=True, target="IntIntListEntryProto"
+            3,
+            "index_to_device_group_map",
+            "message",
+            repeated=True,
+            target="IntIntListEntryProto",
         ),
         Field(4, "sharded_dim", "message", repeated=True, target="ShardedDimProto"),
     ),
@@ -90,7 +97,11 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
         Field(1, "initialization", "message", target="GraphProto"),
         Field(2, "algorithm", "message", target="GraphProto"),
         Field(
-            3, "initialization_binding", "message", repeated=True, target="StringStringEntryProto"
+            3,
+            "initialization_binding",
+            "message",
+            repeated=True,
+            target="StringStringEntryProto",
         ),
         Field(4, "update_binding", "message", repeated=True, target="StringStringEntryProto"),
     ),
@@ -113,7 +124,10 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
         Field(2, "num_devices", "int32"),
         Field(3, "device", "string", repeated=True),
     ),
-    "StringStringEntryProto": (Field(1, "key", "string"), Field(2, "value", "string")),
+    "StringStringEntryProto": (
+        Field(1, "key", "string"),
+        Field(2, "value", "string"),
+    ),
     "TensorAnnotation": (
         Field(1, "tensor_name", "string"),
         Field(
@@ -153,7 +167,10 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
         Field(14, "data_location", "enum"),
         Field(16, "metadata_props", "message", repeated=True, target="StringStringEntryProto"),
     ),
-    "TensorProto.Segment": (Field(1, "begin", "int64"), Field(2, "end", "int64")),
+    "TensorProto.Segment": (
+        Field(1, "begin", "int64"),
+        Field(2, "end", "int64"),
+    ),
     "SparseTensorProto": (
         Field(1, "values", "message", target="TensorProto"),
         Field(2, "indices", "message", target="TensorProto"),
@@ -190,8 +207,14 @@ MESSAGES: dict[str, tuple[Field, ...]] = {
         Field(1, "elem_type", "int32"),
         Field(2, "shape", "message", target="TensorShapeProto"),
     ),
-    "TypeProto.Opaque": (Field(1, "domain", "string"), Field(2, "name", "string")),
-    "OperatorSetIdProto": (Field(1, "domain", "string"), Field(2, "version", "int64")),
+    "TypeProto.Opaque": (
+        Field(1, "domain", "string"),
+        Field(2, "name", "string"),
+    ),
+    "OperatorSetIdProto": (
+        Field(1, "domain", "string"),
+        Field(2, "version", "int64"),
+    ),
     "FunctionProto": (
         Field(1, "name", "string"),
         Field(4, "input", "string", repeated=True),
@@ -281,7 +304,10 @@ ENUMS: dict[str, dict[str, int]] = {
         "FLOAT6E2M3": 27,
         "FLOAT6E3M2": 28,
     },
-    "TensorProto.DataLocation": {"DEFAULT": 0, "EXTERNAL": 1},
+    "TensorProto.DataLocation": {
+        "DEFAULT": 0,
+        "EXTERNAL": 1,
+    },
     "SequenceProto.DataType": {
         "UNDEFINED": 0,
         "TENSOR": 1,
