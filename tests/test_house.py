@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -64,3 +65,25 @@ def test_no_module_imports_from_a_face_that_imports_it() -> None:
         if path.name != "__init__.py":
             found += [(name, face) for face in _faces(path) if name.startswith(f"{face}.")]
     assert found == []
+
+
+def _top_level(path: Path) -> Iterator[str]:
+    """What a module defines and nothing registers by a decorator or by subclassing."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        function = isinstance(node, ast.FunctionDef) and not node.decorator_list
+        if function or (isinstance(node, ast.ClassDef) and "ops" not in path.parts):
+            assert isinstance(node, ast.FunctionDef | ast.ClassDef)
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            yield node.target.id
+
+
+def test_nothing_in_the_wheel_is_out_of_reach() -> None:
+    files = sorted((ROOT / "src").rglob("*.py"))
+    words = Counter(w for f in files for w in re.findall(r"\w+", f.read_text(encoding="utf-8")))
+    beside = "".join(f.read_text(encoding="utf-8") for f in (ROOT / "benchmarks").glob("*.py"))
+    known = {*re.findall(r"\w+", beside), "__getattr__", "__dir__"}
+    alone = [(str(f), n) for f in files for n in _top_level(f) if words[n] == 1 and n not in known]
+    assert alone == []

@@ -67,16 +67,16 @@ def test_comments_docstrings_and_blank_lines_do_not_thin_dense_code(write: Write
 
 
 def test_a_room_has_a_budget_that_line_breaks_do_not_change(tmp_path: Path) -> None:
-    room = tmp_path / "sardonyx" / "view"
+    room = tmp_path / "sardonyx" / "demo"
     room.mkdir(parents=True)
     one, other = room / "one.py", room / "other.py"
     one.write_text("x = f(a, b)\n", encoding="utf-8")
     other.write_text("x = f(\n    a,\n    b\n)\n", encoding="utf-8")
     found = [check_sizes.measure(path) for path in (one, other)]
     assert [m.tokens for m in found if m] == [8, 8]
-    assert check_sizes.rooms([m for m in found if m]) == {"view": 16}
-    assert list(check_sizes.over_budget({"view": 16})) == []
-    (fault,) = check_sizes.over_budget({"view": 1_000_000})
+    assert check_sizes.rooms([m for m in found if m]) == {"demo": 16}
+    assert list(check_sizes.over_budget({"demo": 16})) == []
+    (fault,) = check_sizes.over_budget({"demo": 1_000_000})
     assert "its budget is" in fault
     (fault,) = check_sizes.over_budget({"attic": 1})
     assert "attic" in fault

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -44,14 +44,7 @@ class Ratio:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as plain data."""
-        return {
-            "median": self.median,
-            "low": self.low,
-            "high": self.high,
-            "pairs": self.pairs,
-            "dropped": self.dropped,
-            "restarts": self.restarts,
-        }
+        return asdict(self)
 
 
 def running_median(values: Sequence[float], window: int = WINDOW) -> list[float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -129,13 +129,7 @@ class Comparison:
             "a": self.a,
             "b": self.b,
             "agree": self.agree,
-            "tolerance": {
-                "name": self.tolerance.name,
-                "max_rel": self.tolerance.max_rel,
-                "cosine": self.tolerance.cosine,
-                "agreement": self.tolerance.agreement,
-                "why": self.tolerance.why,
-            },
+            "tolerance": asdict(self.tolerance),
             "rows": [row.to_dict() for row in self.rows],
             "notes": list(self.notes),
             "divergence": None if self.divergence is None else self.divergence.to_dict(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -26,7 +26,7 @@ class Accuracy:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
-        return {"output": self.output, "ours": self.ours, "theirs": self.theirs}
+        return asdict(self)
 
 
 @dataclass(frozen=True)

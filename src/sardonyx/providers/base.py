@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 from sardonyx.core.dtype import Array
@@ -31,7 +31,7 @@ class Gap:
 
     def to_dict(self) -> dict[str, str]:
         """As JSON-ready data."""
-        return {"node": self.node, "op": self.op, "reason": self.reason}
+        return asdict(self)
 
 
 @dataclass(frozen=True)
