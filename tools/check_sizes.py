@@ -21,7 +21,7 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 
 # Tokens of code that a room may hold. A budget moves in the commit that shows why it must.
 BUDGETS = {
-    "core": 19_400,
+    "core": 19_900,
     "graph": 21_000,
     "loops": 30_000,
     "ops": 101_000,

@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sardonyx.core import knobs
-from sardonyx.core.errors import InternalError, LimitExceeded, NoSuchFile, SardonyxError, UsageError
+from sardonyx.core.errors import InternalError, NoSuchFile, SardonyxError, UsageError, foreign
 from sardonyx.core.escape import dumps, sanitise
 
 SCHEMA = 1
@@ -210,10 +210,7 @@ def print_error(error: Exception, args: Sequence[str]) -> int:
 def _known(error: Exception) -> SardonyxError:
     if isinstance(error, SardonyxError):
         return error
-    if isinstance(error, MemoryError) or getattr(error, "errno", 0) == errno.ENOMEM:
-        said = "there is not enough memory"
-        return LimitExceeded("E0506", said, hint="feed a smaller batch")
-    if isinstance(error, OSError):
+    if isinstance(error, OSError) and error.errno != errno.ENOMEM:
         name = None if error.filename is None else str(error.filename)
         return NoSuchFile("E0101", error.strerror or str(error), file=name)
-    return InternalError("E0999", f"our own fault: {type(error).__name__}: {error}")
+    return foreign(error)

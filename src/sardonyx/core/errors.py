@@ -34,6 +34,7 @@ here. Strings that come from a model are untrusted: `render` makes them harmless
 
 from __future__ import annotations
 
+import errno
 from typing import Any, ClassVar, Self, TypeVar
 
 from sardonyx.core.escape import sanitise
@@ -275,3 +276,13 @@ class InternalError(SardonyxError):
     """Our own fault: an invariant of Sardonyx does not hold."""
 
     exit_code = 70
+
+
+def foreign(problem: Exception) -> SardonyxError:
+    """An exception of somebody else as one of ours: too large, too deep, or our own fault."""
+    if isinstance(problem, RecursionError):
+        return LimitExceeded("E0502", "the model is nested too deep")
+    if isinstance(problem, MemoryError) or getattr(problem, "errno", 0) == errno.ENOMEM:
+        said = "there is not enough memory"
+        return LimitExceeded("E0506", said, given=str(problem) or None, hint="feed a smaller batch")
+    return InternalError("E0999", f"our own fault: {type(problem).__name__}: {problem}")

@@ -6,9 +6,12 @@ answered with no raises `LimitExceeded`, which names the limit and says how to r
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -24,7 +27,8 @@ _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_
 class Limits:
     """Budgets by name; sizes in bytes, times in seconds; None means unlimited.
 
-    `Limits.current()` is the default set with the changes of `SARDONYX_LIMITS`.
+    `Limits.current()` is the set in force: that of the session at work, or else the default one
+    with the changes of `SARDONYX_LIMITS`.
     """
 
     file_bytes: int | None = (1 << 31) - 1
@@ -48,8 +52,27 @@ class Limits:
 
     @classmethod
     def current(cls) -> Limits:
-        """The defaults with the changes that the `limits` knob asks for."""
-        return cls().changed(knobs.LIMITS.get())
+        """Those that rule what runs here, else the defaults with the changes of the knob."""
+        return _ruling.get() or cls().changed(knobs.LIMITS.get())
+
+    @contextlib.contextmanager
+    def ruling(self) -> Iterator[None]:
+        """Within the block these limits are the current ones, for all that asks there."""
+        token = _ruling.set(self)
+        try:
+            yield
+        finally:
+            _ruling.reset(token)
+
+    @contextlib.contextmanager
+    def compiling(self) -> Iterator[None]:
+        """As `ruling`, for work that `still_compiling` ends when `compile_seconds` are over."""
+        token = _compiling.set(time.monotonic())
+        try:
+            with self.ruling():
+                yield
+        finally:
+            _compiling.reset(token)
 
     def changed(self, values: Mapping[str, float]) -> Limits:
         """A copy with budgets replaced by name; UsageError for an unknown name."""
@@ -182,6 +205,23 @@ class Limits:
             wanted=f"{name} ≤ {limit}",
             hint=f"if you trust the model, raise it: SARDONYX_LIMITS={name}=…",
         )
+
+
+_ruling: contextvars.ContextVar[Limits | None] = contextvars.ContextVar(
+    "sardonyx.limits", default=None
+)
+
+
+_compiling: contextvars.ContextVar[float | None] = contextvars.ContextVar(
+    "sardonyx.compiling", default=None
+)
+
+
+def still_compiling() -> None:
+    """LimitExceeded (E0507) where compiling takes too long; asked before every large step of it."""
+    began = _compiling.get()
+    if began is not None:
+        Limits.current().check_compile_seconds(time.monotonic() - began)
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from sardonyx.core.errors import (
     SardonyxError,
     Terminated,
     UnsupportedOperator,
+    foreign,
 )
 from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Graph, Node, Type, Value, captured, subgraphs
@@ -177,8 +178,8 @@ class Walk:
             raise error.locate(node=node.name, op=op.op_type) from error.__cause__
         except NotImplementedError:
             raise _unsupported(op).locate(node=node.name) from None
-        except (MemoryError, RecursionError):
-            raise
+        except (MemoryError, RecursionError) as problem:
+            raise foreign(problem).locate(node=node.name, op=op.op_type) from problem
         except Exception as problem:
             said = f"{op.op_type} failed: {problem}"
             given = ", ".join(_brief(a) for a in arrays)

@@ -173,6 +173,10 @@ class _Fields:
     """Tells type checkers that a subclass is a frozen dataclass, as `Op` makes it."""
 
 
+# What the methods of an operator raise on operands that cannot be.
+MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
+
+
 @dataclass(frozen=True)
 class Op(_Fields):
     """One version of one operator; a subclass is made a frozen dataclass, no decorator is needed.

@@ -32,11 +32,11 @@ from sardonyx.core.expr import (
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.evaluate import evaluate
 from sardonyx.graph.ir import Graph, Value
+from sardonyx.graph.op import MISTAKES as MISTAKES
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.graph.type import KNOWN_INTEGERS, Type, array_type, countable
 from sardonyx.ops.base.shapes import as_index
 
-MISTAKES = (ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 # The largest formula that is kept as a dim: real models have a few operations, hostile ones grow.
 WEIGHT = 256
 # The longest reduction over known values that is written out, as over the dims of a shape.

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sardonyx.core import floats, knobs
-from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError
+from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError, foreign
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
 from sardonyx.formats import load, to_bytes
@@ -74,14 +75,24 @@ class InferenceSession:
     def _load(self, model: Any) -> Graph:
         if model is None:
             raise NoModel("E0255", "a session needs a model", wanted="a path, bytes or a Graph")
-        graph = clone(model) if isinstance(model, Graph) else load(model, self._limits)
-        try:
+        with self._working(None):
+            graph = clone(model) if isinstance(model, Graph) else load(model, self._limits)
+        with self._working(graph):
             verify(graph, self._limits)
             settle(graph, self._options)
             infer(graph, limits=self._limits)
+        return graph
+
+    @contextmanager
+    def _working(self, graph: Graph | None) -> Iterator[None]:
+        """Within the session's limits; whatever goes wrong leaves as an exception of ours."""
+        try:
+            with self._limits.ruling():
+                yield
         except SardonyxError as error:
             raise located(error, graph) from error.__cause__
-        return graph
+        except Exception as problem:
+            raise located(foreign(problem), graph) from problem
 
     def _use(self, provider: Provider, extra: Mapping[str, Any]) -> None:
         self._provider, self._extra = provider, dict(extra)
@@ -99,9 +110,8 @@ class InferenceSession:
         flush = self._options.config_entries.get("session.set_denormal_as_zero") == "1"
         options = Options(threads, level, self._limits, model, self._extra, flush)
         try:
-            return self._provider.prepare(graph, options)
-        except SardonyxError as error:
-            raise located(error, self.graph) from error.__cause__
+            with self._working(self.graph):
+                return self._provider.prepare(graph, options)
         finally:
             for v in graph.initializers.values():
                 if isinstance(v.const, Tensor):
@@ -152,11 +162,9 @@ class InferenceSession:
             for name, value in self._given.optional.items():
                 if name not in feeds and value.const is not None:
                     feeds[name] = value.const.numpy()
-        try:
+        with self._working(self.graph):
             found = runnable.quick(feeds) if abort is None else None
             return runnable.run(feeds, abort) if found is None else found
-        except SardonyxError as error:
-            raise located(error, self.graph) from error.__cause__
 
     def _with_defaults(self) -> Runnable:
         """The model with its defaults as inputs, prepared when the first of them is replaced."""
@@ -316,8 +324,10 @@ class InferenceSession:
         )
 
 
-def located(error: SardonyxError, graph: Graph) -> SardonyxError:
+def located(error: SardonyxError, graph: Graph | None) -> SardonyxError:
     """The error with the model's file, and the user's own source line of the node that it names."""
+    if graph is None:
+        return error
     lines = (source_line(n) for n in graph.nodes if n.name and n.name == error.node)
     return error.locate(file=graph.source or None, source=next(lines, None))
 

@@ -15,7 +15,7 @@ from llvmlite import binding
 
 from sardonyx.core import knobs
 from sardonyx.core.errors import CompileError
-from sardonyx.core.limits import Limits
+from sardonyx.core.limits import Limits, still_compiling
 from sardonyx.engine.code import cache, fork, source
 from sardonyx.engine.code import helper as worker
 from sardonyx.engine.code import object as codegen
@@ -138,6 +138,7 @@ class Linker:
         """`text`, refused once compiling has taken too long."""
 
         def checked() -> str:
+            still_compiling()
             Limits.current().check_compile_seconds(self.seconds + time.perf_counter() - start)
             return text()
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sardonyx.core.expr import Expr, const, fresh, load, number, product, scalar
+from sardonyx.core.limits import still_compiling
 from sardonyx.engine.fuse.inside import Promise, promises
 from sardonyx.engine.fuse.probe import (
     Leaf,
@@ -364,6 +365,7 @@ def _emit(node: Node, plan: _Fusion) -> list[Step]:
 
 
 def _kernel(v: Value, plan: _Fusion) -> Computed:
+    still_compiling()
     anchor, nodes = _anchor(v, plan)
     named: dict[str, Value] = {}
     for x in (v, *_sources(v, plan)):

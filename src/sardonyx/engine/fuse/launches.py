@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sardonyx.core.expr import Expr, evaluate, substitute
+from sardonyx.core.limits import still_compiling
 from sardonyx.core.tensor import Tensor
 from sardonyx.engine.aligned import nbytes
 from sardonyx.engine.fuse import edits
@@ -99,6 +100,7 @@ def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
             out.append(step)
             continue
         if step.kernel not in known:
+            still_compiling()
             known[step.kernel] = schedule(step.kernel, target)
         out.extend(_launches(step, known[step.kernel], constant))
     for stage in ("schedule", "vector"):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sardonyx.core.dtype import DType
+from sardonyx.core.errors import InvalidGraph
 from sardonyx.core.expr import Expr, const, load, loop_sites, number, walk
 from sardonyx.graph.ir import Node, Type, Value
-from sardonyx.graph.op import Index, Op, Operand, loop_index
+from sardonyx.graph.op import MISTAKES, Index, Op, Operand, loop_index
 from sardonyx.loops.build import cost
 
 # Hexadecimal digits of a float that is written into code: those of 0.5, 2 or 6, not of a weight.
@@ -104,6 +105,10 @@ def probe(op: Op, which: int, out: Type, inputs: Sequence[Type | None]) -> Probe
         element = op.at_output(which, index, *leaves)
     except NotImplementedError as reason:
         return str(reason) or f"{op.op_type} has no native code for these operands"
+    except MISTAKES as problem:
+        said = f"its inputs cannot be: {problem}"
+        given = ", ".join("-" if t is None else str(t) for t in inputs)
+        raise InvalidGraph("E0344", said, op=op.op_type, given=given) from problem
     reads: dict[int, list[Reading]] = {}
     reduced = loop_sites(element)
     for x in walk(element):

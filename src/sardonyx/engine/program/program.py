@@ -72,10 +72,11 @@ class Program:
 
     def _make(self) -> tuple[list[Launch | Host], dict[int, int]]:
         """Fuses, schedules and compiles; what comes out is kept for the next start."""
-        steps = launches(fuse(self.graph), self.target)
-        natives = [s for s in steps if isinstance(s, Launch)]
-        units = self._jit.units([s.kernel for s in natives if s.kernel is not None])
-        addresses = self._jit.load(units)
+        with self.limits.compiling():
+            steps = launches(fuse(self.graph), self.target)
+            natives = [s for s in steps if isinstance(s, Launch)]
+            units = self._jit.units([s.kernel for s in natives if s.kernel is not None])
+            addresses = self._jit.load(units)
         if not self._edited:
             recall.keep(self.graph, self._jit, steps, units)
         return steps, dict(zip(map(id, natives), addresses, strict=True))

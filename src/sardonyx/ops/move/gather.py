@@ -129,6 +129,8 @@ class GatherNDV11(Op):
             raise refuse("E0341", "`batch_dims` must not be negative", self.batch_dims)
         if x.shape is None or indices.shape is None or number(indices.shape[-1]) is None:
             return Type(x.dtype)
+        if self.batch_dims < 0:
+            raise refuse("E0341", "`batch_dims` is negative", self.batch_dims, "0 or more")
         depth = self.batch_dims + depth_of(indices)
         if depth > len(x.shape) or self.batch_dims >= len(indices.shape):
             raise refuse("E0320", "the indices have too many subscripts", depth, len(x.shape))

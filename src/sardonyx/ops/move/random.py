@@ -145,7 +145,8 @@ class Multinomial(Op):
         return Type(dtype, None if x.shape is None else (x.shape[0], const(self.sample_size)))
 
     def reference(self, x: Array) -> Array:
-        check_size(DType.from_onnx(self.dtype), (x.shape[0], self.sample_size))
+        # The draws and the classes stand beside what comes out.
+        check_size(DType.COMPLEX128, (2, x.shape[0], self.sample_size))
         weights = np.exp(widen(x) - widen(x).max(1, keepdims=True)).astype(np.float64)
         edges = np.cumsum(weights, 1)
         draws = generator(self.seed).random((x.shape[0], self.sample_size)) * edges[:, -1:]

@@ -11,9 +11,13 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException, UnsupportedOperator
 from sardonyx.core.expr import const
+from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.shapes import broadcast_types, like, need_rank, refuse, unknown_dim
+
+# What a Python string takes besides its characters, and a pointer to it.
+_STRING = 64
 
 
 def texts(words: Sequence[Any], shape: Sequence[int]) -> Array:
@@ -21,6 +25,11 @@ def texts(words: Sequence[Any], shape: Sequence[int]) -> Array:
     out = np.empty(len(words), object)
     out[:] = list(words)
     return out.reshape(tuple(shape))
+
+
+def check_text(count: int, length: int) -> None:
+    """LimitExceeded where that many strings of so many characters in all are beyond the limits."""
+    Limits.current().check_memory(_STRING * count + length)
 
 
 class _Text(Op, abstract=True):
@@ -37,6 +46,7 @@ class StringConcat(_Text):
 
     def reference(self, x: Array, y: Array) -> Array:
         a, b = np.broadcast_arrays(x, y)
+        check_text(a.size, sum(map(len, a.flat)) + sum(map(len, b.flat)))
         pairs = zip(a.reshape(-1), b.reshape(-1), strict=True)
         return texts([str(p) + str(q) for p, q in pairs], a.shape)
 
@@ -58,6 +68,7 @@ class StringSplit(_Text):
         rows = [str(word).split(self.delimiter or None, most) for word in x.reshape(-1)]
         counts = np.array([len(r) for r in rows], np.int64).reshape(x.shape)
         width = max((len(r) for r in rows), default=0)
+        check_text(x.size * width, sum(map(len, x.flat)))
         words = [w for r in rows for w in (*r, *[""] * (width - len(r)))]
         return texts(words, (*x.shape, width)), counts
 
@@ -154,6 +165,11 @@ class TfIdfVectorizer(_Text, kw_only=True):
         need_rank(x, 0, 2)
         if self.mode not in ("TF", "IDF", "TFIDF"):
             raise refuse("E0341", "`mode` is unknown", self.mode, "TF, IDF, TFIDF")
+        if not 1 <= self.min_gram_length <= self.max_gram_length or self.max_skip_count < 0:
+            given = (
+                f"{self.min_gram_length} to {self.max_gram_length}, {self.max_skip_count} skipped"
+            )
+            raise refuse("E0341", "there are no n-grams of these lengths", given, "1 or more")
         width = const(max(self.ngram_indexes, default=-1) + 1)
         if x.shape is None:
             return Type(DType.FLOAT32)
@@ -191,7 +207,7 @@ class TfIdfVectorizer(_Text, kw_only=True):
 
     def _windows(self, row: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
         """Every n-gram of a row; those of one item once, whatever may be skipped."""
-        for step in range(1, self.max_skip_count + 2):
+        for step in range(1, min(self.max_skip_count + 1, len(row)) + 1):
             first = self.min_gram_length if step == 1 else max(self.min_gram_length, 2)
             for size in range(first, self.max_gram_length + 1):
                 reach = (size - 1) * step

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sardonyx.core.dtype import Array
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, eq, floordiv, mod, number, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts, Trait
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import both, total
-from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
+from sardonyx.ops.base.shapes import check_size, common_dtype, need_rank, refuse, same_dim
 from sardonyx.ops.product.matmul import accumulator
 from sardonyx.ops.window.windows import reach, settings, whole
 
@@ -128,7 +128,9 @@ class ConvTranspose(Op):
             )
         ]
         low = [max(0, -p) for p in begin]
-        y = np.zeros((len(a), groups * each, *(r + v for r, v in zip(room, low, strict=True))))
+        wide = (len(a), groups * each, *(r + v for r, v in zip(room, low, strict=True)))
+        check_size(DType.FLOAT64, wide)
+        y = np.zeros(wide)
         y = y.astype(a.dtype)
         for tap in np.ndindex(*kernel.shape[2:]):
             spots = tuple(

@@ -10,11 +10,18 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import Expr, cast, const, unary, where
-from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import quiet, settle, widen
-from sardonyx.ops.base.shapes import axis_of, known, known_ints, need_rank, refuse, unknown_dim
+from sardonyx.ops.base.shapes import (
+    axis_of,
+    check_size,
+    known,
+    known_ints,
+    need_rank,
+    refuse,
+    unknown_dim,
+)
 
 
 def _one(a: Array | None) -> int | None:
@@ -137,6 +144,7 @@ class STFT(Op):
         if hop < 1 or size < 1:
             raise RuntimeException("E0404", "frames need a positive length and step", given=hop)
         count = max(0, (signal.shape[1] - size) // hop + 1)
+        check_size(DType.COMPLEX128, (len(signal), max(count, 1), size))
         at = np.arange(count)[:, None] * hop + np.arange(size)
         frames = widen(signal)[:, at]
         if window is not None:
@@ -162,7 +170,7 @@ class _Window(Op, abstract=True):
         length, dtype = _one(size) or 0, DType.from_onnx(self.output_datatype)
         if length < 0:
             raise RuntimeException("E0404", "a window's length is negative", given=length)
-        Limits.current().check_tensor(dtype, (length,))
+        check_size(dtype, (length,))
         angle = 2 * math.pi * np.arange(length) / max(1, length - (not self.periodic))
         parts = [(-1) ** n * t * np.cos(n * angle) for n, t in enumerate(self.terms)]
         return settle(sum(parts), dtype.numpy)
@@ -219,7 +227,7 @@ class MelWeightMatrix(Op):
         rows = size // 2 + 1
         if bands < 1 or size < 0 or not (_one(rate) or 0) > 0:
             raise RuntimeException("E0404", "bands and rate must be positive", given=bands)
-        Limits.current().check_tensor(DType.from_onnx(dtype), (rows, bands))
+        check_size(DType.from_onnx(dtype), (rows, bands))
         edges = [2595 * math.log10(1 + float(e.reshape(-1)[0]) / 700) for e in (low, high)]
         mels = np.arange(bands + 2) * ((edges[1] - edges[0]) / (bands + 2)) + edges[0]
         hertz = 700 * (10 ** (mels / 2595) - 1)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from sardonyx.core.dtype import Array
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import Expr
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.shapes import known, need_rank, unknown_dim
+from sardonyx.ops.base.shapes import check_size, known, need_rank, unknown_dim
 from sardonyx.ops.window.windows import settings
 
 
@@ -49,6 +49,7 @@ class MaxUnpool(Op, kw_only=True):
         pads = settings(self.pads, 2 * n, "pads", default=0, least=0)
         rows = zip(x.shape[2:], strides, kernel, pads[:n], pads[n:], strict=True)
         own = (*x.shape[:2], *((d - 1) * s + k - b - e for d, s, k, b, e in rows))
+        check_size(DType.from_numpy(x.dtype), own)
         y = np.zeros(int(np.prod(own)), x.dtype)
         flat = indices.reshape(-1)
         if flat.size and not 0 <= flat.min() <= flat.max() < y.size:
@@ -58,6 +59,7 @@ class MaxUnpool(Op, kw_only=True):
         y = y.reshape(own)
         if shape is None:
             return y
+        check_size(DType.from_numpy(x.dtype), shape.tolist())
         made = np.zeros(shape.tolist(), x.dtype)
         made[tuple(slice(min(a, b)) for a, b in zip(own, made.shape, strict=True))] = y
         return made

@@ -12,10 +12,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from sardonyx.core.dtype import Array
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, floordiv, maximum, number, where
 from sardonyx.ops.base.nest import both
-from sardonyx.ops.base.shapes import refuse
+from sardonyx.ops.base.shapes import check_size, refuse
 
 Ints: TypeAlias = tuple[int, ...]
 
@@ -149,6 +149,9 @@ def gather(x: Array, window: Window, fill: float) -> Array:
         have = x.shape[lead + axis] + begin[axis]
         pads.append((begin[axis], max(0, length - have)))
         steps.append((s, d))
+    check_size(
+        DType.from_numpy(x.dtype), [d + a + b for d, (a, b) in zip(x.shape, pads, strict=True)]
+    )
     padded = np.pad(x, pads, constant_values=fill) if any(map(any, pads)) else x
     strides = padded.strides
     return np.lib.stride_tricks.as_strided(
