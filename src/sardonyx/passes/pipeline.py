@@ -19,6 +19,7 @@ from sardonyx.passes.dead import DEAD
 from sardonyx.passes.fold import FOLD
 from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import INLINE, take_branches
+from sardonyx.passes.late import LATE
 from sardonyx.passes.layout import LAYOUT
 from sardonyx.passes.lower import LOWER
 from sardonyx.passes.names import NAMES
@@ -41,7 +42,7 @@ INFER = Pass("infer", _infer)
 EXACT = (INLINE, INFER, DEAD, FOLD, CSE, SIMPLIFY, FOLD, DEAD)
 BASIC = (*EXACT, NAMES)
 EXTENDED = (*EXACT, AFFINE, DEAD, CSE, NAMES)
-PREPARE = (QUANT, LOWER, FOLD, DEAD, INFER, LAYOUT, SPANS)
+PREPARE = (QUANT, LOWER, FOLD, DEAD, INFER, LAYOUT, LATE, SPANS)
 
 LEVELS: dict[str, tuple[Pass, ...]] = {
     "off": (INLINE, INFER),
