@@ -71,10 +71,18 @@ class Side:
         """Whether it is a version of this package, whose compiler can be watched."""
         return self.name == NATIVE or self.name.startswith(CHECKOUT)
 
+    def settle(self, subject: Subject, cache: Path, threads: int) -> None:
+        """Start once uncounted: files are read, and Python has written its bytecode."""
+        start(self._contender(subject), subject.pool, cache, threads, watch=False)
+
+    def _contender(self, subject: Subject) -> Contender:
+        return Contender.named(self.name, str(subject.model))
+
     def start(self, subject: Subject, kind: str, cache: Path, threads: int) -> None:
         """Start once in a fresh process and keep what was seen."""
-        contender = Contender.named(self.name, str(subject.model))
-        figures = start(contender, subject.pool, cache, threads, watch=kind == "watched")
+        figures = start(
+            self._contender(subject), subject.pool, cache, threads, watch=kind == "watched"
+        )
         for figure, value in figures.items():
             self.found.setdefault((subject.name, kind, figure), []).append(value)
 
@@ -141,6 +149,9 @@ def subject(name: str, folder: Path) -> Subject:
 def measure(sides: Sequence[Side], subjects: Sequence[Subject], times: int, threads: int) -> None:
     """Starts of every side in turns, the order of the sides reversed from time to time."""
     for one in subjects:
+        for side in sides:
+            with tempfile.TemporaryDirectory(prefix="sardonyx-compile-") as cache:
+                side.settle(one, Path(cache), threads)
         for number in range(times):
             for side in sides if number % 2 == 0 else sides[::-1]:
                 print(f"{one.name}, {number + 1} of {times}: {side.name}", file=sys.stderr)
