@@ -3,7 +3,7 @@
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import rooms
@@ -11,6 +11,10 @@ import sardonyx
 from sardonyx.core.codes import explanations
 from sardonyx.core.knobs import all_knobs
 from sardonyx.core.limits import Limits
+from sardonyx.engine.stages import stage
+from sardonyx.graph.parse import from_text
+from sardonyx.loops.target import make
+from sardonyx.passes.pipeline import optimize, prepare
 from sardonyx.session.options import NO_EFFECT
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "reference"
@@ -84,6 +88,42 @@ def _first_line(name: str) -> str:
     return " ".join(line.split()).replace("|", "\\|")
 
 
+SHOWN = {
+    "Softmax": """
+        input x: float32[N, 1000]
+        y = Softmax<axis=-1>(x)
+        output y""",
+    "A 3 x 3 convolution of each of four channels": """
+        input x: float32[1, 4, 16, 16]
+        input w: float32[4, 1, 3, 3]
+        y = Conv<group=4, pads=[1, 1, 1, 1]>(x, w)
+        output y""",
+    "The recurrence of an LSTM": """
+        input x: float32[S, 1, 3]
+        input w: float32[1, 32, 3]
+        input r: float32[1, 32, 8]
+        y = LSTM<hidden_size=8>(x, w, r)
+        output y""",
+}
+
+
+def engine_page() -> str:
+    """The page of the engine, the part below the note made anew."""
+    written = (REFERENCE.parent / "concepts" / "engine.md").read_text(encoding="utf-8")
+    return "\n".join([written.partition(NOTE)[0] + NOTE, *_stages()])
+
+
+def _stages() -> Iterator[str]:
+    target = replace(make("avx512"), l1=48 << 10, l2=2 << 20, l3=32 << 20, cores=2)
+    for title, body in SHOWN.items():
+        lines = [line.strip() for line in body.strip().splitlines()]
+        graph = from_text("\n".join(["graph shown {", 'opset "" 21', *lines, "}"]))
+        *_, last = stage(prepare(optimize(graph).graph), "vector", target)
+        kernel = "\n".join(line for line in last.text.splitlines() if not line.startswith(";"))
+        yield from ("", f"### {title}", "", "```", *lines, "```", "", "```", kernel, "```")
+    yield ""
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
     "python.md": python_page,
@@ -109,6 +149,7 @@ def main() -> int:
     for name, page in PAGES.items():
         (REFERENCE / name).write_text(page(), encoding="utf-8")
         print(REFERENCE / name)
+    (REFERENCE.parent / "concepts" / "engine.md").write_text(engine_page(), encoding="utf-8")
     return 0
 
 

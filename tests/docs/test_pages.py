@@ -78,6 +78,11 @@ def test_every_page_can_be_reached_from_the_index() -> None:
     assert not missing
 
 
+def test_the_stages_on_the_page_of_the_engine_are_current() -> None:
+    written = (DOCS / "concepts" / "engine.md").read_text(encoding="utf-8")
+    assert written == make_docs.engine_page(), "run `make docs`"
+
+
 @pytest.mark.parametrize("name", make_docs.PAGES)
 def test_generated_page_is_current(name: str) -> None:
     written = (DOCS / "reference" / name).read_text(encoding="utf-8")

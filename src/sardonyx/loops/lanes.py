@@ -66,7 +66,21 @@ def select(condition: Expr, yes: Expr, no: Expr) -> Expr:
     """`yes` where the condition holds, else `no`; both are computed."""
     if condition.op == "const":
         return yes if condition.arg else no
+    if _is_zero(no) and _reads_under(yes, condition):
+        return yes
     return make("select", (condition, yes, no), None, yes.dtype)
+
+
+def _is_zero(e: Expr) -> bool:
+    return e.op == "const" and not e.arg and str(e.arg) != "-0.0"
+
+
+def _reads_under(e: Expr, condition: Expr) -> bool:
+    """Whether an expression is 0 in the lanes where a condition does not hold, being masked."""
+    if e.op not in ("load", "span") or not e.args[-1].dtype.is_bool:
+        return False
+    mask = e.args[-1]
+    return mask is condition or (mask.op == "and" and condition in mask.args)
 
 
 def fma(a: Expr, b: Expr, c: Expr) -> Expr:

@@ -26,7 +26,7 @@ class Memory(Choices):
         self._bases: dict[int, str] = {}
         self._inside: dict[Expr, bool] = {}
         self._scratch_at = _layout(kernel)
-        self._sink: str | None = None
+        self._sinks: dict[bool, str] = {}
         self._positions = {b.number: i for i, b in enumerate(kernel.params)}
         self.rows |= {"load": self._load, "span": self._load_span, "below": self._below}
 
@@ -93,7 +93,7 @@ class Memory(Choices):
             if at.lanes is None:
                 address = self._address(x.arg, at)
                 if mask is not None:
-                    address = self._or_sink(mask, address)
+                    address = self._or_sink(mask, address, False)
                 out = self._read_one(x.dtype, address)
                 return place._replace(operand=self._from_memory(out, x.dtype, None))
             out = self._read_each(x.dtype, self._scattered(x.arg, at), mask)
@@ -135,7 +135,7 @@ class Memory(Choices):
     def _read_each(self, dtype: DType, addresses: list[str], mask: str | None) -> str:
         """One scalar load for each lane."""
         kind, one, out = memory(dtype, len(addresses)), memory(dtype), "poison"
-        for k, address in enumerate(self._allowed(addresses, mask)):
+        for k, address in enumerate(self._allowed(addresses, mask, False)):
             item = self._read_one(dtype, address)
             out = self.let(f"insertelement {kind} {out}, {one} {item}, i64 {k}")
         return out
@@ -189,25 +189,27 @@ class Memory(Choices):
         kind = memory(self.buffers[buffer].dtype)
         return [self.let(f"getelementptr {kind}, ptr {p}, i64 {offset}") for p, offset in places]
 
-    def _allowed(self, addresses: list[str], mask: str | None) -> list[str]:
+    def _allowed(self, addresses: list[str], mask: str | None, writes: bool) -> list[str]:
         """The addresses, that of memory of our own where the lane is off."""
         if mask is None:
             return addresses
         kind, out = vector("i1", len(addresses)), []
         for k, address in enumerate(addresses):
             on = self.let(f"extractelement {kind} {mask}, i64 {k}")
-            out.append(self._or_sink(on, address))
+            out.append(self._or_sink(on, address, writes))
         return out
 
-    def _or_sink(self, condition: str, address: str) -> str:
-        return self.let(f"select i1 {condition}, ptr {address}, ptr {self.sink()}")
+    def _or_sink(self, condition: str, address: str, writes: bool) -> str:
+        return self.let(f"select i1 {condition}, ptr {address}, ptr {self._sink(writes)}")
 
-    def sink(self) -> str:
-        """Memory of our own, which a lane that is off reads and writes in place of a buffer's."""
-        if self._sink is None:
-            self._sink = self.stack(64)
-            self.entry.append(f"store <8 x i64> zeroinitializer, ptr {self._sink}, align 64")
-        return self._sink
+    def _sink(self, writes: bool) -> str:
+        """Memory of our own that a lane that is off writes, or reads zeros from."""
+        if writes not in self._sinks:
+            self._sinks[writes] = self.stack(64)
+            if not writes:
+                zeros = "store <8 x i64> zeroinitializer"
+                self.entry.append(f"{zeros}, ptr {self._sinks[writes]}, align 64")
+        return self._sinks[writes]
 
     # Stores
 
@@ -263,7 +265,7 @@ class Memory(Choices):
     ) -> None:
         """One scalar store for each lane, in the order of the lanes."""
         kind = memory(dtype, len(addresses))
-        for k, address in enumerate(self._allowed(addresses, mask)):
+        for k, address in enumerate(self._allowed(addresses, mask, True)):
             item = self.let(f"extractelement {kind} {operand}, i64 {k}")
             self._write_one(dtype, item, address)
 

@@ -182,15 +182,15 @@ class Values:
         """A chain of choices, each in the last side of the one before."""
         parts: list[tuple[bool, Expr, Expr]] = []
         with ExitStack() as opened:
-            while True:
-                condition = self(x.args[0])
-                blends, side = self.varies(x.args[0]), x.args[1]
-                parts.append((blends, condition, self._side(side, x.args[0], blends, True)))
-                before, x = x.args[0], x.args[2]
-                if x.op != "where" or x in self._done or not self.varies(x):
-                    break
+            while x.op == "where" and x not in self._done and self.varies(x):
+                condition, blends = self(x.args[0]), self.varies(x.args[0])
+                if condition.op == "const":
+                    x = x.args[1 if condition.arg else 2]
+                    continue
+                before, side, x = x.args
+                parts.append((blends, condition, self._side(side, before, blends, True)))
                 opened.enter_context(self._under(x, before, blends, False))
-            out = self._side(x, before, blends, False)
+            out = self(x)
         for blends, condition, yes in reversed(parts):
             out = select(condition, yes, out) if blends else where(condition, yes, out)
         return out
