@@ -52,8 +52,8 @@ def given(case: Case) -> tuple[Graph, dict[str, Any], list[Wanted]]:
 
 
 def agree(found: list[Any], expected: list[Wanted]) -> None:
-    """Each output is within what rounding may do."""
-    for array, want in zip(found, expected, strict=True):
+    """Each output is within what rounding may do; spans of subscripts may follow."""
+    for array, want in zip(found[: len(expected)], expected, strict=True):
         assert want.complaint(np.asarray(array)) == ""
 
 
@@ -71,7 +71,7 @@ def test_reference(case: Case) -> None:
 def test_passes(case: Case) -> None:
     graph, fed, expected = given(case)
     for name, found in run.after_passes(graph, fed):
-        for array, want in zip(found, expected, strict=True):
+        for array, want in zip(found[: len(expected)], expected, strict=True):
             assert (name, want.complaint(np.asarray(array))) == (name, "")
 
 

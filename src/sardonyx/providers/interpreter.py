@@ -13,6 +13,7 @@ from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph
 from sardonyx.loops.target import host
 from sardonyx.passes.pipeline import optimize, prepare
+from sardonyx.passes.spans import check, spans
 from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
 
 
@@ -23,6 +24,7 @@ class InterpreterRunnable(Runnable):
         better = graph if options.optimize == "off" else optimize(graph, options.optimize).graph
         self._graph, self._options = prepare(better), options
         self._steps = launches(fuse(self._graph), host())
+        self._spans, self._outputs = spans(self._graph), len(graph.outputs)
         hosts = [s for s in self._steps if isinstance(s, Host)]
         self.gaps = [Gap(s.node.name, s.node.op.op_type, s.reason) for s in hosts]
 
@@ -30,7 +32,9 @@ class InterpreterRunnable(Runnable):
         """The outputs in the model's order."""
         arrays = [feeds[v.name] for v in self._graph.inputs]
         walk = Walk(self._options.limits, abort)
-        return Interpreted(self._graph, arrays, walk, self._options.threads).run(self._steps)
+        found = Interpreted(self._graph, arrays, walk, self._options.threads).run(self._steps)
+        check(self._spans, found[self._outputs :])
+        return found[: self._outputs]
 
 
 class InterpreterProvider(Provider):

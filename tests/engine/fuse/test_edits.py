@@ -148,3 +148,16 @@ def test_an_empty_batch_says_that_the_stage_is_for_other_sizes(tmp_path: Path) -
     net = softmax(tmp_path)
     with pytest.raises(InvalidArgument, match="buffers and symbols"):
         net.run(X[:0])
+
+
+@pytest.mark.parametrize("provider", ["native", "interpreter"])
+def test_a_subscript_out_of_range_is_told_by_both_ways(provider: str) -> None:
+    net = parse("input x: float32[N, 4]\ninput i: int64[2]\ny = Gather<axis=0>(x, i)\noutput y")
+    session = InferenceSession(net, providers=[provider])
+    for i, fits in (([0, -2], True), ([0, 5], False)):
+        feeds = {"x": X, "i": np.array(i)}
+        if fits:
+            np.testing.assert_array_equal(session.run(None, feeds)[0], X[i])
+        else:
+            with pytest.raises(InvalidArgument, match="E0210"):
+                session.run(None, feeds)
