@@ -21,14 +21,14 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 
 # Tokens of code that a room may hold. A budget moves in the commit that shows why it must.
 BUDGETS = {
-    "core": 19_900,
+    "core": 20_500,
     "graph": 21_000,
-    "loops": 30_000,
+    "loops": 38_800,
     "ops": 101_000,
     "passes": 17_500,
     "formats": 20_800,
     "kernels": 25_500,
-    "engine": 51_500,
+    "engine": 41_300,
     "providers": 3_300,
     "session": 9_000,
     "compare": 8_200,

@@ -316,6 +316,7 @@ def test_integers_become_floats_in_one_rounding() -> None:
 
 
 KINDS = {"real": F32, "signed": I32, "unsigned": DType.UINT8, "truth": DType.BOOL}
+TURNED = {F32: I32, I32: I32, DType.UINT8: DType.INT8, DType.BOOL: DType.BOOL}
 
 
 @pytest.mark.parametrize("op", sorted(OPERATIONS))
@@ -328,10 +329,11 @@ def test_every_operation_means_something_where_it_is_spelled(op: str) -> None:
             assert not getattr(row.llvm, kind)
             continue
         met += 1
-        args = [element.of(1, dtype)] * row.arity
+        args = [element.of(1, d) for d in (row.first or dtype, dtype, dtype)][: row.arity or 3]
+        to = {"bool": DType.BOOL, "given": TURNED[dtype], "same": dtype}[row.result]
         with np.errstate(divide="ignore"):
-            found = element.apply(op, args, dtype)
-        assert type(found) is type(element.of(0, DType.BOOL if row.result == "bool" else dtype))
+            found = element.apply(op, args, dtype, to)
+        assert type(found) is type(element.of(0, to))
     assert met
 
 

@@ -7,7 +7,8 @@ a spelling in the row, or a formula in `loops.math` that says it in operations t
 
 The meaning of an operation is given by kind of operand. `real` is on numpy's float32 and float64
 (narrower floats compute in float32); `whole` is on Python ints, its result wraps; `truth` is on
-bools. Integer division by zero gives 0.
+bools. Integer division by zero gives 0. An operation whose result type is given has the meaning of
+(operand, its type, the result's type).
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ class Operation:
     `result` is the type of what it gives: the last operand's, bool, or one that is given with it
     and printed after the name. `wide` operations on float32 are float64's, rounded. `cost`
     estimates the float operations of computing it once. `start` is what reducing nothing gives
-    (None: no reduction), `sign` how it is written between its operands.
+    (None: no reduction), `sign` how it is written between its operands, `first` the type of the
+    first operand where it is not that of the others.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Operation:
     wide: bool = False
     start: Start | None = None
     sign: str | None = None
+    first: DType | None = None
     llvm: Spelling = Spelling()
 
     def meaning(self, dtype: DType) -> Meaning:
@@ -173,7 +176,8 @@ def _scaled(a: Any, n: Any) -> Any:
 
 
 def _rows() -> list[Operation]:
-    return [*_arithmetic(), *_whole_numbers(), *_comparisons(), *_rounding(), *_functions()]
+    lists = (_arithmetic, _whole_numbers, _comparisons, _rounding, _functions, _parts)
+    return [row for rows in lists for row in rows()]
 
 
 def _arithmetic() -> list[Operation]:
@@ -199,7 +203,7 @@ def _arithmetic() -> list[Operation]:
         row("fmod", 2, np.fmod, lambda a, b: a - b * _truncated(a, b) if b else 0, cost=3,
             llvm=Spelling("@fmod")),
         row("fma", 3, _fused, llvm=Spelling("llvm.fma")),
-        row("pow", 2, np.power, _power, cost=30, wide=True),
+        row("pow", 2, np.power, _power, cost=30, wide=True, llvm=Spelling("@pow")),
         row("sqrt", 1, np.sqrt, cost=4, llvm=Spelling("llvm.sqrt")),
         row("rsqrt", 1, lambda x: type(x)(1) / np.sqrt(x), cost=6, wide=True),
     ]  # fmt: skip
@@ -259,7 +263,53 @@ def _functions() -> list[Operation]:
         "sinh": (np.sinh, 20), "cosh": (np.cosh, 20), "asinh": (np.arcsinh, 24),
         "acosh": (np.arccosh, 24), "atanh": (np.arctanh, 24),
     }  # fmt: skip
-    return [Operation(name, 1, of, cost=cost, wide=True) for name, (of, cost) in functions.items()]
+    linked = {"erf": "@erf", "tan": "@tan"}
+    return [
+        Operation(name, 1, of, cost=cost, wide=True, llvm=Spelling(linked.get(name, "")))
+        for name, (of, cost) in functions.items()
+    ]
+
+
+def _parts() -> list[Operation]:
+    """What formulas are made of besides: `loops.math` has them by name."""
+    row, ints = Operation, _whole
+
+    def chosen(condition: Any, yes: Any, no: Any) -> Any:
+        return yes if condition else no
+
+    def entry(index: Any, *values: Any) -> Any:
+        return values[int(index) % len(values)]
+
+    return [
+        row("select", 3, chosen, chosen, chosen, first=DType.BOOL),
+        row("any", 1, None, None, bool, "bool"),
+        row("copysign", 2, np.copysign, llvm=Spelling("llvm.copysign")),
+        row("scale", 2, _scaled, cost=2),
+        row("lookup", 0, entry, entry, cost=2, first=DType.INT32),
+        row("lshift", 2, None, operator.lshift, llvm=ints("shl")),
+        row("rshift", 2, None, operator.rshift, llvm=Spelling("", "ashr", "lshr")),
+        row("quotient", 2, None, _truncated, cost=3, llvm=Spelling("", "sdiv", "udiv")),
+        row("libsin", 1, _library(math.sin), cost=14, wide=True, llvm=Spelling("@sin")),
+        row("libcos", 1, _library(math.cos), cost=14, wide=True, llvm=Spelling("@cos")),
+        row("bitcast", 1, _same_bits, _same_bits, result="given"),
+        row("truncate", 1, _indefinite, result="given"),
+        row("toint", 1, _indefinite, result="given"),
+        row("tofloat", 1, None, lambda x, _, to: to.numpy.type(x), result="given"),
+    ]
+
+
+def _library(of: Callable[[float], float]) -> Meaning:
+    return lambda x: np.float64(of(x) if np.isfinite(x) else math.nan)
+
+
+def _indefinite(x: Any, _: DType, to: DType) -> int:
+    """A float without its fraction; the least integer where it is none of the type."""
+    low, high = limits(to)
+    return int(x) if np.isfinite(x) and low <= int(x) <= high else int(low)
+
+
+def _same_bits(x: Any, source: DType, to: DType) -> Any:
+    return np.array(x, source.numpy).view(to.numpy)[()]
 
 
 for _operation in _rows():

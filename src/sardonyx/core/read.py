@@ -140,7 +140,9 @@ class Reader(Words):
         """An operation on operands, exactly as it stands; `dtype` where it is given."""
         if op == "where":
             return make(op, args, None, args[1].dtype)
-        return operate(op, args) if dtype is None else make(op, args, None, dtype)
+        if op == "cast" and dtype is not None:
+            return make(op, args, None, dtype)
+        return operate(op, args, dtype)
 
     def expression(self) -> Expr:
         """An expr."""

@@ -276,9 +276,9 @@ def _result(row: Operation, dtype: DType) -> DType:
     return DType.BOOL if row.result == "bool" else dtype
 
 
-def operate(op: str, args: tuple[Expr, ...]) -> Expr:
-    """An operation on operands as they are, without simplifying."""
-    return make(op, args, None, _result(find(op), args[-1].dtype))
+def operate(op: str, args: tuple[Expr, ...], dtype: DType | None = None) -> Expr:
+    """An operation on operands as they are, without simplifying; `dtype` where it is given."""
+    return make(op, args, None, dtype or _result(find(op), args[-1].dtype))
 
 
 @functools.lru_cache(1 << 16)
@@ -366,7 +366,7 @@ def rebuild(e: Expr, args: tuple[Expr, ...]) -> Expr:
     row = OPERATIONS.get(e.op)
     if row is not None and row.arity == 2:
         return fold(e.op, args)
-    if row is not None and row.arity == 1:
+    if row is not None and row.arity == 1 and row.result != "given":
         return unary(e.op, args[0])
     return make(e.op, args, e.arg, e.dtype)
 

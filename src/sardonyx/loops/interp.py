@@ -102,11 +102,9 @@ class _Run:
         match x.op:
             case "load":
                 return self._read(x.arg, x.dtype, *args)
-            case "select":
-                return args[1] if args[0] else args[2]
             case "cast":
                 return scalar.cast(args[0], x.args[0].dtype, x.dtype)
-        return scalar.apply(x.op, args, x.args[-1].dtype)
+        return scalar.apply(x.op, args, x.args[-1].dtype, x.dtype)
 
     def _read(self, number: int, dtype: DType, index: int, mask: bool = True) -> Any:
         found = self.buffers[number][self.place(number, index)] if mask else 0

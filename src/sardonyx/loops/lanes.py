@@ -68,7 +68,7 @@ def select(condition: Expr, yes: Expr, no: Expr) -> Expr:
         return yes if condition.arg else no
     if _is_zero(no) and _reads_under(yes, condition):
         return yes
-    return make("select", (condition, yes, no), None, yes.dtype)
+    return operate("select", (condition, yes, no))
 
 
 def _is_zero(e: Expr) -> bool:
@@ -90,7 +90,7 @@ def fma(a: Expr, b: Expr, c: Expr) -> Expr:
 
 def some(mask: Expr) -> Expr:
     """Whether any lane of a mask holds."""
-    return make("any", (mask,), None, DType.BOOL)
+    return operate("any", (mask,))
 
 
 def across(op: str, value: Expr) -> Expr:
@@ -126,10 +126,6 @@ def word(name: str, args: tuple[Expr, ...]) -> Expr | None:
             return below(args[0], int(arg))
         case "across", 1 if is_reduction(arg):
             return across(arg, args[0])
-        case "any", 1:
-            return some(args[0])
-        case "select", 3:
-            return make("select", args, None, args[1].dtype)
     return None
 
 

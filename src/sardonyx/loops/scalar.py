@@ -68,17 +68,22 @@ def identity(op: str, dtype: DType) -> Scalar:
     return of(operations.identity(op, dtype), dtype)
 
 
-def apply(op: str, args: Sequence[Scalar], dtype: DType) -> Scalar:
-    """`op` on scalars of `dtype`; comparisons and predicates give bool."""
+def apply(op: str, args: Sequence[Scalar], dtype: DType, to: DType | None = None) -> Scalar:
+    """`op` on scalars, the last of `dtype`; `to` is the result's type where that is given."""
     row = operations.find(op)
-    if len(args) > row.arity == 2:
+    if len(args) > 2 and row.arity == 2:
         return functools.reduce(lambda a, b: apply(op, (a, b), dtype), args)
     meaning = row.meaning(dtype)
+    if row.result == "given":
+        assert to is not None
+        return of(meaning(args[0], dtype, to), to)
     if not dtype.is_float:
         out = meaning(*args)
         return bool(out) if dtype.is_bool or row.result == "bool" else wrap(out, dtype)
     kind = dtype.numpy.type if dtype in _FLOATS else np.float32
-    out = meaning(*(np.float64(a) if row.wide else kind(a) for a in args))
+    first = args[: row.first is not None]
+    rest = [np.float64(a) if row.wide else kind(a) for a in args[len(first) :]]
+    out = meaning(*first, *rest)
     return bool(out) if row.result == "bool" else dtype.numpy.type(kind(out))
 
 

@@ -55,5 +55,5 @@ def test_a_module_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 def test_the_writers_of_code_are_in_its_keys() -> None:
     found = set(closure(link._WRITERS))
-    wanted = ("emit.memory", "emit.math.single", "code.object", "native.barrier")
+    wanted = ("emit.memory", "emit.arith", "code.object", "native.barrier")
     assert {f"sardonyx.engine.{name}" for name in wanted} <= found

@@ -20,10 +20,13 @@ TRIPS = 128
 AT, INNER = var("i", TRIPS), var("j", TRIPS)
 
 Case = tuple[str, Stmt]
+NOT_OF_ELEMENTS = ("any", "lookup")
 
 
 def exists(row: Operation, dtype: DType) -> bool:
     """Whether an operation means something for elements of a dtype."""
+    if row.name in NOT_OF_ELEMENTS:
+        return False
     if row.result == "bool" and row.real is None:
         return dtype.is_bool
     meaning = row.truth if dtype.is_bool else row.whole if dtype.is_int else row.real
@@ -44,8 +47,9 @@ def applied(dtype: DType, source: DType) -> Iterator[tuple[str, Expr]]:
     both = [cast(element(source, side), dtype) for side in (0, 1)]
     for name, row in OPERATIONS.items():
         if exists(row, dtype):
-            operands = (both * 2)[: row.arity or 3]
-            yield name, operate(name, tuple(operands))
+            first = both[0] if row.first is None else cast(both[0], row.first)
+            operands = (first, both[1], both[0])[: row.arity]
+            yield name, operate(name, operands)
 
 
 def operations(dtype: DType, kind: LoopKind) -> Iterator[Case]:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr
 from sardonyx.engine.emit.arith import binary
-from sardonyx.engine.emit.cast import cast
-from sardonyx.engine.emit.math.formula import Math
 from sardonyx.engine.emit.memory import Memory
-from sardonyx.engine.emit.types import HALVES, register, vector
+from sardonyx.engine.emit.types import register, vector
 from sardonyx.engine.emit.values import Value
 from sardonyx.loops.ir import Kernel
 from sardonyx.loops.target import Target
@@ -20,22 +17,12 @@ class Words(Memory):
     def __init__(self, kernel: Kernel, target: Target) -> None:
         super().__init__(kernel, target)
         self.rows |= {
-            "where": self.choose, "select": self._select, "fma": self._fma,
+            "where": self.choose, "select": self._select,
             "any": self._any, "across": self._across,
         }  # fmt: skip
 
     def _select(self, x: Expr) -> Value:
         return self.select(x.dtype, *(self.known(a) for a in x.args))
-
-    def _fma(self, x: Expr) -> Value:
-        values = [self.known(a) for a in x.args]
-        lanes, level, reads = self.combine(values)
-        with self.at(level):
-            wide = DType.FLOAT32 if x.dtype in HALVES else x.dtype
-            sides = (self.matched(v, x.dtype, lanes) for v in values)
-            a, b, c = (cast(self, side, x.dtype, wide, lanes) for side in sides)
-            out = Math(self, wide, lanes).fma(a, b, c)
-            return Value(cast(self, out, wide, x.dtype, lanes), lanes, level, reads)
 
     def _any(self, x: Expr) -> Value:
         mask = self.known(x.args[0])

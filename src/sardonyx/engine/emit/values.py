@@ -15,12 +15,12 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.errors import CompileError
 from sardonyx.core.expr import INDEX, Expr, evaluate, nonnegative, number, walk
 from sardonyx.core.operations import OPERATIONS
-from sardonyx.engine.emit.arith import binary, divide_index, power_by, unary
-from sardonyx.engine.emit.cast import cast
+from sardonyx.engine.emit.arith import apply
 from sardonyx.engine.emit.types import constant, register, splat, vector
 from sardonyx.engine.emit.writer import Writer
 from sardonyx.loops.ir import Kernel, Store, statements
 from sardonyx.loops.lanes import WORDS, Memo, is_lane
+from sardonyx.loops.math.lower import literal_of
 from sardonyx.loops.target import Target
 
 _NO_BUFFERS: frozenset[int] = frozenset()
@@ -263,23 +263,12 @@ class Values(Writer):
         return Value(out, lanes, level, reads)
 
     def _instruction(self, x: Expr, operands: list[str], lanes: int | None) -> str:
-        source = x.args[0].dtype if x.args else x.dtype
-        if x.op == "cast":
-            return cast(self, operands[0], source, x.dtype, lanes)
-        if x.op in OPERATIONS and len(operands) == 1:
-            return unary(self, x.op, source, lanes, operands[0])
-        if x.op not in OPERATIONS or len(operands) != 2:
-            raise CompileError("E0821", f"no instructions for `{x}`")
-        a, b = operands
-        if source is INDEX and x.op in ("floordiv", "mod"):
+        dtypes, op, literal = tuple(a.dtype for a in x.args), x.op, literal_of(x.op, x.args)
+        if op in ("floordiv", "mod") and dtypes[0] is INDEX:
             divisor = number(x.args[1])
             if divisor is not None and divisor > 0 and nonnegative(x.args[0]):
-                return divide_index(self, x.op, a, divisor, lanes)
-        if x.op == "pow" and source.is_float and x.args[1].op == "const":
-            out = power_by(self, source, lanes, a, float(x.args[1].arg))
-            if out is not None:
-                return out
-        return binary(self, x.op, source, lanes, a, b)
+                op, literal = f"index.{op}", divisor
+        return apply(self, op, dtypes, x.dtype, operands, lanes, literal)
 
     def made(self, e: Expr) -> bool:
         """Whether an expression has been computed where it can be used here."""

@@ -1,0 +1,1 @@
+"""Scalar operations as expressions of simpler ones, for machines that have no instruction."""
