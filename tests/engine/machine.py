@@ -50,9 +50,14 @@ class Native:
         self._function = ctypes.CFUNCTYPE(None, *kinds)(address)
 
     def __call__(
-        self, arrays: Sequence[Array], symbols: Sequence[int] = (), threads: int = 1
+        self,
+        arrays: Sequence[Array],
+        symbols: Sequence[int] = (),
+        threads: int = 1,
+        halted: bool = False,
     ) -> None:
-        table = np.array([a.ctypes.data for a in arrays] + [0], np.int64)
+        halt = np.array([halted], np.int64)
+        table = np.array([halt.ctypes.data, *(a.ctypes.data for a in arrays)], np.int64)[1:]
         ids = np.arange(len(arrays) + 1, dtype=np.int32)
         values = np.array([*symbols, 0], np.int64)
         size = sum(-(-(number(b.size) or 0) * 8 // 64) * 64 for b in self.kernel.scratch)

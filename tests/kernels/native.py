@@ -42,13 +42,15 @@ class Call:
         (address,) = jit.functions([kernel])
         self._function = _SIGNATURE(address)
         count = len(arrays)
-        self._table = (ctypes.c_void_p * max(1, count))(*[a.ctypes.data for a in arrays])
+        self._halt = ctypes.c_int64()
+        pointers = [ctypes.addressof(self._halt), *(a.ctypes.data for a in arrays)]
+        self._table = (ctypes.c_void_p * len(pointers))(*pointers)
         self._ids = (ctypes.c_int32 * max(1, count))(*range(count))
         self._symbols = (ctypes.c_int64 * max(1, len(symbols)))(*symbols)
         self._scratch = aligned(_scratch_bytes(kernel), np.uint8)
         self._keep = (jit, list(arrays))
         self.arguments = (
-            ctypes.addressof(self._table),
+            ctypes.addressof(self._table) + 8,
             ctypes.addressof(self._ids),
             ctypes.addressof(self._symbols),
             self._scratch.ctypes.data,

@@ -128,12 +128,18 @@ assert codes == [0] * 12, codes
     script(body, tmp_path)
 
 
-def test_fork_in_the_midst_of_a_run_of_the_same_thread(tmp_path: Path) -> None:
+@pytest.mark.parametrize("long", [False, True], ids=["short kernels", "a long kernel"])
+def test_fork_in_the_midst_of_a_run_of_the_same_thread(long: bool, tmp_path: Path) -> None:
     """A signal handler forks while its thread runs on two threads: the child, which has not what
     the second thread did, is told so, and then runs as ever."""
     body = """
-one, children = session(2), []
-big = np.resize(X, (400_000, 3))
+if LONG:
+    square = parse("input x: float32[N, N]\\ny = MatMul(x, x)\\noutput y")
+    one = sx.InferenceSession(square, sx.SessionOptions(intra_op_num_threads=2))
+    big = np.resize(X, (2000, 2000))
+else:
+    one, big = session(2), np.resize(X, (400_000, 3))
+children = []
 wanted = one.run(None, {"x": big})[0]
 home = os.getpid()
 
@@ -158,7 +164,7 @@ if os.getpid() != home:
 codes = [ended(child) for child in children]
 assert good and not any(codes), codes
 """
-    script(body, tmp_path)
+    script(f"LONG = {long}\n{body}", tmp_path)
 
 
 @pytest.mark.parametrize("way", ["fork", "spawn", "forkserver"])

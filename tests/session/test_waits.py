@@ -1,5 +1,7 @@
 """Models that would run for hours are refused or end in time; their neighbours run."""
 
+import signal
+import threading
 import time
 from typing import Any
 
@@ -145,3 +147,55 @@ def test_run_seconds_end_host_steps() -> None:
     with pytest.raises(LimitExceeded, match="run_seconds"):
         made.run(None, {"x": X, "n": np.array(3000)})
     assert made.run(None, {"x": X, "n": np.array(3)})[0] == 9
+
+
+PRODUCT = [helper.make_node("MatMul", ["x", "x"], ["y"])]
+LONG = np.full((6000, 6000), 0.5, np.float32)
+
+
+def test_a_long_kernel_gives_what_a_short_one_gives() -> None:
+    made = session(PRODUCT, [value("x", shape=["N", "N"])])
+    x = np.random.default_rng(5).integers(-4, 5, (1100, 1100)).astype(np.float32)
+    np.testing.assert_array_equal(made.run(None, {"x": x})[0], x @ x)
+    np.testing.assert_array_equal(made.run(None, {"x": x})[0], x @ x)
+
+
+def test_one_kernel_is_ended_by_its_time() -> None:
+    made = session(PRODUCT, [value("x", shape=["N", "N"])], run_seconds=0.2)
+    start = time.monotonic()
+    with pytest.raises(LimitExceeded, match="run_seconds"):
+        made.run(None, {"x": LONG})
+    assert time.monotonic() - start < 1.5
+
+
+def test_one_kernel_is_ended_by_another_thread() -> None:
+    made = session(PRODUCT, [value("x", shape=["N", "N"])])
+    options = sx.RunOptions()
+    threading.Timer(0.2, lambda: setattr(options, "terminate", True)).start()
+    start = time.monotonic()
+    with pytest.raises(sx.Terminated):
+        made.run(None, {"x": LONG}, options)
+    assert time.monotonic() - start < 1.5
+
+
+def test_one_kernel_is_ended_by_a_signal() -> None:
+    """And a handler that only looks lets it go on."""
+    made = session(PRODUCT, [value("x", shape=["N", "N"])])
+    seen: list[float] = []
+
+    def handler(*_: object) -> None:
+        seen.append(float(made.run(None, {"x": np.ones((2, 2), np.float32)})[0][0, 0]))
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.06, 0.06)
+    try:
+        start = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            made.run(None, {"x": LONG})
+        assert time.monotonic() - start < 2
+        assert set(seen) == {2.0}
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -10,22 +10,30 @@ from sardonyx.core.errors import LimitExceeded
 from sardonyx.core.limits import Limits
 from sardonyx.engine.native import entry
 from sardonyx.engine.native.entry import Argument, Entry
-from sardonyx.engine.native.executor import BARRIER, SERIAL
+from sardonyx.engine.native.executor import BARRIER, SERIAL, Job
 from sardonyx.engine.native.memory import address
 from sardonyx.engine.native.threads import Runner, hall
 
 X, Y = np.dtype(np.int64), np.dtype(np.float32)
 
 
+_kept: list[Runner] = []
+
+
+def job(runner: Runner, *where: int, release: bool = False, **options: Any) -> Job:
+    _kept.append(runner)
+    return runner.job_of(*where, release=release, **options)
+
+
 @pytest.fixture(params=["native", "python"])
 def made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[Entry, Any]:
     monkeypatch.setattr(entry, "layout_holds", lambda: request.param == "native")
-    steps, pointers = Steps(), np.zeros(3, np.uint64)
+    steps, pointers = Steps(), np.zeros(4, np.uint64)[1:]
     for _ in range(3):
         steps.add("tally", [0], [], BARRIER | SERIAL)
     arguments = [Argument((4, 8), X, 0), Argument((3,), Y, 2, out=True)]
     where = *steps.where, address(pointers)
-    one = Entry(Runner(1), *where, arguments)
+    one = Entry(job(Runner(1), *where), arguments)
     one._kept += [steps, pointers]
     return one, pointers
 
@@ -93,11 +101,11 @@ def test_counts_references_right(made: tuple[Entry, Any]) -> None:
 
 
 def test_scalars_and_empty_arrays_fit() -> None:
-    steps, pointers = Steps(), np.zeros(2, np.uint64)
+    steps, pointers = Steps(), np.zeros(3, np.uint64)[1:]
     bf16 = np.dtype(ml_dtypes.bfloat16)
     arguments = [Argument((), Y, 0), Argument((0, 3), bf16, 1, out=True)]
     where = *steps.where, address(pointers)
-    one = Entry(Runner(1), *where, arguments)
+    one = Entry(job(Runner(1), *where), arguments)
     out = np.empty((0, 3), bf16)
     assert one.call(np.array(1, Y), out) is None
     assert one.call(np.float32(1), out) is NotImplemented
@@ -112,7 +120,7 @@ def test_starts_the_workers_it_wants(release: bool) -> None:
     pointers = table(counts)
     where = *steps.where, address(pointers)
     arguments = [Argument((threads,), X, 0)]
-    one = Entry(Runner(threads), *where, arguments, threads=threads, release=release)
+    one = Entry(job(Runner(threads), *where, release=release), arguments)
     assert one.call(counts) is None
     assert counts.tolist() == [1] * threads
 
@@ -120,7 +128,8 @@ def test_starts_the_workers_it_wants(release: bool) -> None:
 def test_stopped_run_is_told() -> None:
     steps = Steps()
     steps.add("nap", [], [], BARRIER)
-    one = Entry(Runner(1), *steps.where, address(table()), [])
+    pointers = table()
+    one = Entry(job(Runner(1), *steps.where, address(pointers)), [])
     one.stop()
     assert one.call() is False
     assert one.call() is None
@@ -135,7 +144,7 @@ def test_question_raises_through_the_call() -> None:
         steps.add("nap", [], [], BARRIER)
     pointers = table()
     where = *steps.where, address(pointers)
-    one = Entry(Runner(1), *where, [], release=True, poll=question)
+    one = Entry(job(Runner(1), *where, release=True, poll=question), [])
     with pytest.raises(ValueError, match="enough"):
         one.call()
 
@@ -146,7 +155,7 @@ def test_a_call_ends_when_its_time_is_over() -> None:
         steps.add("nap", [], [], BARRIER)
     pointers = table()
     runner = Runner(1, limits=Limits(run_seconds=0.05))
-    one = Entry(runner, *steps.where, address(pointers), [], release=True)
+    one = Entry(job(runner, *steps.where, address(pointers), release=True), [])
     assert one.call() is False
     with pytest.raises(LimitExceeded, match=r"took 0\.\d+ s, the limit `run_seconds` is 0.05"):
         runner.check(one.job)

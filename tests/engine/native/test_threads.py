@@ -29,7 +29,7 @@ def counting(count: int, flags: int = BARRIER, name: str = "tally") -> Steps:
 
 def run(runner: Runner, steps: Steps, *arrays: Array, **options: object) -> None:
     pointers = table(*arrays)
-    runner.run(*steps.where, address(pointers), **options)  # type: ignore[arg-type]
+    runner.run(runner.job_of(*steps.where, address(pointers), **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("threads", [1, 2, 3, 5])

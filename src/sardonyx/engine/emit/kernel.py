@@ -2,6 +2,7 @@
 
     define void @k_xxx(ptr %table, ptr %ids, ptr %syms, ptr %scratch, i64 %tid, i64 %threads)
 
+The slot before the table points at a word: once it is not 0, parallel loops end early.
 Vector instructions are written as such (`<16 x float>`), so no optimization pass is needed. Nothing
 that a model names reaches the text: registers, blocks and symbols come from counters.
 """
@@ -105,9 +106,9 @@ class Emitter(Words):
         else:
             self._serial(stmt, "0", self.expr(stmt.extent), has_trip(stmt.extent))
 
-    def _serial(self, stmt: For, start: str, stop: str, nonempty: bool) -> None:
+    def _serial(self, stmt: For, start: str, stop: str, nonempty: bool, halt: str = "") -> None:
         writes = _stores(stmt.body)
-        with self.loop(stop, start=start, nonempty=nonempty, writes=writes) as trip:
+        with self.loop(stop, start=start, nonempty=nonempty, writes=writes, halt=halt) as trip:
             self.define(stmt.var, trip.index)
             self.body(stmt.body)
 
@@ -117,7 +118,26 @@ class Emitter(Words):
         for thread in ("%tid", self.let("add i64 %tid, 1")):
             product = self.let(f"mul i64 {extent}, {thread}")
             ends.append(self.let(f"udiv i64 {product}, %threads"))
-        self._serial(stmt, ends[0], ends[1], nonempty=False)
+        halt = self._halt()
+        self._serial(stmt, ends[0], ends[1], nonempty=False, halt=halt)
+        self._leave(halt)
+
+    def _halt(self) -> str:
+        """The address of the word that ends a run: what the executor puts before the table."""
+        load = "%halt = load ptr, ptr %halt.at, align 8"
+        if load not in self.entry:
+            self.entry += ["%halt.at = getelementptr ptr, ptr %table, i64 -1", load]
+        return "%halt"
+
+    def _leave(self, halt: str) -> None:
+        """Ends the function where a loop may have ended early: what follows would read too much."""
+        word = self.let(f"load atomic i64, ptr {halt} monotonic, align 8")
+        calm = self.let(f"icmp eq i64 {word}, 0")
+        left, onward = self.label("left"), self.label("on")
+        self.line(f"br i1 {calm}, label %{onward}, label %{left}")
+        self.block(left, fall=False)
+        self.line("ret void")
+        self.block(onward, fall=False)
 
     def _loop(self, s: Loop) -> None:
         first = [self.lifted(self.value(e), v) for v, e in zip(s.carried, s.first, strict=True)]

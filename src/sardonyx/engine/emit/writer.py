@@ -51,6 +51,7 @@ class Trip:
         self.index, self.values = index, values
         self.results: list[str] = []
         self.following: list[str] = list(values)
+        self.halt = ""
 
     def next(self, values: Sequence[str]) -> None:
         """Sets what is carried into the next trip."""
@@ -202,10 +203,15 @@ class Writer:
         nonempty: bool = False,
         guard: bool = True,
         writes: frozenset[int] | None = None,
+        halt: str = "",
     ) -> Iterator[Trip]:
-        """A loop `for index in range(start, stop, step)` around what the `with` block writes."""
+        """A loop `for index in range(start, stop, step)` around what the `with` block writes.
+
+        It is left early once the word at the address `halt` is not 0.
+        """
         carried = list(carry)
         trip = Trip(self.fresh("i"), [self.fresh("c") for _ in carried])
+        trip.halt = halt
         before, body, after = (self.label("pre"), self.label("loop"), self.label("done"))
         self.written(writes)
         outer: Scope | None = None
@@ -253,8 +259,16 @@ class Writer:
         body.lines += [
             f"{following} = add nsw i64 {trip.index}, {step}",
             f"{more} = icmp slt i64 {following}, {stop}",
-            f"br i1 {more}, label %{first}, label %{after}",
         ]
+        if trip.halt:
+            word, calm, again = self.fresh(), self.fresh(), self.fresh("m")
+            body.lines += [
+                f"{word} = load atomic i64, ptr {trip.halt} monotonic, align 8",
+                f"{calm} = icmp eq i64 {word}, 0",
+                f"{again} = and i1 {more}, {calm}",
+            ]
+            more = again
+        body.lines.append(f"br i1 {more}, label %{first}, label %{after}")
         self.line(f"br label %{first}")
         self.join(body)
 

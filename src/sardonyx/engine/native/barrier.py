@@ -1,6 +1,7 @@
 """How threads wait for each other, as LLVM text: spin first, then sleep in the kernel.
 
     await(word, old, sleepers, spins)     until *word is no longer old
+    nap(word, old, ns)                    the same, for less than a second
     post(word, new, sleepers)             *word = new, and whoever sleeps on it wakes
     barrier(crew, threads)                until all have come, or none can: a fork lost them
     settle(flags), restore(flags, mode)   floats round to nearest, subnormals as a job asks for
@@ -110,6 +111,14 @@ define internal void @wake(ptr %word) {
   %r = call i64 (i64, ...) @syscall(i64 NUMBER, ptr %word, i32 129, i32 2147483647)
   ret void
 }
+define internal void @nap(ptr %word, i32 %old, i64 %ns) {
+  %time = alloca [2 x i64], align 8
+  store i64 0, ptr %time, align 8
+  %ns.at = getelementptr i8, ptr %time, i64 8
+  store i64 %ns, ptr %ns.at, align 8
+  %r = call i64 (i64, ...) @syscall(i64 NUMBER, ptr %word, i32 128, i32 %old, ptr %time)
+  ret void
+}
 """
 
 _NAP = """
@@ -119,6 +128,10 @@ define internal void @sleep(ptr %word, i32 %old) {
   ret void
 }
 define internal void @wake(ptr %word) {
+  ret void
+}
+define internal void @nap(ptr %word, i32 %old, i64 %ns) {
+  call void @sleep(ptr %word, i32 %old)
   ret void
 }
 """

@@ -1,6 +1,6 @@
 """A program bound to one set of shapes as a function of arrays that C code calls without detour.
 
-    entry = Entry(runner, steps, count, table, arguments)
+    entry = Entry(runner.job_of(steps, count, table), arguments)
     entry.call(x, y)         None: it ran; NotImplemented: an array is not what was bound
 
 The function reads numpy's array structs where this build of Python and numpy has the expected
@@ -22,8 +22,9 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.engine.native import executor
+from sardonyx.engine.native.executor import Job
 from sardonyx.engine.native.memory import address
-from sardonyx.engine.native.threads import Question, Runner, hall
+from sardonyx.engine.native.threads import hall
 
 _CONTIGUOUS, _ALIGNED, _WRITEABLE = 0x1, 0x100, 0x400
 _FASTCALL = 0x80
@@ -55,30 +56,16 @@ class _Method(ctypes.Structure):
 
 
 class Entry:
-    """Step records over a pointer table, callable with the arrays of `arguments` in order.
+    """A job (see `Runner.job_of`), callable with the arrays of `arguments` in order.
 
     `call(*arrays)` gives None when the program ran, NotImplemented when an array differs from its
     argument (take the slow path then), False when the run was stopped: `job.ended` says by what.
-    One call at a time, good as long as this object lives. With `release` the
-    GIL is given up meanwhile, which pays from about 10 microseconds on; then signals and `poll`
-    are asked as in `Runner.run`.
+    One call at a time, good as long as this object and the job's runner live.
     """
 
-    def __init__(
-        self,
-        runner: Runner,
-        steps: int,
-        count: int,
-        table: int,
-        arguments: Sequence[Argument],
-        *,
-        threads: int = 1,
-        release: bool = False,
-        poll: Question | None = None,
-    ) -> None:
-        self.arguments = tuple(arguments)
-        self.job = runner.job_of(steps, count, table, threads, release=release, poll=poll)
-        self._kept: list[Any] = [runner.memory, poll]
+    def __init__(self, job: Job, arguments: Sequence[Argument]) -> None:
+        self.job, self.arguments = job, tuple(arguments)
+        self._kept: list[Any] = []
         self.call: Callable[..., Any] = self._native() if layout_holds() else self._python
 
     def stop(self) -> None:

@@ -4,15 +4,17 @@
     struct Job  { ptr steps; i64 count; ptr table, scratch; i64 stride, threads, flags;
                   ptr poll; i64 stopped; ptr state; i64 polled, limit, deadline, mode, ended }
     struct Hall { 0: ptr create; i64 spins   64: i32 active   128: Crew ... }
-    struct Crew { 0: ptr job; i64 threads, hired   64: i32 arrived   128: i32 phase
-                  192: i32 sleepers   256: i32 busy; i32 spins   320: Worker ... }
+    struct Crew { 0: ptr job; i64 threads, hired, lent; i32 done, watchers   64: i32 arrived
+                  128: i32 phase   192: i32 sleepers   256: i32 busy, spins   320: Worker ... }
     struct Worker { i32 go, asleep; i64 tid; ptr crew }        64 bytes each
 
 Runs share the hall, not a crew: a run takes a free crew and the share of its threads that the
 number of runs under way leaves it; where that is one, or no crew is free, it goes on alone. All
 threads of a run walk its steps in lockstep; step functions are those of `engine.emit`. Waiting
 spins for a while and then sleeps in the kernel, so a waiter that is not awaited soon costs nothing.
-A stopped job still passes every barrier, it only skips the work between. Floats round to nearest
+A stopped job still passes every barrier, it only skips the work between; the word before the table
+points kernels at `stopped`. A watched job is done by workers alone, while the caller's thread asks
+for signals and for its end. Floats round to nearest
 whatever the caller's mode is, which is put back.
 """
 
@@ -38,7 +40,7 @@ class Job(ctypes.Structure):
 
 
 SERIAL, BARRIER = 1, 2
-FLUSH, YIELDING = 1, 2
+FLUSH, YIELDING, WATCHED = 1, 2, 4
 # Between two questions for signals and for an end: soon for people, and nothing for the run.
 POLL_NS = 50_000_000
 STOPPED, LATE, LOST = 1, 2, 3
@@ -136,7 +138,7 @@ define internal void @stop(ptr %job, i64 %why) {
   ret void
 }
 
-define internal void @execute(ptr %crew, ptr %job, i64 %tid, i64 %threads) {
+define internal void @execute(ptr %crew, ptr %job, i64 %tid, i64 %threads, i1 %asks) {
 entry:
   %steps = load ptr, ptr %job, align 8
   %count.at = getelementptr %Job, ptr %job, i32 0, i32 1
@@ -149,10 +151,6 @@ entry:
   %stride = load i64, ptr %stride.at, align 8
   %offset = mul i64 %stride, %tid
   %scratch = getelementptr i8, ptr %all, i64 %offset
-  %flags.at = getelementptr %Job, ptr %job, i32 0, i32 6
-  %flags = load i64, ptr %flags.at, align 8
-  %yielding = and i64 %flags, 2
-  %asks = icmp ne i64 %yielding, 0
   %first = icmp eq i64 %tid, 0
   %polls = and i1 %asks, %first
   %many = icmp ugt i64 %threads, 1
@@ -225,7 +223,7 @@ entry:
   %spins.at = getelementptr i8, ptr %crew, i64 260
   br label %loop
 loop:
-  %seen = phi i32 [ 0, %entry ], [ %now, %loop ]
+  %seen = phi i32 [ 0, %entry ], [ %now, %loop ], [ %now, %tell ]
   %spins = load i32, ptr %spins.at, align 4
   call void @await(ptr %self, i32 %seen, ptr %asleep, i32 %spins)
   %now = load atomic i32, ptr %self acquire, align 4
@@ -235,7 +233,18 @@ loop:
   %flags.at = getelementptr %Job, ptr %job, i32 0, i32 6
   %flags = load i64, ptr %flags.at, align 8
   %mode = call i64 @settle(i64 %flags)
-  call void @execute(ptr %crew, ptr %job, i64 %tid, i64 %threads)
+  %lent.at = getelementptr i8, ptr %crew, i64 24
+  %lent = load i64, ptr %lent.at, align 8
+  %place = sub i64 %tid, %lent
+  call void @execute(ptr %crew, ptr %job, i64 %place, i64 %threads, i1 false)
+  %first = icmp eq i64 %place, 0
+  br i1 %first, label %tell, label %loop
+tell:
+  %done.at = getelementptr i8, ptr %crew, i64 32
+  %watchers = getelementptr i8, ptr %crew, i64 36
+  %before = load i32, ptr %done.at, align 4
+  %after = add i32 %before, 1
+  call void @post(ptr %done.at, i32 %after, ptr %watchers)
   br label %loop
 }
 
@@ -316,6 +325,76 @@ done:
   ret void
 }
 
+; Has workers 1 to `threads` of a crew take up its job.
+define internal void @rouse(ptr %crew, ptr %job, i64 %threads, i64 %last) {
+entry:
+  store ptr %job, ptr %crew, align 8
+  %threads.at = getelementptr i8, ptr %crew, i64 8
+  store i64 %threads, ptr %threads.at, align 8
+  br label %call
+call:
+  %t = phi i64 [ 1, %entry ], [ %t.next, %post ]
+  %more = icmp ule i64 %t, %last
+  br i1 %more, label %post, label %out
+post:
+  %place = mul i64 %t, 64
+  %from = add i64 %place, 256
+  %worker = getelementptr i8, ptr %crew, i64 %from
+  %asleep = getelementptr i8, ptr %worker, i64 4
+  %old = load i32, ptr %worker, align 4
+  %new = add i32 %old, 1
+  call void @post(ptr %worker, i32 %new, ptr %asleep)
+  %t.next = add i64 %t, 1
+  br label %call
+out:
+  ret void
+}
+
+; Has workers do a job on up to `wanted` threads, and asks meanwhile; alone where there are none.
+define internal void @watch(ptr %crew, ptr %job, i64 %wanted) noinline {
+entry:
+  %hired.at = getelementptr i8, ptr %crew, i64 16
+  %hired = load i64, ptr %hired.at, align 8
+  %threads = call i64 @llvm.umin.i64(i64 %wanted, i64 %hired)
+  %any = icmp ne i64 %threads, 0
+  br i1 %any, label %lend, label %alone
+alone:
+  call void @execute(ptr null, ptr %job, i64 0, i64 1, i1 true)
+  ret void
+lend:
+  %lent.at = getelementptr i8, ptr %crew, i64 24
+  store i64 1, ptr %lent.at, align 8
+  %done.at = getelementptr i8, ptr %crew, i64 32
+  %old = load i32, ptr %done.at, align 4
+  %watchers = getelementptr i8, ptr %crew, i64 36
+  store atomic i32 1, ptr %watchers seq_cst, align 4
+  call void @rouse(ptr %crew, ptr %job, i64 %threads, i64 %threads)
+  br label %wait
+wait:
+  call void @nap(ptr %done.at, i32 %old, i64 POLL_NS)
+  %now = load atomic i32, ptr %done.at seq_cst, align 4
+  %done = icmp ne i32 %now, %old
+  br i1 %done, label %back, label %ask
+ask:
+  %stopped.at = getelementptr %Job, ptr %job, i32 0, i32 8
+  %stopped = load atomic i64, ptr %stopped.at monotonic, align 8
+  %runs = icmp eq i64 %stopped, 0
+  br i1 %runs, label %question, label %look
+question:
+  call void @poll(ptr %job)
+  br label %look
+look:
+  %left = load i64, ptr %hired.at, align 8
+  %lost = icmp ult i64 %left, %threads
+  br i1 %lost, label %cut, label %wait
+cut:
+  call void @stop(ptr %job, i64 3)
+  br label %back
+back:
+  store i64 0, ptr %lent.at, align 8
+  ret void
+}
+
 ; Runs a job on its share of threads; 0 when it ran to its end, and why not also in `ended`. A fork
 ; in the midst of it (a signal handler's) leaves the child without the workers' part. Holds the GIL
 ; on entry and exit; gives it up meanwhile when the job's flags say so.
@@ -340,6 +419,11 @@ yield:
   store i64 %until, ptr %deadline.at, align 8
   br label %ready
 ready:
+  %stopped.at = getelementptr %Job, ptr %job, i32 0, i32 8
+  %table.at = getelementptr %Job, ptr %job, i32 0, i32 2
+  %table = load ptr, ptr %table.at, align 8
+  %halt.at = getelementptr ptr, ptr %table, i64 -1
+  store ptr %stopped.at, ptr %halt.at, align 8
   %mode = call i64 @settle(i64 %flags)
   %mode.at = getelementptr %Job, ptr %job, i32 0, i32 13
   store i64 %mode, ptr %mode.at, align 8
@@ -355,6 +439,21 @@ share:
   %runs.narrow = call i32 @llvm.smax.i32(i32 %under.way, i32 1)
   %runs = zext i32 %runs.narrow to i64
   %part = udiv i64 %wanted, %runs
+  %long.bit = and i64 %flags, 4
+  %long = icmp ne i64 %long.bit, 0
+  br i1 %long, label %lengthy, label %brief
+lengthy:
+  %team = call i64 @llvm.umax.i64(i64 %part, i64 1)
+  %and.caller = add i64 %team, 1
+  %lent = call ptr @claim(ptr %hall, i64 %and.caller)
+  %none.lent = icmp eq ptr %lent, null
+  br i1 %none.lent, label %single, label %watched
+watched:
+  call void @watch(ptr %lent, ptr %job, i64 %team)
+  %lent.busy = getelementptr i8, ptr %lent, i64 256
+  store atomic i32 0, ptr %lent.busy release, align 4
+  br label %leave
+brief:
   %pair = icmp ugt i64 %part, 1
   br i1 %pair, label %claim, label %single
 claim:
@@ -362,36 +461,19 @@ claim:
   %none = icmp eq ptr %crew, null
   br i1 %none, label %single, label %together
 alone:
-  call void @execute(ptr null, ptr %job, i64 0, i64 1)
+  call void @execute(ptr null, ptr %job, i64 0, i64 1, i1 false)
   br label %done
 single:
-  call void @execute(ptr null, ptr %job, i64 0, i64 1)
+  call void @execute(ptr null, ptr %job, i64 0, i64 1, i1 %yields)
   br label %leave
 together:
   %hired.at = getelementptr i8, ptr %crew, i64 16
   %hired = load i64, ptr %hired.at, align 8
   %present = add i64 %hired, 1
   %threads = call i64 @llvm.umin.i64(i64 %part, i64 %present)
-  store ptr %job, ptr %crew, align 8
-  %threads.at = getelementptr i8, ptr %crew, i64 8
-  store i64 %threads, ptr %threads.at, align 8
-  br label %call
-call:
-  %t = phi i64 [ 1, %together ], [ %t.next, %post ]
-  %more = icmp ult i64 %t, %threads
-  br i1 %more, label %post, label %join
-post:
-  %place = mul i64 %t, 64
-  %from = add i64 %place, 256
-  %worker = getelementptr i8, ptr %crew, i64 %from
-  %asleep = getelementptr i8, ptr %worker, i64 4
-  %old = load i32, ptr %worker, align 4
-  %new = add i32 %old, 1
-  call void @post(ptr %worker, i32 %new, ptr %asleep)
-  %t.next = add i64 %t, 1
-  br label %call
-join:
-  call void @execute(ptr %crew, ptr %job, i64 0, i64 %threads)
+  %helpers = sub i64 %threads, 1
+  call void @rouse(ptr %crew, ptr %job, i64 %threads, i64 %helpers)
+  call void @execute(ptr %crew, ptr %job, i64 0, i64 %threads, i1 %yields)
   %left = load i64, ptr %hired.at, align 8
   %last = add i64 %left, 1
   %lost = icmp ult i64 %last, %threads
@@ -414,7 +496,6 @@ resume:
   call void @PyEval_RestoreThread(ptr %back)
   br label %out
 out:
-  %stopped.at = getelementptr %Job, ptr %job, i32 0, i32 8
   %stopped = atomicrmw xchg ptr %stopped.at, i64 0 monotonic
   %ended.at = getelementptr %Job, ptr %job, i32 0, i32 14
   store i64 %stopped, ptr %ended.at, align 8
@@ -427,6 +508,7 @@ declare i32 @pthread_detach(ptr)
 declare i32 @llvm.smax.i32(i32, i32)
 declare i64 @llvm.uadd.sat.i64(i64, i64)
 declare i64 @llvm.umin.i64(i64, i64)
+declare i64 @llvm.umax.i64(i64, i64)
 """
 
 _NAMING = """

@@ -1,7 +1,7 @@
 """Who runs step records: the calling thread, and workers that the process shares.
 
     runner = Runner(threads, scratch_bytes)
-    runner.run(steps, count, table)         steps: array of `native.executor`'s struct Step
+    runner.run(runner.job_of(steps, count, table))   steps: array of `native.executor`'s struct Step
 
 Runs share no lock: each takes a free crew of workers for its share of the threads, or goes on
 alone, so no run waits for another, not even one that a signal handler or a finalizer begins in the
@@ -16,7 +16,6 @@ import math
 import os
 import time
 from collections.abc import Callable
-from typing import Any
 
 from sardonyx.core.errors import Terminated
 from sardonyx.core.limits import Limits
@@ -69,11 +68,20 @@ class Runner:
         threads: int | None = None,
         *,
         release: bool = True,
+        watched: bool = False,
         poll: Question | None = None,
         passed: float = 0.0,
     ) -> Job:
-        """A run as the executor wants it; `poll` is to be kept alive by the caller."""
+        """A run of `count` step records at address `steps` over the pointer table at `table`.
+
+        The slot before the table is the executor's. `threads` may lower their number. With
+        `release` the GIL is given up, and about 20 times a second, between steps, signals are
+        looked at and `poll()`, which the caller keeps alive, is called: what either raises ends the
+        run. One with a long step is to be `watched`: then it ends in the midst of that, too.
+        `passed` are the seconds of its time that are over.
+        """
         seconds = self._limits.run_seconds
+        flags = executor.FLUSH * self.flush + executor.YIELDING * release
         return Job(
             steps=steps,
             count=count,
@@ -81,33 +89,18 @@ class Runner:
             scratch=address(self.memory),
             stride=self.stride,
             threads=self.threads if threads is None else min(threads, self.threads),
-            flags=executor.FLUSH * self.flush + executor.YIELDING * release,
+            flags=flags + executor.WATCHED * (watched and release),
             poll=0 if poll is None else id(poll),
             limit=_FOREVER if seconds is None else _nanoseconds(seconds - passed),
         )
 
-    def run(
-        self,
-        steps: int,
-        count: int,
-        table: int,
-        threads: int | None = None,
-        *,
-        poll: Question | None = None,
-        release: bool = True,
-        passed: float = 0.0,
-    ) -> None:
-        """Run `count` step records at address `steps` over the pointer table at `table`.
-
-        `threads` may lower the number for this run. With `release` the GIL is given up, and about
-        20 times a second, between steps, signals are looked at and `poll()` is called: what either
-        raises ends the run and is raised here. Terminated when `stop` was called, LimitExceeded
-        when the run took longer than the limits allow, of which `passed` seconds are over.
+    def run(self, job: Job, passed: float = 0.0) -> None:
+        """Run to the end. Terminated when `stop` was called, LimitExceeded when it took longer than
+        the limits allow, of which `passed` seconds were over, and what signals and `poll` raise.
         """
-        options: dict[str, Any] = {"release": release, "poll": poll, "passed": passed}
-        self.job = self.job_of(steps, count, table, threads, **options)
-        hall().launch(self.job)
-        self.check(self.job, passed)
+        self.job = job
+        hall().launch(job)
+        self.check(job, passed)
 
     def check(self, job: Job, passed: float = 0.0) -> None:
         """Raises what a run was stopped by, if it was."""

@@ -25,7 +25,7 @@ from sardonyx.engine.fuse.fuse import Host
 from sardonyx.engine.fuse.inside import Promise
 from sardonyx.engine.fuse.launches import Launch
 from sardonyx.engine.native.entry import Argument, Entry
-from sardonyx.engine.native.executor import BARRIER, SERIAL
+from sardonyx.engine.native.executor import BARRIER, SERIAL, Job
 from sardonyx.engine.native.memory import Weights, address, contiguous, view
 from sardonyx.engine.native.threads import Runner
 from sardonyx.engine.program.arena import Arena
@@ -40,6 +40,9 @@ _WAKE = 150_000
 # Operations of a whole run from which other Python threads may go on meanwhile: giving the
 # interpreter's lock away and getting it back costs a shorter run a share that can be measured.
 _LONG = 200_000
+# Operations of one kernel that are not waited out when a run is to end: a fifth of a second of one
+# core or less. Handing them to workers takes a thousandth of that.
+_WATCHED = 2_000_000_000
 # Operations of one kernel, a second of one core or so, from which their number must make sense; and
 # those of one term of a sum, of which the dearest functions take some fifty.
 _SUSPECT = 10_000_000_000
@@ -75,6 +78,7 @@ class Segment:
     launches: list[Launch] = field(default_factory=list)
     records: Array | None = None
     threads: int = 1
+    watched: bool = False
     kept: list[Array] = field(default_factory=list)
 
     def prepare(self, owner: Owner, env: Bindings) -> None:
@@ -85,6 +89,7 @@ class Segment:
             ids = np.array([owner.index[v] for v in step.params], np.int32)
             symbols = np.array([evaluate(e, env) for e in step.symbols], np.int64)
             work = evaluate(step.work, env)
+            self.watched = self.watched or work > _WATCHED
             if work > _SUSPECT:
                 _check_trips(step, work, env, owner.limits)
             alone = not step.parallel or work < _WAKE
@@ -153,7 +158,7 @@ class Bound:
         self.shaped, self.owner = shaped, shaped.owner
         self.runner = memory.runner
         self.env = shaped.env
-        self.table = shaped.table.copy()
+        self.table = np.concatenate((np.zeros(1, np.uint64), shaped.table))[1:]
         self.entry: Entry | None = None
         self._fresh: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
         self._values: dict[Value, Any] = {}
@@ -206,16 +211,13 @@ class Bound:
                         promise.check(self.env)
             segment = Segment(segment.launches)
             segment.prepare(self.owner, self.env)
-        records = segment.records
-        assert records is not None
-        self.runner.run(
-            address(records),
-            len(records),
-            address(self.table),
-            threads=segment.threads,
-            poll=None if abort is None else _raising(abort),
-            passed=passed,
-        )
+        poll = None if abort is None else _raising(abort)
+        self.runner.run(self._job(segment, poll=poll, passed=passed), passed)
+
+    def _job(self, segment: Segment, **options: Any) -> Job:
+        assert segment.records is not None
+        where = address(segment.records), len(segment.records), address(self.table)
+        return self.runner.job_of(*where, segment.threads, watched=segment.watched, **options)
 
     def arm(self) -> None:
         """Makes the quick way (`quick`) ready where one native segment is all there is to a run."""
@@ -226,15 +228,7 @@ class Bound:
         outs = [self.shaped.argument(v, True) for v in graph.outputs]
         self._fresh = [(a.shape, a.dtype) for a in outs]
         work = sum(evaluate(s.work, self.env) for s in segment.launches)
-        self.entry = Entry(
-            self.runner,
-            address(segment.records),
-            len(segment.records),
-            address(self.table),
-            (*inputs, *outs),
-            threads=segment.threads,
-            release=work > _LONG,
-        )
+        self.entry = Entry(self._job(segment, release=work > _LONG), (*inputs, *outs))
 
     def quick(self, feeds: Sequence[Any]) -> list[Any] | None:
         """The outputs, where the feeds are arrays just as bound; None asks for the long way."""
