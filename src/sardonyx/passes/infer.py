@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from sardonyx.core.errors import InvalidGraph, LimitExceeded, SardonyxError
-from sardonyx.core.expr import Expr, number, show
+from sardonyx.core.expr import INDEX, Expr, number, show
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs, tensor_type
@@ -137,6 +137,8 @@ class Inference:
             return
         self.limits.check_rank(len(t.shape))
         for d in t.shape:
+            if d.dtype is not INDEX:
+                raise InvalidGraph("E0331", "a dim is no whole number", given=str(t))
             n = number(d)
             if n is not None and n < 0:
                 raise InvalidGraph("E0331", f"a dim is inferred to be {n}", given=str(t))

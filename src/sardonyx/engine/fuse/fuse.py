@@ -23,6 +23,7 @@ from sardonyx.engine.fuse.probe import (
     blockers,
     literal,
     probe,
+    sensible,
     types_of,
 )
 from sardonyx.graph.ir import Graph, Node, Type, Value, captured
@@ -156,7 +157,8 @@ def _classify(node: Node, plan: _Fusion) -> None:
             plan.builds.add(node)
             return
     for which, v in enumerate(node.outputs):
-        found = probe(node.op, which, v.type, inputs) if v is not None else ""
+        with sensible(node):
+            found = probe(node.op, which, v.type, inputs) if v is not None else ""
         if isinstance(found, str) and v is not None:
             plan.host[node] = found
             return
@@ -166,7 +168,8 @@ def _classify(node: Node, plan: _Fusion) -> None:
 
 def _rely(node: Node, plan: _Fusion) -> None:
     """Notes what the node's native code relies on; without that it has none."""
-    found = promises(node)
+    with sensible(node):
+        found = promises(node)
     if not isinstance(found, str):
         plan.promises[node] = found
         return
@@ -371,10 +374,11 @@ def _kernel(v: Value, plan: _Fusion) -> Computed:
     for x in (v, *_sources(v, plan)):
         named[key_of(x)] = x
     sizes: Sizes = {k: (x.type.dtype, x.type.count) for k, x in named.items() if x.type.dtype}
-    if anchor is None:
-        closed = _pointwise(v, plan, sizes)
-    else:
-        closed = _contraction(v, anchor, plan, sizes)
+    with sensible(nodes[-1], (TypeError,)):
+        if anchor is None:
+            closed = _pointwise(v, plan, sizes)
+        else:
+            closed = _contraction(v, anchor, plan, sizes)
     params = tuple(named[k] for k in closed.params)
     kept = dict.fromkeys(p for n in nodes for p in plan.promises[n])
     return Computed(closed.kernel, params, closed.symbols, 1, nodes, tuple(kept))

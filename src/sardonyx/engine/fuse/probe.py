@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sardonyx.core.dtype import DType
@@ -95,6 +96,19 @@ class Probe:
         )
 
 
+@contextlib.contextmanager
+def sensible(node: Node, mistakes: tuple[type[Exception], ...] = MISTAKES) -> Iterator[None]:
+    """InvalidGraph (E0344) where an operator makes no sense of the operands it has."""
+    try:
+        yield
+    except mistakes as problem:
+        said = f"its inputs cannot be: {problem}"
+        given = ", ".join("-" if v is None else str(v.type) for v in node.inputs)
+        raise InvalidGraph(
+            "E0344", said, node=node.name, op=node.op.op_type, given=given
+        ) from problem
+
+
 def probe(op: Op, which: int, out: Type, inputs: Sequence[Type | None]) -> Probe | str:
     """Asks `at` for a symbolic element; the reason where it gives none."""
     if not (op.has("at") or op.has("at_output")):
@@ -105,10 +119,6 @@ def probe(op: Op, which: int, out: Type, inputs: Sequence[Type | None]) -> Probe
         element = op.at_output(which, index, *leaves)
     except NotImplementedError as reason:
         return str(reason) or f"{op.op_type} has no native code for these operands"
-    except MISTAKES as problem:
-        said = f"its inputs cannot be: {problem}"
-        given = ", ".join("-" if t is None else str(t) for t in inputs)
-        raise InvalidGraph("E0344", said, op=op.op_type, given=given) from problem
     reads: dict[int, list[Reading]] = {}
     reduced = loop_sites(element)
     for x in walk(element):

@@ -86,7 +86,8 @@ class Program:
         for step in steps:
             self.running = [step]
             for promise in step.promises:
-                promise.check({})
+                if not promise.dims:
+                    promise.check({})
             self.index = {v: n for n, v in enumerate(step.params)}
             for v in step.made:
                 self.weights.allocate(v, evaluate(nbytes(v), {}), self.limits)
@@ -107,7 +108,8 @@ class Program:
         known = {x for v in self.graph.inputs for d in v.shape or () for x in d.free}
         dims = dict.fromkeys(d for v in self.graph.values() for d in v.shape or ())
         self.doubtful = tuple(d for d in dims if not d.is_const and not nonnegative(d))
-        kept = (p for s in steps if isinstance(s, Launch) for p in s.promises)
+        natives = (s for s in self.steps if isinstance(s, Launch))
+        kept = (p for s in natives for p in s.promises if p.dims or not s.once)
         self.promises = tuple(dict.fromkeys(kept))
         outputs = set(self.graph.outputs)
         self.arena = arrange(

@@ -178,6 +178,8 @@ def known(x: Type | None) -> tuple[Expr, ...] | None:
     """The elements of an integer tensor as index expressions, None where they are not known."""
     if x is None or x.value is None:
         return None
+    if x.dtype is not None and x.dtype.is_float:
+        raise refuse("E0324", "sizes, places and counts are whole numbers", x.dtype, "int64")
     return tuple(as_index(e) for e in x.value)
 
 

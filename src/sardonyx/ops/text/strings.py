@@ -165,11 +165,14 @@ class TfIdfVectorizer(_Text, kw_only=True):
         need_rank(x, 0, 2)
         if self.mode not in ("TF", "IDF", "TFIDF"):
             raise refuse("E0341", "`mode` is unknown", self.mode, "TF, IDF, TFIDF")
+        most = len(self.pool_strings or self.pool_int64s or ())
         if not 1 <= self.min_gram_length <= self.max_gram_length or self.max_skip_count < 0:
             given = (
                 f"{self.min_gram_length} to {self.max_gram_length}, {self.max_skip_count} skipped"
             )
             raise refuse("E0341", "there are no n-grams of these lengths", given, "1 or more")
+        if any(not 0 <= n <= most for n in self.ngram_counts):
+            raise refuse("E0341", "`ngram_counts` is not within the pool", self.ngram_counts, most)
         width = const(max(self.ngram_indexes, default=-1) + 1)
         if x.shape is None:
             return Type(DType.FLOAT32)
