@@ -88,7 +88,9 @@ class SequenceInsert(_Sequences):
 
     def reference(self, sequence: list[Any], tensor: Any, position: Array | None = None) -> Any:
         at = _position(position, len(sequence), len(sequence) + 1)
-        return ([*sequence[:at], tensor, *sequence[at:]],)
+        longer = sequence.copy()
+        longer.insert(at, tensor)
+        return (longer,)
 
 
 class SequenceErase(_Sequences):
