@@ -152,21 +152,23 @@ class Bound:
     ) -> Callable[[], None]:
         (at,) = jit.functions([kernel])
         call = _CALL(at)
-        table = (ctypes.c_void_p * len(arrays))(*[a.ctypes.data for a in arrays])
+        halt = ctypes.c_int64()
+        pointers = [ctypes.addressof(halt), *(a.ctypes.data for a in arrays)]
+        table = (ctypes.c_void_p * len(pointers))(*pointers)
         ids = (ctypes.c_int32 * len(arrays))(*range(len(arrays)))
         values = self.symbols(step)
         syms = (ctypes.c_int64 * max(1, len(values)))(*values)
         bytes_ = sum(evaluate(b.size, {}) * b.dtype.bits // 8 + 64 for b in kernel.scratch)
         scratch = aligned(bytes_ + 64)
         given = (
-            ctypes.addressof(table),
+            ctypes.addressof(table) + ctypes.sizeof(ctypes.c_void_p),
             ctypes.addressof(ids),
             ctypes.addressof(syms),
             scratch.ctypes.data,
             0,
             1,
         )
-        keep = (table, ids, syms, scratch, arrays)
+        keep = (halt, table, ids, syms, scratch, arrays)
 
         def run() -> None:
             assert keep

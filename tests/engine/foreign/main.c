@@ -28,7 +28,8 @@ static void *room(int64_t bytes) {
 
 int main(void) {
     int64_t buffers = number(), symbols = number(), scratch = number(), threads = number();
-    void **table = calloc(buffers + 1, sizeof *table);
+    int64_t halt = 0;
+    void **table = 1 + (void **)calloc(buffers + 2, sizeof *table);
     int64_t *sizes = calloc(buffers + 1, sizeof *sizes);
     int64_t *values = calloc(symbols + 1, sizeof *values);
     int32_t *ids = calloc(buffers + 1, sizeof *ids);
@@ -43,6 +44,7 @@ int main(void) {
         if (fread(table[n], 1, sizes[n], stdin) != (size_t)sizes[n])
             return 5;
     }
+    table[-1] = &halt; /* a word that would end a kernel early */
     void *memory = room(scratch);
     for (int64_t thread = 0; thread < threads; thread++)
         kernel(table, ids, values, memory, thread, threads);

@@ -23,7 +23,8 @@ const room = (bytes) => {
 const [buffers, symbols, scratch, threads] = [number(), number(), number(), number()];
 const sizes = Array.from({ length: buffers }, number);
 const values = Array.from({ length: symbols }, number);
-const table = room(4 * (buffers + 1));
+const halt = room(8); // a word that would end a kernel early; its address stands before the table
+const table = room(4 * (buffers + 2)) + 4;
 const ids = room(4 * (buffers + 1));
 const bound = room(8 * (symbols + 1));
 const places = sizes.map(room);
@@ -31,6 +32,7 @@ const spare = room(scratch);
 
 const view = new DataView(memory.buffer);
 const bytes = new Uint8Array(memory.buffer);
+view.setUint32(table - 4, halt, true);
 places.forEach((at, n) => {
   view.setUint32(table + 4 * n, at, true);
   view.setInt32(ids + 4 * n, n, true);
