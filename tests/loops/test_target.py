@@ -40,6 +40,21 @@ def test_another_kind_of_machine_is_named_to_llvm() -> None:
     assert len(kinds) == 3
 
 
+def test_what_instructions_do_is_asked_of_the_target() -> None:
+    can = {
+        level: {what for what in ("fma", "round", "half") if target.make(level).can(what)}
+        for level in ("generic", "avx2", "avx512", "neon", "wasm")
+    }
+    whole = {"fma", "round", "half"}
+    assert can == {
+        "generic": set(),
+        "avx2": whole,
+        "avx512": whole,
+        "neon": whole,
+        "wasm": {"round"},
+    }
+
+
 def test_knob_forces_a_lower_level() -> None:
     with knobs.override(cpu="generic"):
         assert target.host().level == "generic"

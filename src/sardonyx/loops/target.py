@@ -63,6 +63,8 @@ _TRIPLES = {
     "wasm": "wasm32-unknown-unknown",
 }
 _RELEVANT = {"x86": (*_LEVELS["amx"], "prefer-256-bit"), "arm": _NEON, "wasm": _WASM}
+# What one instruction does: the feature of x86-64 that brings it, and the levels that have it.
+_CAN = {"fma": ("fma", "neon"), "round": ("avx", "neon", "wasm"), "half": ("f16c", "neon")}
 _TUNING = (
     ("amx-fp16", "graniterapids"),
     ("amx-tile", "sapphirerapids"),
@@ -105,6 +107,12 @@ class Target:
     def has(self, *features: str) -> bool:
         """Whether every one of these features may be used."""
         return self.features.issuperset(features)
+
+    def can(self, what: str) -> bool:
+        """Whether one instruction does it: `fma` multiplies and adds with one rounding, `round`
+        gives whole floats, `half` converts from and to float16.
+        """
+        return self.level in _CAN[what] or _CAN[what][0] in self.features
 
     @property
     def key(self) -> str:

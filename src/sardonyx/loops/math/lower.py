@@ -29,13 +29,12 @@ def abilities(target: Target, lanes: int | None) -> Abilities:
     `scalar` or `vector`; `fma`; `round` to integers; `half`, to and from float16; `long`, int64 to
     and from float64; `scale 32` or `scale 64`; `wide tables`, of 16 entries.
     """
-    arm = target.level == "neon"
     asked = {
         "scalar": lanes is None,
         "vector": lanes is not None,
-        "fma": arm,
-        "round": arm or target.has("avx"),
-        "half": arm or target.has("f16c"),
+        "fma": target.can("fma"),
+        "round": target.can("round"),
+        "half": target.can("half"),
         "long": lanes is None or target.has("avx512dq"),
         "wide tables": target.has("avx512f"),
         f"scale {512 // (lanes or 512)}": target.has("avx512f"),

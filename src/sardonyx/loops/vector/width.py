@@ -53,7 +53,7 @@ class Widths:
     @property
     def fused(self) -> bool:
         """Whether the target multiplies and adds in one instruction."""
-        return self.target.has("fma") or self.target.level == "neon"
+        return self.target.can("fma")
 
 
 def _values(body: Sequence[Stmt]) -> Iterable[Expr]:
