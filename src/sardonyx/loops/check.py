@@ -121,8 +121,9 @@ class _Checker:
             self.need(a.dtype is INDEX, f"a subscript of b{number} is {a.dtype}")
             if x.op == "span":
                 self.scalar(a, f"a subscript of b{number}")
-        if x.op == "span" and rest:
-            fits = self.lanes(rest[0]) in (None, x.arg[1])
+        if rest:
+            lanes = self.lanes(x.args[0]) if x.op == "load" else x.arg[1]
+            fits = self.lanes(rest[0]) in (None, lanes)
             self.need(fits, f"the mask of b{number} has other lanes")
         same = x.dtype is held
         self.need(same, f"b{number} is read as {x.dtype} but holds {held}")

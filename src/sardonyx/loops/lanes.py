@@ -158,6 +158,8 @@ def _leading(x: Expr) -> Iterable[Expr]:
     """The operands that decide how many lanes an operation has."""
     if x.op in ("var", "span", "below", "any", "across"):
         return ()
+    if x.op == "load":
+        return x.args[:1]
     return x.args
 
 
@@ -171,4 +173,4 @@ def _lanes(x: Expr, memo: Memo) -> int | None:
             return int(x.arg)
         case "any" | "across":
             return None
-    return next((n for n in (memo[a] for a in x.args) if n is not None), None)
+    return next((n for n in (memo[a] for a in _leading(x)) if n is not None), None)

@@ -73,6 +73,25 @@ def test_loads_that_may_fault_read_where_they_are_chosen_only() -> None:
 
 
 @pytest.mark.parametrize("level", LEVELS)
+def test_what_differs_between_strips_only_is_read_once(level: str) -> None:
+    at = var("i", 37)
+    holds = load(0, [at], F32) < const(30.0, F32)
+    value = where(holds, load(1, [at // 16 + 5], F32), const(1.0, F32))
+    body = (For(at, (Store(2, at, value), Store(2, at // 16 + 37, load(0, [at], F32))), "vector"),)
+    params = tuple(Buffer(n, F32, N, "out" if n == 2 else "in") for n in range(3))
+    kernel = Kernel(params, (N,), body, N)
+    made = vectorise(kernel, make(level))
+    check(made)
+    source = np.arange(40, dtype=np.float32)
+    want, got = np.zeros(40, np.float32), np.zeros(40, np.float32)
+    interpret(kernel, [source, source, want], [40])
+    interpret(made, [source, source, got], [40])
+    np.testing.assert_array_equal(got, want)
+    assert (want[0], want[16], want[36]) == (5, 6, 1)
+    np.testing.assert_array_equal(want[37:], [15, 31, 36])
+
+
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("extent", [0, 1, 5, 16, 40, 100])
 def test_no_lanes_are_left_to_decide(level: str, extent: int) -> None:
     total, k = scalar("t", F32), var("k", extent)
@@ -115,6 +134,7 @@ BAD = {
     "has no place for its lanes": "b1[0] = b0[0 : 4]",
     "a subscript of b0 differs between lanes": "b1[0 : 4] = b0[lane(4) : 4]",
     "the condition differs between lanes": "if (lane(4) < 2):\n  b1[0] = b0[0]",
+    "the mask of b0": "b1[0] = b0[0 if below.8(3)]",
     "the mask of b0 has other lanes": "b1[0 : 4] = b0[0 : 4 if below.8(3)]",
     "the start differs between lanes": "loop i from lane(4) to n step 4:\n  b1[i] = b0[i]",
     "the step is -1": "loop i from 0 to n step -1:\n  b1[i] = b0[i]",

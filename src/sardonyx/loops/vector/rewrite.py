@@ -136,8 +136,10 @@ class _Rewriter:
         if step == 0 and not lanes.varies(s.value):
             return Store(s.buffer, lanes.uniform(s.index), value)
         if stride is None:
+            places = lanes(s.index)
+            same = None if lanes.is_vector(places) else Span(lanes.lanes.width, const(0))
             self.note(f"b{s.buffer} is scattered, its index being no fixed step from lane to lane")
-            return Store(s.buffer, lanes(s.index), value, mask=lanes.lanes.mask)
+            return Store(s.buffer, places, value, same, lanes.lanes.mask)
         if step != 1:
             self.note(f"b{s.buffer} is written by strides of {stride}")
         where = Span(lanes.lanes.width, stride)

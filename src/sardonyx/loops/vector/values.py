@@ -26,7 +26,7 @@ from sardonyx.core.expr import (
     within,
 )
 from sardonyx.loops.ir import Buffer
-from sardonyx.loops.lanes import lane, loaded, select, some, span
+from sardonyx.loops.lanes import Memo, lane, lanes_of, loaded, select, some, span
 
 Note = Callable[[str], None]
 
@@ -55,6 +55,7 @@ class Values:
         self.vectors: dict[Expr, Expr] = {}
         self.predicate = lanes.mask
         self._done: dict[Expr, Expr] = {}
+        self._widths: Memo = {}
         self._order: list[Expr] = []
         self._evaluated: list[Expr] = []
         self._here = lanes.first is not lanes.var
@@ -173,8 +174,16 @@ class Values:
                 self.note(f"b{buffer} is read by strides of {stride}")
             first, width = self.uniform(index), self.lanes.width
             return span(buffer, first, width, stride, x.dtype, mask)
+        places = self(index)
+        if not self.is_vector(places):
+            wanted = None if mask is None or mask is whole else some(mask)
+            return loaded(buffer, places, x.dtype, wanted)
         self.note(f"b{buffer} is gathered, its index being no fixed step from lane to lane")
-        return loaded(buffer, self(index), x.dtype, mask)
+        return loaded(buffer, places, x.dtype, mask)
+
+    def is_vector(self, e: Expr) -> bool:
+        """Whether what was rewritten still differs between lanes: in one strip it may not."""
+        return lanes_of(e, self._widths) is not None
 
     # Choices
 
