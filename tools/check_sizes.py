@@ -24,7 +24,7 @@ BUDGETS = {
     "core": 20_500,
     "graph": 21_000,
     "loops": 38_800,
-    "ops": 101_000,
+    "ops": 103_500,
     "passes": 17_500,
     "formats": 20_800,
     "kernels": 25_500,

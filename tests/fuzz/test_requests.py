@@ -8,26 +8,49 @@ import pytest
 import sardonyx as sx
 from conformance import node_cases
 from fuzz import requests
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument, ShapeMismatch
+from sardonyx.core.expr import Expr
 from sardonyx.engine.fuse.fuse import Host, fuse
 from sardonyx.formats import load
+from sardonyx.graph.ir import Type
+from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.ops.base.shapes import like
 from sardonyx.passes.infer import infer
 from sardonyx.passes.pipeline import optimize, prepare
 from texts import load as graph
 
 NAMES = sorted(node_cases.cases())
 STEP = 60
+# Of operators with secondary operands, whose sizes binding relates to those of the main ones.
+SECONDARY = (
+    "test_causal_conv_with_state_decode_step",
+    "test_group_normalization_epsilon",
+    "test_nllloss_NCd1_mean_weight_negative_ii",
+    "test_qlinearmatmul_2D_int8_float16",
+    "test_reversesequence_batch",
+    "test_rms_normalization_2d_axis0",
+    "test_rotary_embedding",
+    "test_tensorscatter",
+)
+SHARE = sorted({*NAMES[::STEP], *SECONDARY})
 
 
-@pytest.mark.parametrize("name", NAMES[::STEP])
+def told(name: str) -> tuple[list[str], int]:
+    """What is wrong in the answers to lies, and how many the reference alone refuses."""
+    found = requests.isolated(name)
+    return found.faults, found.counts["answers, reference refuses"]
+
+
+@pytest.mark.parametrize("name", SHARE)
 def test_lies_about_a_case(name: str) -> None:
-    assert requests.isolated(name).faults == []
+    assert told(name) == ([], 0)
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("name", [n for i, n in enumerate(NAMES) if i % STEP])
+@pytest.mark.parametrize("name", sorted({*NAMES} - {*SHARE}))
 def test_lies_about_every_case(name: str) -> None:
-    assert requests.isolated(name).faults == []
+    assert told(name) == ([], 0)
 
 
 def prepared(name: str, loose: bool) -> Any:
@@ -83,11 +106,48 @@ output y
 }"""
 
 
-def test_an_operand_that_is_too_short_ends_in_an_error_that_names_it() -> None:
+def test_an_operand_of_another_length_ends_in_an_error() -> None:
     session = sx.InferenceSession(graph(SCALE))
     x = np.ones((2, 6, 4), np.float32)
     full = np.ones(6, np.float32)
     assert session.run(None, {"x": x, "scale": full, "bias": full})[0].shape == x.shape
-    with pytest.raises(ShapeMismatch) as caught:
-        session.run(None, {"x": x, "scale": full[:1], "bias": full[:1]})
-    assert caught.value.tensor in ("scale", "bias")
+    for size in (1, 5, 7):
+        other = np.ones(size, np.float32)
+        with pytest.raises(ShapeMismatch, match="E0207"):
+            session.run(None, {"x": x, "scale": other, "bias": other})
+
+
+class Unrelated(Op):
+    """x + y, by an `infer` that relates nothing."""
+
+    domain = "test.unrelated"
+    since = 1
+
+    def infer(self, x: Type, y: Type) -> Type:
+        del y
+        return like(x)
+
+    def reference(self, x: Array, y: Array) -> Array:
+        return np.asarray(x + y[: len(x)])
+
+    def at(self, idx: Index, x: Operand, y: Operand) -> Expr:
+        return x[idx] + y[idx]
+
+
+UNRELATED = """graph g {
+opset "" 21
+opset "test.unrelated" 1
+input x: float32[N]
+input y: float32[M]
+z = test.unrelated::Unrelated(x, y)
+output z
+}"""
+
+
+def test_an_operand_that_is_too_short_ends_in_an_error_that_names_it() -> None:
+    session = sx.InferenceSession(graph(UNRELATED))
+    x = np.ones(4, np.float32)
+    assert session.run(None, {"x": x, "y": np.ones(5, np.float32)})[0].tolist() == [2.0] * 4
+    with pytest.raises(ShapeMismatch, match="E0234") as caught:
+        session.run(None, {"x": x, "y": x[:1]})
+    assert caught.value.tensor == "y"

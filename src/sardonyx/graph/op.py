@@ -118,7 +118,7 @@ class Counted:
 
     `from_end`: negative ones count from the end. `column`: only that one of each row of subscripts.
     `ignored`: a value that is none. `window`: from each, as many elements are touched as that
-    operand is long along `axis`.
+    operand is long along `axis`. `ends`: the subscript after the last is one too.
     """
 
     indices: int
@@ -128,6 +128,7 @@ class Counted:
     column: int | None = None
     ignored: int | None = None
     window: int | None = None
+    ends: bool = False
 
 
 class Trait(enum.Flag):

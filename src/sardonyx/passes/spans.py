@@ -32,7 +32,7 @@ def _spans(graph: Graph, log: Log) -> None:
 
 
 def _append(graph: Graph, node: Node, row: Counted) -> None:
-    op = SubscriptSpan(row.axis, row.from_end, row.column, row.ignored)
+    op = SubscriptSpan(row.axis, row.from_end, row.column, row.ignored, row.ends)
     window = None if row.window is None else node.inputs[row.window]
     inputs = [node.inputs[row.indices], node.inputs[row.data], window]
     inputs = inputs if window is not None else inputs[:2]
@@ -49,7 +49,7 @@ def _known_inside(node: Node, row: Counted) -> bool:
     if not dim.is_const:
         return False
     stand_in = np.empty((0,) * row.axis + (dim.arg,), np.int8)
-    op = SubscriptSpan(row.axis, row.from_end, row.column, row.ignored)
+    op = SubscriptSpan(row.axis, row.from_end, row.column, row.ignored, row.ends)
     return _fits(op.reference(indices.const.numpy(), stand_in))
 
 

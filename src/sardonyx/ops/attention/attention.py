@@ -9,14 +9,25 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import Array
-from sardonyx.core.expr import Expr, number
+from sardonyx.core.expr import Expr, const, maximum, number
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
 from sardonyx.ops.attention.weights import AttentionWeights
 from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.nest import filled, some
-from sardonyx.ops.base.shapes import need_rank, refuse
+from sardonyx.ops.base.shapes import (
+    Dims,
+    assume,
+    at_most,
+    divides,
+    fit_into,
+    need_rank,
+    refuse,
+    same_dim,
+    same_dims,
+    same_shape,
+)
 
 
 class AttentionV23(Op):
@@ -55,23 +66,30 @@ class AttentionV23(Op):
             return dims
         if not heads or heads < 1:
             raise refuse("E0341", "3-D inputs need q_num_heads and kv_num_heads", heads)
+        divides(dims[2], heads, f"the elements of {what}")
         return (dims[0], dims[1].like(heads), dims[1], dims[2] // heads)
 
     def infer(self, q: Type, k: Type, v: Type, *extras: Type | None) -> Any:
-        past_k = extras[1] if len(extras) > 1 else None
+        mask, past_k, past_v, lengths = filled(extras, 4)
+        if (past_k is None) != (past_v is None):
+            raise refuse("E0343", "past keys and past values must be given together")
         kinds = (q.dtype, k.dtype, v.dtype)
         if q.shape is None or k.shape is None or v.shape is None:
             return some(self.outputs, *(Type(d) for d in (*kinds, q.dtype)))
         own = self._heads(q, self.q_num_heads, "Q")
         key = self._heads(k, self.kv_num_heads, "K")
         value = self._heads(v, self.kv_num_heads, "V")
-        groups, rest = number(own[1] // key[1]), number(own[1] % key[1])
-        if rest or groups == 0:
-            raise refuse("E0341", "the heads of Q do not divide by those of K", own[1], key[1])
+        check_heads(own, key, value)
         length = key[2]
         if past_k is not None and past_k.shape is not None:
             need_rank(past_k, 4, 4, "past_key")
-            length = length + past_k.shape[2]
+            past = past_k.shape[2]
+            same_dims(past_k, (*key[:2], past, key[3]), "past_key")
+            same_dims(past_v, (*value[:2], past, value[3]), "past_value")
+            length = length + past
+        if past_k is None or past_k.shape is not None:
+            _check_mask(mask, (*own[:3], length))
+        same_dims(lengths, own[:1], "nonpad_kv_seqlen")
         y = (*own[:3], value[3])
         if len(q.shape) == 3:
             y = (own[0], own[2], own[1] * value[3])
@@ -156,6 +174,26 @@ class Attention(AttentionV23):
     since = 25
     left_window_size: int = -1
     right_window_size: int = -1
+
+
+def check_heads(own: Dims, key: Dims, value: Dims) -> None:
+    """The dims [batch, heads, length, size] of Q, K and V must fit."""
+    same_shape((own[0], *key[1:3]), (key[0], *value[1:3]))
+    same_dim(own[0], value[0])
+    same_dim(own[3], key[3])
+    groups, rest = number(own[1] // key[1]), number(own[1] % key[1])
+    if rest or groups == 0:
+        raise refuse("E0341", "the heads of Q do not divide by those of K", own[1], key[1])
+    if rest is None:
+        assume(own[1] % maximum(key[1], 1), const(0))
+
+
+def _check_mask(mask: Type | None, scores: Dims) -> None:
+    """A mask must broadcast to the scores, of which it may leave out the last keys."""
+    if mask is not None and mask.shape is not None:
+        need_rank(mask, 1, 4, "the mask")
+        at_most(mask.shape[-1], scores[-1])
+        fit_into(mask.with_shape(mask.shape[:-1]), scores[:-1], "the mask")
 
 
 def _split(x: Array, heads: int | None) -> Array:

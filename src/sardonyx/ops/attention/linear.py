@@ -11,9 +11,10 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.graph.ir import Graph, Type
 from sardonyx.graph.op import Op
+from sardonyx.ops.attention.attention import check_heads
 from sardonyx.ops.base.element import is_narrow, quiet, settle, widen
 from sardonyx.ops.base.nest import filled
-from sardonyx.ops.base.shapes import need_rank, refuse
+from sardonyx.ops.base.shapes import divides, need_rank, refuse, same_dim, same_dims
 
 _RULES = ("linear", "gated", "delta", "gated_delta")
 
@@ -43,8 +44,15 @@ class LinearAttention(Op, kw_only=True):
             return Type(q.dtype), Type(kept)
         size, wide = (k.shape[2] // self.kv_num_heads, v.shape[2] // self.kv_num_heads)
         heads = q.shape[0].like(self.kv_num_heads)
+        for x in (q, k, v):
+            heads_of = self.q_num_heads if x is q else self.kv_num_heads
+            divides(x.dims[2], heads_of, "the elements")
+            same_dims(x, (*q.shape[:2], x.dims[2]), "query, key and value")
+        same_dim(q.shape[2] // self.q_num_heads, size)
         y = Type(q.dtype, (*q.shape[:2], wide * self.q_num_heads))
-        return y, Type(kept, (q.shape[0], heads, size, wide))
+        state = (q.shape[0], heads, size, wide)
+        same_dims(past, state, "the past")
+        return y, Type(kept, state)
 
     def _check(self, *extras: object) -> None:
         if self.update_rule not in _RULES:
@@ -98,8 +106,9 @@ class FlexAttention(Op):
     def infer(self, q: Type, k: Type, v: Type) -> Type:
         for x in (q, k, v):
             need_rank(x, 4, 4, "Q, K and V")
-        if q.shape is None or v.shape is None:
+        if q.shape is None or k.shape is None or v.shape is None:
             return Type(v.dtype)
+        check_heads(q.shape, k.shape, v.shape)
         return Type(v.dtype, (*q.shape[:3], v.shape[3]))
 
     def control(

@@ -9,12 +9,23 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import RuntimeException
-from sardonyx.core.expr import INDEX, Expr, cast, const, mod, number, unary, where
+from sardonyx.core.expr import INDEX, Expr, cast, const, mod, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Counted, Index, Op, Operand, Subscripts
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both, filled, total
-from sardonyx.ops.base.shapes import axis_of, common_dtype, like, need_rank, refuse, same_dim, wrap
+from sardonyx.ops.base.shapes import (
+    at_most,
+    axis_of,
+    common_dtype,
+    divides,
+    like,
+    need_rank,
+    place,
+    refuse,
+    same_dims,
+    wrap,
+)
 
 
 class RotaryEmbedding(Op):
@@ -31,14 +42,19 @@ class RotaryEmbedding(Op):
 
     def infer(self, x: Type, cos: Type, sin: Type, ids: Type | None = None) -> Type:
         need_rank(x, 3, 4)
-        need_rank(cos, 2 if ids is not None else 3, 3, "the cosines")
-        if x.shape is not None and cos.shape is not None:
+        rank = 3 if ids is None else 2
+        need_rank(cos, rank, rank, "the cosines")
+        if cos.shape is not None:
+            same_dims(sin, cos.shape, "the sines")
+        if x.shape is not None:
             size = self._size(x.shape)
-            half = number(self._rotated(size))
-            if half is not None and half % 2:
-                raise refuse("E0341", "the rotated part must be of even length", half)
-            same_dim(cos.shape[-1], self._rotated(size) // 2)
-        del sin
+            count = self._rotated(size)
+            at_most(count, size)
+            divides(count, 2, "the rotated elements")
+            lead = (x.shape[0], x.shape[1 if len(x.shape) == 3 else 2])
+            same_dims(ids, lead, "position_ids")
+            positions = lead if ids is None else cos.dims[:1]
+            same_dims(cos, (*positions, count // 2), "the cosines")
         return like(x)
 
     def _size(self, shape: Sequence[Expr]) -> Expr:
@@ -47,6 +63,7 @@ class RotaryEmbedding(Op):
             return shape[3]
         if not self.num_heads:
             raise refuse("E0341", "a 3-D input needs num_heads", self.num_heads)
+        divides(shape[2], self.num_heads, "the elements")
         return shape[2] // self.num_heads
 
     def _rotated(self, size: Expr) -> Expr:
@@ -114,9 +131,16 @@ class TensorScatter(Op):
         if self.mode not in ("linear", "circular"):
             raise refuse("E0341", "`mode` is unknown", self.mode, "linear, circular")
         common_dtype(cache, update)
-        if cache.rank is not None and axis_of(self.axis, cache.rank) == 0:
+        if cache.shape is None:
+            return like(cache)
+        axis = axis_of(self.axis, len(cache.shape))
+        if axis == 0:
             raise refuse("E0341", "`axis` cannot be the batch", self.axis)
-        del indices
+        same_dims(indices, cache.shape[:1], "write_indices")
+        if update.shape is not None:
+            need_rank(update, len(cache.shape), len(cache.shape), "the update")
+            at_most(update.shape[axis], cache.shape[axis])
+            same_dims(update, place(cache.shape, (axis,), (update.shape[axis],)), "the update")
         return like(cache)
 
     def reference(self, cache: Array, update: Array, indices: Array | None = None) -> Array:
@@ -161,15 +185,17 @@ class CausalConvWithState(Op):
     activation: str = "none"
 
     def infer(self, x: Type, w: Type, bias: Type | None = None, past: Type | None = None) -> Any:
-        del bias, past
         if self.activation not in ("none", "silu", "swish"):
             raise refuse("E0341", "`activation` is unknown", self.activation, "none, silu, swish")
         need_rank(x, 3, 3)
         need_rank(w, 3, 3, "the weights")
         if x.shape is None or w.shape is None:
             return like(x), Type(x.dtype)
-        same_dim(x.shape[1], w.shape[0])
-        return like(x), Type(x.dtype, (*x.shape[:2], w.shape[2] - 1))
+        state = (*x.shape[:2], w.shape[2] - 1)
+        same_dims(w, (x.shape[1], const(1), w.shape[2]), "the weights")
+        same_dims(bias, x.shape[1:2], "the bias")
+        same_dims(past, state, "the past")
+        return like(x), Type(x.dtype, state)
 
     @quiet
     def reference(

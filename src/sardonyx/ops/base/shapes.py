@@ -126,6 +126,41 @@ def same_shape(a: Dims, b: Dims) -> Dims:
     return tuple(same_dim(x, y) for x, y in zip(a, b, strict=True))
 
 
+def at_most(a: Expr, b: Expr) -> None:
+    """Assumes that `a` is not more than `b`; E0322 where it is known to be."""
+    if a.is_const and b.is_const:
+        if (number(a) or 0) > (number(b) or 0):
+            raise refuse("E0322", "a dim is too large", show(a), f"{show(b)} or less")
+        return
+    assume(maximum(a, b), b)
+
+
+def divides(n: Expr, by: int, what: str) -> None:
+    """Assumes that `n` divides by the positive `by`; E0341 where it is known not to."""
+    rest = number(n % by)
+    if rest:
+        raise refuse("E0341", f"{what} do not divide into groups", show(n), f"a multiple of {by}")
+    if rest is None:
+        assume(n % by, const(0))
+
+
+def same_dims(x: Type | None, dims: Sequence[Expr], what: str) -> None:
+    """`same_shape` for an operand that may be absent or of unknown rank."""
+    if x is not None and x.shape is not None:
+        need_rank(x, len(dims), len(dims), what)
+        same_shape(x.shape, tuple(dims))
+
+
+def fit_into(x: Type | None, dims: Sequence[Expr], what: str) -> None:
+    """An operand that may be absent must broadcast to the dims without making them larger."""
+    if x is None or x.shape is None:
+        return
+    need_rank(x, 0, len(dims), what)
+    for small, dim in zip(reversed(x.shape), reversed(dims), strict=False):
+        if number(small) != 1:
+            same_dim(small if small.is_const else _unless_one(small, dim), dim)
+
+
 def broadcast_dim(a: Expr, b: Expr) -> Expr:
     """The dim that numpy broadcasting gives; E0322 when the two cannot be broadcast."""
     if a is b or number(b) == 1:

@@ -12,7 +12,7 @@ from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import quiet, settle, widen
-from sardonyx.ops.base.shapes import need_rank, refuse
+from sardonyx.ops.base.shapes import need_rank, refuse, same_dim, same_dims
 
 _MOST_SAMPLES = 4096
 
@@ -31,11 +31,13 @@ class _Aligned(Op, abstract=True):
         return 0.0
 
     def infer(self, x: Type, rois: Type, batches: Type) -> Type:
-        del batches
         need_rank(x, 4, 4)
         need_rank(rois, 2, 2, "the regions")
         if self.mode not in ("avg", "max"):
             raise refuse("E0341", "`mode` is unknown", self.mode, "avg, max")
+        if rois.shape is not None:
+            same_dim(rois.shape[1], const(4))
+            same_dims(batches, rois.shape[:1], "batch_indices")
         if x.shape is None or rois.shape is None:
             return Type(x.dtype)
         size = (const(self.output_height), const(self.output_width))
@@ -138,6 +140,8 @@ class MaxRoiPool(Op, kw_only=True):
         need_rank(rois, 2, 2, "the regions")
         if len(self.pooled_shape) != 2 or min(self.pooled_shape) < 1:
             raise refuse("E0341", "`pooled_shape` is wrong", list(self.pooled_shape), "two sizes")
+        if rois.shape is not None:
+            same_dim(rois.shape[1], const(5))
         if x.shape is None or rois.shape is None:
             return Type(x.dtype)
         return Type(x.dtype, (rois.shape[0], x.shape[1], *map(const, self.pooled_shape)))

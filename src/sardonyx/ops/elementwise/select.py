@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, eq, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Counted, Index, Op, Operand
 from sardonyx.ops.base.element import settle, widen
 from sardonyx.ops.base.shapes import (
     as_index,
@@ -20,6 +22,7 @@ from sardonyx.ops.base.shapes import (
     need_rank,
     place,
     refuse,
+    same_dims,
     unknown_dim,
 )
 
@@ -195,6 +198,8 @@ class ReverseSequence(Op):
         if {self.batch_axis, self.time_axis} != {0, 1}:
             given = (self.batch_axis, self.time_axis)
             raise refuse("E0325", "one axis must be 0 and the other 1", given)
+        if x.shape is not None:
+            same_dims(lengths, (x.shape[self.batch_axis],), "sequence_lens")
         return like(x)
 
     def reference(self, x: Array, lengths: Array) -> Array:
@@ -208,6 +213,10 @@ class ReverseSequence(Op):
             head = (batch, slice(0, length)) if self.batch_axis == 0 else (slice(0, length), batch)
             out[head] = x[head][::-1]
         return out
+
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        del inputs
+        return [Counted(1, 0, self.time_axis, from_end=False, ends=True)]
 
     def at(self, idx: Index, x: Operand, lengths: Operand) -> Expr:
         i = idx[self.time_axis]

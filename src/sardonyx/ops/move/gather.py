@@ -17,6 +17,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Counted, Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
     as_index,
+    at_most,
     axis_of,
     need_rank,
     place,
@@ -73,6 +74,17 @@ class Gather(Op):
         return x[(*idx[:axis], i, *idx[end:])]
 
 
+def inside_but_for(axis: int, x: Type, indices: Type) -> None:
+    """The indices must be no larger than `x`, but for the axis along which they count."""
+    if x.shape is None:
+        return
+    axis = axis_of(axis, len(x.shape))
+    need_rank(indices, len(x.shape), len(x.shape), "the indices")
+    for n, pair in enumerate(zip(indices.shape or (), x.shape, strict=False)):
+        if n != axis:
+            at_most(*pair)
+
+
 class GatherElements(Op):
     """For every index, the element of `x` at its place but for the subscript along `axis`."""
 
@@ -82,9 +94,7 @@ class GatherElements(Op):
 
     def infer(self, x: Type, indices: Type) -> Type:
         need_rank(x, 1)
-        if x.rank is not None:
-            axis_of(self.axis, x.rank)
-            need_rank(indices, x.rank, x.rank, "the indices")
+        inside_but_for(self.axis, x, indices)
         return Type(x.dtype, indices.shape)
 
     def reference(self, x: Array, indices: Array) -> Array:

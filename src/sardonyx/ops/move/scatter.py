@@ -12,11 +12,12 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
+from sardonyx.core.expr import number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import quiet, settle, widen
-from sardonyx.ops.base.shapes import axis_of, common_dtype, like, need_rank, refuse
-from sardonyx.ops.move.gather import wrapped
+from sardonyx.ops.base.shapes import axis_of, common_dtype, like, need_rank, refuse, same_dims
+from sardonyx.ops.move.gather import inside_but_for, wrapped
 
 _UFUNCS: dict[str, Any] = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
 
@@ -51,10 +52,9 @@ class ScatterElementsV11(Op):
 
     def infer(self, x: Type, indices: Type, updates: Type) -> Type:
         check_reduction(self.reduction)
-        if x.rank is not None:
-            axis_of(self.axis, x.rank)
-            need_rank(indices, x.rank, x.rank, "the indices")
-            need_rank(updates, x.rank, x.rank, "the updates")
+        inside_but_for(self.axis, x, indices)
+        if indices.shape is not None:
+            same_dims(updates, indices.shape, "the updates")
         return like(x, common_dtype(x, updates))
 
     def reference(self, x: Array, indices: Array, updates: Array) -> Array:
@@ -89,6 +89,11 @@ class ScatterNDV11(Op):
         check_reduction(self.reduction)
         need_rank(x, 1)
         need_rank(indices, 1, what="the indices")
+        depth = number(indices.dims[-1]) if indices.shape else None
+        if x.shape is not None and depth is not None:
+            if depth > len(x.shape):
+                raise refuse("E0320", "the indices have too many subscripts", depth, len(x.shape))
+            same_dims(updates, (*indices.dims[:-1], *x.shape[depth:]), "the updates")
         return like(x, common_dtype(x, updates))
 
     def reference(self, x: Array, indices: Array, updates: Array) -> Array:

@@ -16,7 +16,7 @@ class SubscriptSpan(Op):
 
     Subscripts may count from the end where `from_end`; of rows of subscripts, `column` says which
     is looked at; those equal to `ignored` are not. With a `window`, that many elements of its dim
-    `axis` are counted from each subscript on.
+    `axis` are counted from each subscript on. The subscript after the last is allowed if `ends`.
     """
 
     domain = "ai.sardonyx"
@@ -26,6 +26,7 @@ class SubscriptSpan(Op):
     from_end: bool = True
     column: int | None = None
     ignored: int | None = None
+    ends: bool = False
 
     def infer(self, indices: Type, data: Type, window: Type | None = None) -> Type:
         del indices, data, window
@@ -37,7 +38,7 @@ class SubscriptSpan(Op):
         if self.ignored is not None:
             found = found[found != self.ignored]
         size = data.shape[self.axis]
-        high = size - (1 if window is None else window.shape[self.axis])
+        high = size - (int(not self.ends) if window is None else window.shape[self.axis])
         low = -size if self.from_end else 0
         least, most = (found.min(), found.max()) if found.size else (low, high)
         return np.array([least, most, low, high], np.int64)
@@ -56,7 +57,7 @@ class SubscriptSpan(Op):
         at = cast(load(1, [place * step + (self.column or 0)], indices.dtype), INDEX)
         size = data.dims[self.axis]
         low = -size if self.from_end else const(0)
-        high = size - (1 if window is None else window.dims[self.axis])
+        high = size - (int(not self.ends) if window is None else window.dims[self.axis])
         body: list[Stmt] = []
         for n, (op, none) in enumerate((("min", high), ("max", low))):
             found = at if self.ignored is None else where(eq(at, self.ignored), none, at)

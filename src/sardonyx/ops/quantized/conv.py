@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.expr import Expr, cast, number
+from sardonyx.core.expr import Expr, cast, const
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Operand, SumOfProducts
+from sardonyx.graph.op import Index, Operand, SumOfProducts, stretched
 from sardonyx.ops.base.element import lift, quiet, widen
 from sardonyx.ops.base.nest import filled
-from sardonyx.ops.base.shapes import need_rank
+from sardonyx.ops.base.shapes import fit_into, same_dims
 from sardonyx.ops.product.matmul import Read
 from sardonyx.ops.quantized.linear import quantize, quantized
 from sardonyx.ops.quantized.matmul import centred, difference
@@ -32,7 +32,7 @@ def _own(x: Operand | None, which: Expr) -> Expr | None:
         return None
     if x.rank == 0:
         return x[()]
-    return x[0 if number(x.shape[0]) == 1 else which]
+    return x[stretched(which, x.shape[0])]
 
 
 def _only(x: Operand) -> Expr:
@@ -49,10 +49,12 @@ def _readers(zeros: Sequence[Operand | None]) -> tuple[Read, Read]:
     return left, lambda w, at: difference(w[at], _own(of_w, at[0]))
 
 
-def _few(*extras: Type | None) -> None:
-    for extra in extras:
-        if extra is not None:
-            need_rank(extra, 0, 1, "a scale or zero point")
+def _one_each(of_all: Sequence[Type | None], w: Type, *of_filters: Type | None) -> None:
+    """Scales and zero points must be one for all, or one for each filter where they may be."""
+    for extra in of_all:
+        fit_into(extra, (const(1),), "a scale or zero point")
+    for extra in of_filters if w.shape is not None else ():
+        fit_into(extra, w.dims[:1], "a scale or zero point")
 
 
 class ConvInteger(Windowed):
@@ -64,7 +66,7 @@ class ConvInteger(Windowed):
     def infer(
         self, x: Type, w: Type, x_zero: Type | None = None, w_zero: Type | None = None
     ) -> Type:
-        _few(x_zero, w_zero)
+        _one_each((x_zero,), w, w_zero)
         return Type(DType.INT32, self.shape(x, w))
 
     def reference(
@@ -101,7 +103,9 @@ class QLinearConv(Windowed):
         y_zero: Type,
         b: Type | None = None,
     ) -> Type:
-        _few(x_scale, x_zero, w_scale, w_zero, y_scale, y_zero, b)
+        _one_each((x_scale, x_zero, y_scale, y_zero), w, w_scale, w_zero)
+        if w.shape is not None:
+            same_dims(b, w.shape[:1], "the bias")
         return Type(y_zero.dtype, self.shape(x, w))
 
     @quiet

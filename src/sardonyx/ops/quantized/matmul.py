@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.expr import Expr, cast
+from sardonyx.core.expr import Expr, cast, const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, SumOfProducts, stretched
 from sardonyx.ops.base.element import lift, quiet, widen
 from sardonyx.ops.base.nest import filled
-from sardonyx.ops.base.shapes import need_rank
+from sardonyx.ops.base.shapes import Dims, fit_into
 from sardonyx.ops.product.matmul import Read, matmul_shape, multiply, multiply_at
 from sardonyx.ops.quantized.linear import quantize, quantized
 
@@ -58,10 +58,24 @@ def _readers(zeros: Sequence[Operand | None]) -> tuple[Read, Read]:
     return reader(left, -2), reader(right, -1)
 
 
-def _zero_points(*zeros: Type | None) -> None:
-    for zero in zeros:
-        if zero is not None:
-            need_rank(zero, 0, what="a zero point")
+def _by_rows(a: Type, out: Dims | None, *extras: Type | None) -> None:
+    """Scales and zero points must be one for all, for each row of `a`, or for each of many."""
+    if a.shape is not None and out is not None:
+        rows = (a.shape[-2:-1] or (const(1),))[0]
+        _fit(extras, rows, (*out[: max(0, len(a.shape) - 2)], rows, const(1)))
+
+
+def _by_columns(b: Type, out: Dims | None, *extras: Type | None) -> None:
+    """The same of the columns of `b`."""
+    if b.shape is not None and out is not None:
+        columns = b.shape[-1] if len(b.shape) > 1 else const(1)
+        _fit(extras, columns, (*out[: max(0, len(b.shape) - 2)], const(1), columns))
+
+
+def _fit(extras: Sequence[Type | None], each: Expr, many: Sequence[Expr]) -> None:
+    for extra in extras:
+        few = extra is not None and extra.rank is not None and extra.rank < 2
+        fit_into(extra, (each,) if few else many, "a scale or zero point")
 
 
 class MatMulInteger(Op):
@@ -74,8 +88,10 @@ class MatMulInteger(Op):
     def infer(
         self, a: Type, b: Type, a_zero: Type | None = None, b_zero: Type | None = None
     ) -> Type:
-        _zero_points(a_zero, b_zero)
-        return Type(DType.INT32, matmul_shape(a, b))
+        out = matmul_shape(a, b)
+        _by_rows(a, out, a_zero)
+        _by_columns(b, out, b_zero)
+        return Type(DType.INT32, out)
 
     def reference(
         self, a: Array, b: Array, a_zero: Array | None = None, b_zero: Array | None = None
@@ -107,8 +123,10 @@ class QLinearMatMul(Op):
         y_scale: Type,
         y_zero: Type,
     ) -> Type:
-        _zero_points(a_scale, a_zero, b_scale, b_zero, y_scale, y_zero)
-        return Type(y_zero.dtype, matmul_shape(a, b))
+        out = matmul_shape(a, b)
+        _by_rows(a, out, a_scale, a_zero, y_scale, y_zero)
+        _by_columns(b, out, b_scale, b_zero)
+        return Type(y_zero.dtype, out)
 
     @quiet
     def reference(
@@ -124,7 +142,7 @@ class QLinearMatMul(Op):
     ) -> Array:
         left = centred(a, _by_row(a_zero))
         acc = np.asarray(np.matmul(left, centred(b, b_zero))).astype(np.float32)
-        factor = _by_row(widen(a_scale)) * widen(b_scale) / widen(y_scale)
+        factor = _by_row(widen(a_scale)) * widen(b_scale) / _by_row(widen(y_scale))
         return quantized(acc * factor, _by_row(y_zero), DType.from_numpy(y_zero.dtype))
 
     def at(self, idx: Index, *inputs: Operand) -> Expr:

@@ -15,7 +15,7 @@ from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import is_narrow, quiet, settle, widen
 from sardonyx.ops.base.nest import filled, some
-from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
+from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim, same_dims
 from sardonyx.ops.recurrent.cells import ACTIVATIONS, activation
 from sardonyx.ops.recurrent.recurrence import Recurrence
 
@@ -51,7 +51,6 @@ class Recurrent(Op, abstract=True):
         return 2 if self.direction == "bidirectional" else 1
 
     def infer(self, x: Type, w: Type, r: Type, *extras: Type | None) -> Any:
-        del extras
         if self.direction not in _DIRECTIONS:
             raise refuse("E0341", "`direction` is unknown", self.direction, ", ".join(_DIRECTIONS))
         need_rank(x, 3, 3, "X")
@@ -63,6 +62,7 @@ class Recurrent(Op, abstract=True):
         steps, batch = (x.shape[1], x.shape[0]) if self.layout else x.shape[:2]
         hidden = r.shape[2]
         self._fits(x, w, r, hidden)
+        self._fits_extras(batch, hidden, *extras)
         count = const(self.count)
         y = (batch, steps, count, hidden) if self.layout else (steps, count, batch, hidden)
         last = (batch, count, hidden) if self.layout else (count, batch, hidden)
@@ -78,6 +78,16 @@ class Recurrent(Op, abstract=True):
             same_dim(w.shape[0], const(self.count))
             same_dim(w.shape[1], hidden * self.gates)
             same_dim(w.shape[2], x.dims[2])
+
+    def _fits_extras(self, batch: Expr, hidden: Expr, *extras: Type | None) -> None:
+        b, lengths, h, c, p = filled(extras, 5)
+        count = const(self.count)
+        first = (batch, count, hidden) if self.layout else (count, batch, hidden)
+        same_dims(b, (count, hidden * (2 * self.gates)), "B")
+        same_dims(lengths, (batch,), "sequence_lens")
+        same_dims(h, first, "initial_h")
+        same_dims(c, first, "initial_c")
+        same_dims(p, (count, hidden * 3), "P")
 
     def functions(self) -> list[list[tuple[str, float, float]]]:
         """For each direction its activations, each with alpha and beta (NaN: not given)."""

@@ -13,7 +13,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both, some, total
-from sardonyx.ops.base.shapes import like, need_rank, refuse, same_dim
+from sardonyx.ops.base.shapes import like, need_rank, refuse, same_dims
 from sardonyx.ops.reduce.normalization import moments
 
 
@@ -40,8 +40,9 @@ class BatchNormalizationV9(Op):
 
     def _fits(self, x: Type, extra: Type) -> None:
         need_rank(extra, 1, 1, "scale, bias, mean and variance")
-        if x.shape is not None and extra.shape is not None and len(x.shape) > 1:
-            same_dim(extra.shape[0], x.shape[1])
+        if x.shape is not None:
+            channels = x.shape[1:2] or (const(1),)
+            same_dims(extra, channels, "scale, bias, mean and variance")
 
     @quiet
     def reference(self, x: Array, scale: Array, b: Array, mean: Array, var: Array) -> Any:
@@ -119,6 +120,8 @@ class BatchNormalizationV7(BatchNormalizationV9):
     def _fits(self, x: Type, extra: Type) -> None:
         if self.spatial:
             super()._fits(x, extra)
+        elif x.shape is not None:
+            same_dims(extra, x.shape[1:], "scale, bias, mean and variance")
 
     def _own(self, idx: Index, x: Operand) -> Sequence[Expr]:
         return super()._own(idx, x) if self.spatial else idx[1:]

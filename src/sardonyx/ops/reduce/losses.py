@@ -15,7 +15,7 @@ from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Counted, Index, Op, Operand, Subscripts
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import some, total
-from sardonyx.ops.base.shapes import like, need_rank, refuse, same_shape
+from sardonyx.ops.base.shapes import like, need_rank, refuse, same_dims, same_shape
 
 _REDUCTIONS = ("none", "sum", "mean")
 
@@ -27,17 +27,18 @@ class _Loss(Op, abstract=True):
     ignore_index: int | None = None
     reduction: str = "mean"
 
-    def loss_type(self, x: Type, target: Type) -> Type:
+    def loss_type(self, x: Type, target: Type, weight: Type | None) -> Type:
         """The type of the loss."""
         if self.reduction not in _REDUCTIONS:
             given, wanted = self.reduction, ", ".join(_REDUCTIONS)
             raise refuse("E0341", "`reduction` is unknown", given, wanted)
         need_rank(x, 2)
-        if self.reduction != "none":
-            return Type(x.dtype, ())
-        if x.shape is None or target.shape is None:
-            return Type(x.dtype, target.shape)
-        return Type(x.dtype, same_shape((x.shape[0], *x.shape[2:]), target.shape))
+        shape = target.shape
+        if x.shape is not None:
+            same_dims(weight, x.shape[1:2], "the weights")
+            places = (x.shape[0], *x.shape[2:])
+            shape = places if shape is None else same_shape(places, shape)
+        return Type(x.dtype, shape if self.reduction == "none" else ())
 
     def loss(self, log_p: Array, target: Array, weight: Array | None) -> Array:
         """The loss from log-probabilities of computing precision."""
@@ -94,8 +95,7 @@ class NegativeLogLikelihoodLoss(_Loss):
     since = 12
 
     def infer(self, x: Type, target: Type, weight: Type | None = None) -> Type:
-        del weight
-        return self.loss_type(x, target)
+        return self.loss_type(x, target, weight)
 
     @quiet
     def reference(self, x: Array, target: Array, weight: Array | None = None) -> Array:
@@ -118,8 +118,7 @@ class SoftmaxCrossEntropyLoss(_Loss):
     since = 12
 
     def infer(self, x: Type, labels: Type, weights: Type | None = None) -> Any:
-        del weights
-        return some(self.outputs, self.loss_type(x, labels), like(x))
+        return some(self.outputs, self.loss_type(x, labels, weights), like(x))
 
     @quiet
     def reference(self, x: Array, labels: Array, weights: Array | None = None) -> Any:

@@ -8,12 +8,21 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.expr import Expr, cast, const, eq, number, product, sqrt, where
+from sardonyx.core.expr import Expr, cast, const, eq, product, sqrt, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import p_norm, some, total
-from sardonyx.ops.base.shapes import axes_of, axis_of, broadcast, like, need_rank, refuse, same_dim
+from sardonyx.ops.base.shapes import (
+    axes_of,
+    axis_of,
+    divides,
+    fit_into,
+    like,
+    need_rank,
+    refuse,
+    same_dims,
+)
 
 Body: TypeAlias = Callable[[Subscripts], Expr]
 
@@ -69,9 +78,8 @@ class LayerNormalization(Op):
         if x.shape is None:
             return some(self.outputs, y, *[Type(stash)] * 2)
         first = axis_of(self.axis, len(x.shape))
-        for extra in (scale, b):
-            if extra is not None and extra.shape is not None:
-                _fits(extra.shape, x.shape)
+        fit_into(scale, x.shape, "the scale")
+        fit_into(b, x.shape, "the bias")
         ones = [const(1)] * (len(x.shape) - first)
         return some(self.outputs, y, *[Type(stash, (*x.shape[:first], *ones))] * 2)
 
@@ -107,16 +115,6 @@ class LayerNormalization(Op):
         return cast(found, _stash(self.stash_type))
 
 
-def _fits(small: Sequence[Expr], dims: Sequence[Expr]) -> None:
-    """E0322 unless a shape broadcasts to the dims without making them larger."""
-    out = broadcast(tuple(small), tuple(dims)) or ()
-    grown = len(out) != len(dims) or any(
-        number(o) != 1 and number(d) == 1 for o, d in zip(out, dims, strict=True)
-    )
-    if grown:
-        raise refuse("E0322", "scale and bias must broadcast to the input", list(small), list(dims))
-
-
 class RMSNormalization(Op):
     """Divides the axes from `axis` on by their root mean square, then scales."""
 
@@ -129,8 +127,7 @@ class RMSNormalization(Op):
     def infer(self, x: Type, scale: Type) -> Type:
         if x.shape is not None:
             axis_of(self.axis, len(x.shape))
-            if scale.shape is not None:
-                _fits(scale.shape, x.shape)
+            fit_into(scale, x.shape, "the scale")
         return Type(scale.dtype, x.shape)
 
     @quiet
@@ -191,8 +188,8 @@ class InstanceNormalizationV1(InstanceNormalization):
 def _per_channel(x: Type, *extras: Type) -> None:
     for extra in extras:
         need_rank(extra, 1, 1, "scale and bias")
-        if x.shape is not None and extra.shape is not None:
-            same_dim(extra.shape[0], x.shape[1])
+        if x.shape is not None:
+            same_dims(extra, x.shape[1:2], "scale and bias")
 
 
 class GroupNormalizationV18(Op, kw_only=True):
@@ -206,13 +203,17 @@ class GroupNormalizationV18(Op, kw_only=True):
 
     def infer(self, x: Type, scale: Type, bias: Type) -> Type:
         need_rank(x, 2)
-        for extra in (scale, bias):
-            need_rank(extra, 1, 1, "scale and bias")
-        channels = None if x.shape is None else number(x.shape[1])
-        if self.num_groups < 1 or (channels or 0) % self.num_groups:
-            wanted = f"a multiple of num_groups={self.num_groups}"
-            raise refuse("E0341", "the channels do not divide into groups", channels, wanted)
+        if self.num_groups < 1:
+            raise refuse("E0341", "`num_groups` must be positive", self.num_groups)
+        if x.shape is not None:
+            divides(x.shape[1], self.num_groups, "the channels")
+            for extra in (scale, bias):
+                same_dims(extra, (self.parameters(x.shape[1]),), "scale and bias")
         return like(x)
+
+    def parameters(self, channels: Expr) -> Expr:
+        """The length of scale and bias."""
+        return channels.like(self.num_groups)
 
     def of_channel(self, values: Array, channels: int) -> Array:
         """The values of each channel."""
@@ -246,6 +247,9 @@ class GroupNormalization(GroupNormalizationV18, kw_only=True):
 
     since = 21
     stash_type: int = 1
+
+    def parameters(self, channels: Expr) -> Expr:
+        return channels
 
     def of_channel(self, values: Array, channels: int) -> Array:
         del channels

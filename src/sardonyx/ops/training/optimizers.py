@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import UnsupportedOperator
+from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import quiet, settle, widen
-from sardonyx.ops.base.shapes import refuse
+from sardonyx.ops.base.shapes import fit_into, refuse, same_dims
 
 _DOMAIN = "ai.onnx.preview.training"
 
@@ -29,8 +30,12 @@ class _Step(Op, abstract=True):
         return [tuple(inputs[k * count + n] for k in range(each)) for n in range(count)]
 
     def infer(self, rate: Type, count: Type, *inputs: Type) -> Any:
-        del rate, count
         rows = self._rows(inputs)
+        for extra in (rate, count):
+            fit_into(extra, (const(1),), "the rate and the count")
+        for x, *others in rows:
+            for other in others if x.shape is not None else ():
+                same_dims(other, x.dims, "gradients and states")
         kept = [0, *range(2, 2 + self.states)]
         return tuple(row[k] for k in kept for row in rows)
 

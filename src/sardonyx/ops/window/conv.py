@@ -12,7 +12,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts, Trait
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import total
-from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
+from sardonyx.ops.base.shapes import common_dtype, divides, need_rank, refuse, same_dim
 from sardonyx.ops.product.matmul import Read, accumulator, plain
 from sardonyx.ops.window.windows import Window, gather, slide
 
@@ -56,10 +56,7 @@ class Windowed(Op, abstract=True):
         if self.group < 1:
             raise refuse("E0341", "`group` must be positive", self.group)
         same_dim(x.shape[1], w.shape[1] * self.group)
-        filters = number(w.shape[0])
-        if filters is not None and filters % self.group:
-            wanted = f"a multiple of group={self.group}"
-            raise refuse("E0341", "the filters do not divide into groups", filters, wanted)
+        divides(w.shape[0], self.group, "the filters")
         return (x.shape[0], w.shape[0], *self.window(x.shape[2:], w.shape[2:]).trips)
 
     def convolve(self, x: Array, w: Array) -> Array:

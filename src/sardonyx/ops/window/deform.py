@@ -7,11 +7,12 @@ import itertools
 import numpy as np
 
 from sardonyx.core.dtype import Array
-from sardonyx.core.expr import const
+from sardonyx.core.expr import const, product
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op, Trait
 from sardonyx.ops.base.element import quiet, settle, widen
-from sardonyx.ops.base.shapes import common_dtype, need_rank, refuse, same_dim
+from sardonyx.ops.base.nest import filled
+from sardonyx.ops.base.shapes import common_dtype, divides, need_rank, refuse, same_dim, same_dims
 from sardonyx.ops.window.windows import Window, slide, whole
 
 
@@ -46,6 +47,13 @@ class DeformConv(Op):
         window = slide(
             x.shape[2:], w.shape[2:], strides=self.strides, dilations=self.dilations, pads=self.pads
         )
+        divides(w.shape[0], self.group, "the filters")
+        divides(x.shape[1], self.offset_group, "the channels")
+        taps = product(w.shape[2:]) * self.offset_group
+        same_dims(offset, (x.shape[0], taps * (len(x.shape) - 2), *window.trips), "the offsets")
+        bias, mask = filled(extras, 2)
+        same_dims(bias, w.shape[:1], "the bias")
+        same_dims(mask, (x.shape[0], taps, *window.trips), "the mask")
         return Type(dtype, (x.shape[0], w.shape[0], *window.trips))
 
     @quiet

@@ -9,7 +9,7 @@ from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import Expr
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.shapes import check_size, known, need_rank, unknown_dim
+from sardonyx.ops.base.shapes import check_size, known, need_rank, same_dims, unknown_dim
 from sardonyx.ops.window.windows import settings
 
 
@@ -31,10 +31,10 @@ class MaxUnpool(Op, kw_only=True):
         return (*dims[:2], *((d - 1) * s + (k - b - e) for d, s, k, b, e in rows))
 
     def infer(self, x: Type, indices: Type, shape: Type | None = None) -> Type:
-        del indices
         need_rank(x, 3)
         if x.shape is None:
             return Type(x.dtype)
+        same_dims(indices, x.shape, "the indices")
         if shape is None:
             return x.with_shape(self._dims(x.shape))
         lengths = known(shape)

@@ -15,7 +15,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, floordiv, maximum, number, where
 from sardonyx.ops.base.nest import both
-from sardonyx.ops.base.shapes import check_size, refuse
+from sardonyx.ops.base.shapes import at_most, check_size, refuse
 
 Ints: TypeAlias = tuple[int, ...]
 
@@ -123,6 +123,8 @@ def _trips(n: Expr, k: Expr, stride: int, begin: Expr, end: Expr, ceil: bool) ->
     known = number(room)
     if known is not None and known < 0:
         raise refuse("E0342", "the window is larger than the padded input", f"{n} and {k}")
+    if known is None:
+        at_most(k, n + begin + end)
     if not ceil or stride == 1:
         return floordiv(room, stride) + 1
     count = floordiv(room + (stride - 1), stride) + 1
