@@ -5,6 +5,7 @@ Every operand has as many lanes as the result (None: one scalar).
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 from sardonyx.core.dtype import DType
@@ -14,7 +15,7 @@ from sardonyx.core.operations import OPERATIONS
 from sardonyx.engine.emit.lookup import lookup
 from sardonyx.engine.emit.types import HALVES, constant, register, vector
 from sardonyx.engine.emit.writer import Writer
-from sardonyx.loops.math.lower import Template, abilities, template
+from sardonyx.loops.math.lower import abilities, template
 
 Types = tuple[DType, ...]
 Row = Callable[[Writer, Types, DType, Sequence[str], int | None], str]
@@ -33,12 +34,16 @@ def apply(
 
     `literal` is the last operand's number, where it is one and the operation may be easier for it.
     """
-    form = template(op, dtypes, to, abilities(w.target, lanes), literal)
-    return (
-        _instruction(w, op, dtypes, to, args, lanes)
-        if form is None
-        else _written(w, form, args, lanes)
-    )
+    # By identity: hashing a type costs more than all the rest.
+    key = (op, lanes, literal, id(to), *map(id, dtypes))
+    if key not in w.forms:
+        w.forms[key] = template(op, dtypes, to, abilities(w.target, lanes), literal)
+    form = w.forms[key]
+    if form is None:
+        return _instruction(w, op, dtypes, to, args, lanes)
+    known = dict(zip(form.params, args, strict=True))
+    _write(w, form.value, known, lanes)
+    return known[form.value]
 
 
 def binary(w: Writer, op: str, dtype: DType, lanes: int | None, a: str, b: str) -> str:
@@ -51,32 +56,29 @@ def fused(w: Writer, dtype: DType) -> bool:
     return dtype.is_float and dtype not in HALVES and "fma" in abilities(w.target, None)
 
 
-def _written(w: Writer, form: Template, args: Sequence[str], lanes: int | None) -> str:
-    known = dict(zip(form.params, args, strict=True))
-    _write(w, form.value, known, lanes)
-    return known[form.value]
-
-
 def _write(w: Writer, e: Expr, known: dict[Expr, str], lanes: int | None) -> None:
     """Writes what is not yet known of an expression; of a choice by a scalar, one side at last."""
-    for x in _at_once(e):
+    for x, dtypes, literal in _steps(e, lanes):
         if x in known:
             continue
-        if x.op == "const":
-            known[x] = constant(x.dtype, x.arg, lanes)
+        if literal is not None:
+            known[x] = literal
         elif x.op == "lookup":
             row = [float(a.arg) for a in x.args[1:]]
             known[x] = lookup(w, row, known[x.args[0]], lanes)
         elif x.op == "where":
             known[x] = _choice(w, x, known, lanes)
         else:
-            dtypes = tuple(a.dtype for a in x.args)
             args = [known[a] for a in x.args]
             known[x] = _instruction(w, x.op, dtypes, x.dtype, args, lanes)
 
 
-def _at_once(e: Expr) -> list[Expr]:
-    """The parts of an expression but tables and what only the first side of a choice needs."""
+@functools.lru_cache(1 << 12)
+def _steps(e: Expr, lanes: int | None) -> list[tuple[Expr, Types, str | None]]:
+    """The parts of an expression, but tables and what only the first side of a choice needs.
+
+    With the types of a part's operands, and what is written for a literal.
+    """
     seen: dict[Expr, None] = {}
     stack = [(e, False)]
     while stack:
@@ -87,7 +89,10 @@ def _at_once(e: Expr) -> list[Expr]:
             stack.append((x, True))
             needed = x.args[:1] if x.op == "lookup" else x.args[:: 2 if x.op == "where" else 1]
             stack.extend((a, False) for a in reversed(needed) if a not in seen)
-    return list(seen)
+    return [
+        (x, tuple(a.dtype for a in x.args), constant(x.dtype, x.arg, lanes) if x.is_const else None)
+        for x in seen
+    ]
 
 
 def _choice(w: Writer, x: Expr, known: dict[Expr, str], lanes: int | None) -> str:

@@ -23,6 +23,7 @@ from contextlib import contextmanager
 
 from sardonyx.core.dtype import DType
 from sardonyx.engine.emit.types import register
+from sardonyx.loops.math.lower import Template
 from sardonyx.loops.target import Target
 
 
@@ -64,6 +65,7 @@ class Writer:
     def __init__(self, target: Target) -> None:
         self.target = target
         self.declarations: dict[str, None] = {}
+        self.forms: dict[tuple[object, ...], Template | None] = {}
         self.entry: list[str] = []
         self.scopes = [Scope(0, "start", True, frozenset())]
         self.cursor = self.scopes[0]
