@@ -76,10 +76,13 @@ def loads(e: Expr, loops: Exprs = (), guards: Exprs = ()) -> Iterator[tuple[Expr
     """Every load in an expression with the reductions and the conditions it stands under."""
     seen: set[tuple[Expr, Exprs, Exprs]] = set()
     stack = [(e, loops, guards)]
-    reads = {x for x in walk(e) if x.op == "load"}
+    reading: set[Expr] = set()
+    for x in walk(e):
+        if x.op == "load" or not reading.isdisjoint(x.args):
+            reading.add(x)
     while stack:
         x, inside, under = found = stack.pop()
-        if found in seen or reads.isdisjoint(walk(x)):
+        if x not in reading or found in seen:
             continue
         seen.add(found)
         if x.op == "load":
@@ -167,9 +170,12 @@ def proof(access: Access) -> Exprs | None:
 
     None where no proof is found.
     """
+    at = access.index
+    if at.op == "var" and at.args and at.args[0] is access.extent:
+        return ()
     known = tuple(h for g in access.guards for h in _told(g, True))
     missing: dict[Expr, None] = {}
-    for goal in (access.index, access.extent - 1 - access.index):
+    for goal in (at, access.extent - 1 - at):
         if not _follows(goal, known, missing, _CASES):
             return None
     return tuple(missing)

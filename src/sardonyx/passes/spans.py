@@ -17,9 +17,10 @@ from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Node
-from sardonyx.graph.op import Counted
+from sardonyx.graph.op import Counted, Op, find
 from sardonyx.graph.rewrite import Log, Pass
-from sardonyx.ops.move.span import SubscriptSpan
+
+_NAME = "SubscriptSpan"
 
 
 def _spans(graph: Graph, log: Log) -> None:
@@ -32,11 +33,17 @@ def _spans(graph: Graph, log: Log) -> None:
 
 
 def _append(graph: Graph, node: Node, row: Counted) -> None:
-    op = SubscriptSpan(row.axis, row.from_end, row.column, row.ignored, row.ends)
     window = None if row.window is None else node.inputs[row.window]
     inputs = [node.inputs[row.indices], node.inputs[row.data], window]
     inputs = inputs if window is not None else inputs[:2]
-    graph.outputs.append(Body(graph, "span")(op, *inputs, name=f"{node.name}_span"))
+    graph.outputs.append(Body(graph, "span")(_span(row), *inputs, name=f"{node.name}_span"))
+
+
+def _span(row: Counted) -> Op:
+    kind = find("ai.sardonyx", _NAME)
+    assert kind is not None
+    settings = {n: getattr(row, n) for n in ("axis", "from_end", "column", "ignored", "ends")}
+    return kind(**settings)
 
 
 def _known_inside(node: Node, row: Counted) -> bool:
@@ -49,8 +56,7 @@ def _known_inside(node: Node, row: Counted) -> bool:
     if not dim.is_const:
         return False
     stand_in = np.empty((0,) * row.axis + (dim.arg,), np.int8)
-    op = SubscriptSpan(row.axis, row.from_end, row.column, row.ignored, row.ends)
-    return _fits(op.reference(indices.const.numpy(), stand_in))
+    return _fits(_span(row).reference(indices.const.numpy(), stand_in))
 
 
 def _fits(span: Any) -> bool:
@@ -61,7 +67,7 @@ def _fits(span: Any) -> bool:
 def spans(graph: Graph) -> list[Node]:
     """The nodes whose outputs, the last of the graph, are spans."""
     made = (v.producer for v in graph.outputs)
-    return [n for n in made if n is not None and isinstance(n.op, SubscriptSpan)]
+    return [n for n in made if n is not None and n.op.op_type == _NAME]
 
 
 def check(nodes: Sequence[Node], found: Sequence[Any]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from sardonyx.core.collector import held
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, const, substitute
 from sardonyx.engine.program.program import Program
@@ -86,8 +87,9 @@ class NativeProvider(Provider):
 
 
 def _compiled(graph: Graph, options: Options) -> Program:
-    better = graph if options.optimize == "off" else optimize(graph, options.optimize).graph
-    return Program(prepare(better), options.threads, options.limits, flush=options.flush)
+    with held():
+        better = graph if options.optimize == "off" else optimize(graph, options.optimize).graph
+        return Program(prepare(better), options.threads, options.limits, flush=options.flush)
 
 
 def _emptied(graph: Graph, zero: frozenset[Expr]) -> Graph:

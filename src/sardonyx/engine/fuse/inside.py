@@ -8,12 +8,12 @@ keep, or, where it comes from data and is not clamped, is the reason why the nod
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from sardonyx.core.errors import ShapeMismatch
 from sardonyx.core.expr import Expr, evaluate, fresh, scalar, show
-from sardonyx.engine.fuse.probe import Leaf, types_of
+from sardonyx.engine.fuse.probe import Leaf, element_of, types_of
 from sardonyx.graph.ir import Node
 from sardonyx.graph.op import Op, SumOfProducts, loop_index
 from sardonyx.graph.type import Type
@@ -116,7 +116,7 @@ def _reads(op: Op, outs: Types, inputs: Types) -> Iterator[tuple[int, int | None
         kernel = op.build(tuple(made), *inputs)
         if kernel is not None:
             return _of_kernel(kernel, len(made), inputs)
-    return _of_elements(op, outs, inputs, leaves)
+    return _of_elements(op, outs, inputs)
 
 
 def _of_contraction(
@@ -140,13 +140,11 @@ def _of_kernel(
         yield operands[buffer] if buffer < len(operands) else ~outs, None, access
 
 
-def _of_elements(
-    op: Op, outs: Types, inputs: Types, leaves: Sequence[Leaf | None]
-) -> Iterator[tuple[int, int | None, Access]]:
+def _of_elements(op: Op, outs: Types, inputs: Types) -> Iterator[tuple[int, int | None, Access]]:
     for which, out in enumerate(outs):
         if out is not None:
-            place = loop_index(out.dims)
-            yield from _elements(op.at_output(which, place, *leaves), tuple(place), inputs)
+            place, element = element_of(op, which, out, inputs)
+            yield from _elements(element, tuple(place), inputs)
 
 
 def _elements(

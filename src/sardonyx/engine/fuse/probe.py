@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -109,14 +110,22 @@ def sensible(node: Node, mistakes: tuple[type[Exception], ...] = MISTAKES) -> It
         ) from problem
 
 
+@functools.lru_cache(1024)
+def element_of(
+    op: Op, which: int, out: Type, inputs: tuple[Type | None, ...]
+) -> tuple[Index, Expr]:
+    """The subscripts of an output, and its element there by loads `x0[i, j]` of the operands."""
+    index = loop_index(out.dims)
+    leaves = [None if t is None else Leaf(f"x{n}", t) for n, t in enumerate(inputs)]
+    return index, op.at_output(which, index, *leaves)
+
+
 def probe(op: Op, which: int, out: Type, inputs: Sequence[Type | None]) -> Probe | str:
     """Asks `at` for a symbolic element; the reason where it gives none."""
     if not (op.has("at") or op.has("at_output")):
         return f"{op.op_type} has no native code yet"
-    index = loop_index(out.dims)
-    leaves = [None if t is None else Leaf(f"x{n}", t) for n, t in enumerate(inputs)]
     try:
-        element = op.at_output(which, index, *leaves)
+        index, element = element_of(op, which, out, tuple(inputs))
     except NotImplementedError as reason:
         return str(reason) or f"{op.op_type} has no native code for these operands"
     reads: dict[int, list[Reading]] = {}
