@@ -151,6 +151,8 @@ class Trait(enum.Flag):
     """Applied twice it does nothing."""
     SLIDES = enum.auto()
     """Sees all channels, or every channel alike, in windows: fastest with channels innermost."""
+    ASIDE = enum.auto()
+    """Looks at operands that others read: nothing is stored for its sake."""
     BY_CHANNEL = enum.auto()
     """As fast in whatever order the axes of its input are stored."""
 

@@ -27,7 +27,7 @@ from sardonyx.engine.fuse.probe import (
     types_of,
 )
 from sardonyx.graph.ir import Graph, Node, Type, Value, captured
-from sardonyx.graph.op import Index, Operand, SumOfProducts, loop_index
+from sardonyx.graph.op import Index, Operand, SumOfProducts, Trait, loop_index
 from sardonyx.loops.build import Closed, Sizes, Unplaceable, close, contraction, pointwise
 from sardonyx.loops.ir import Contract, Kernel, Store
 
@@ -208,7 +208,7 @@ def _operands(v: Value, node: Node, plan: _Fusion) -> list[Value]:
 
 
 def _readable_through(v: Value, node: Node, graph: Graph, plan: _Fusion) -> bool:
-    users = list(v.uses)
+    users = [u for u in v.uses if Trait.ASIDE not in u.op.traits]
     if not users or v in graph.outputs or node in plan.host or node in plan.builds:
         return False
     if any(u in plan.host or u in plan.builds or v in captured(u) for u in users):

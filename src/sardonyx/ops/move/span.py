@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.expr import INDEX, Expr, cast, const, eq, fresh, load, scalar, where
+from sardonyx.core.expr import INDEX, Expr, cast, const, eq, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Op
-from sardonyx.loops.ir import Buffer, Fold, Kernel, Stmt, Store
+from sardonyx.graph.op import Index, Op, Operand, Trait
+from sardonyx.ops.base.nest import total
 
 
 class SubscriptSpan(Op):
@@ -22,6 +24,7 @@ class SubscriptSpan(Op):
     domain = "ai.sardonyx"
     since = 1
     tolerance = "exact"
+    traits = Trait.ASIDE
     axis: int = 0
     from_end: bool = True
     column: int | None = None
@@ -43,30 +46,26 @@ class SubscriptSpan(Op):
         least, most = (found.min(), found.max()) if found.size else (low, high)
         return np.array([least, most, low, high], np.int64)
 
-    def build(self, outs: tuple[Type, ...], *inputs: Type | None) -> Kernel:
-        """Two folds over the subscripts; the least of none is the greatest number."""
-        del outs
-        indices, data, window = (*inputs, None)[:3]
-        assert indices is not None and indices.dtype is not None and data is not None  # noqa: PT018
-        shape = indices.dims if self.column is None else indices.dims[:-1]
-        step = 1 if self.column is None else indices.dims[-1]
-        loops = tuple(fresh(d) for d in shape) or (fresh(1),)
-        place = const(0)
-        for v in loops:
-            place = place * v.args[0] + v
-        at = cast(load(1, [place * step + (self.column or 0)], indices.dtype), INDEX)
-        size = data.dims[self.axis]
+    def at(
+        self, idx: Index, indices: Operand, data: Operand, window: Operand | None = None
+    ) -> Expr:
+        size = data.shape[self.axis]
         low = -size if self.from_end else const(0)
-        high = size - (int(not self.ends) if window is None else window.dims[self.axis])
-        body: list[Stmt] = []
-        for n, (op, none) in enumerate((("min", high), ("max", low))):
-            found = at if self.ignored is None else where(eq(at, self.ignored), none, at)
-            value = scalar(op, INDEX)
-            body += [Fold(value, op, loops, found), Store(0, const(n), value)]
-        body += [Store(0, const(2), low), Store(0, const(3), high)]
-        params = [Buffer(0, DType.INT64, const(4), "out")]
-        for n, t in enumerate((indices, data, window)):
-            if t is not None and t.dtype is not None:
-                params.append(Buffer(n + 1, t.dtype, t.count))
-        work: Expr = indices.count
-        return Kernel(tuple(params), (), tuple(body), work)
+        high = size - (int(not self.ends) if window is None else window.shape[self.axis])
+
+        def most(op: str, none: Expr) -> Expr:
+            def read(place: Sequence[Expr]) -> Expr:
+                found = indices[place if self.column is None else (*place, const(self.column))]
+                found = cast(found, INDEX)
+                return (
+                    found if self.ignored is None else where(eq(found, self.ignored), none, found)
+                )
+
+            return total(op, indices.shape[: None if self.column is None else -1], read)
+
+        # A choice by the place would look at all subscripts for each of the four.
+        rows = (most("min", high), most("max", low), low, high)
+        out = const(0)
+        for n, value in enumerate(rows):
+            out = out + cast(eq(idx[0], n), INDEX) * value
+        return out
