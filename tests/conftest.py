@@ -1,18 +1,27 @@
 """What every test can rely on: seeded randomness, golden texts, and no network."""
 
+from __future__ import annotations
+
 import ipaddress
 import os
+import shutil
 import signal
 import socket
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
+
+if TYPE_CHECKING:
+    import numpy as np
 
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# What tests run is small, and other cores run other tests; numpy reads it when it is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A job in the background is started with SIGINT ignored, and so would be all that tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -27,6 +36,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Compiled code goes to a folder that all workers of the run share, not to the user's."""
+    if "SARDONYX_CACHE_DIR" not in os.environ:
+        folder = tempfile.mkdtemp(prefix="sardonyx-tests-")
+        os.environ["SARDONYX_CACHE_DIR"] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: a worker for each core that this process may keep busy, quotas counted."""
+    from sardonyx.core.cores import usable_cores
+
+    return usable_cores()
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if "exhaustive" in (config.getoption("-m") or ""):
         return
@@ -39,6 +64,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> np.random.Generator:
     """A generator seeded by the test's own name: alone or in the crowd, the same numbers."""
+    import numpy as np
+
     return np.random.default_rng(list(request.node.nodeid.encode()))
 
 

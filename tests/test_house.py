@@ -28,8 +28,8 @@ def test_import_brings_no_optional_package() -> None:
 
 def test_import_is_quick() -> None:
     code = (
-        "import time, numpy; start = time.perf_counter(); import sardonyx;"
-        "print(time.perf_counter() - start)"
+        "import time, numpy; start = time.process_time(); import sardonyx;"
+        "print(time.process_time() - start)"
     )
     assert min(float(_run(code)) for _ in range(3)) < 0.15
 

@@ -66,8 +66,8 @@ resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
 from sardonyx.cli.main import run
 code = run(sys.argv[1:])
 sys.stdout.flush()
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-print(f"\\npeak={peak}", file=sys.stderr)
+from sardonyx.bench.worker import resident
+print(f"\\npeak={resident('VmHWM')}", file=sys.stderr)
 sys.exit(code)
 """
 

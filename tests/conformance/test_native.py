@@ -6,24 +6,16 @@ What has no native code runs as a host step, so that a case fails only where som
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from conformance import node_cases
-from sardonyx.core import knobs
 from sardonyx.session import InferenceSession, SessionOptions
 
 GAPS = node_cases.gaps(Path(__file__).with_name("gaps_native.txt"))
 NAMES = list(node_cases.cases())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with knobs.override(cache_dir=tmp_path_factory.mktemp("cache")):
-        yield
 
 
 def compare(name: str) -> None:

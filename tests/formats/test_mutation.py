@@ -158,9 +158,9 @@ def test_load_time_is_linear_in_the_nodes() -> None:
         data = b"\x08\x0a" + frame(GRAPH, RELU * count)
         times = []
         for _ in range(3):
-            begun = time.perf_counter()
+            begun = time.thread_time()
             formats.load(data)
-            times.append(time.perf_counter() - begun)
+            times.append(time.thread_time() - begun)
         return min(times)
 
     assert seconds(16_000) < 40 * seconds(1_600)

@@ -262,9 +262,9 @@ def test_time_is_linear_in_the_file() -> None:
         data = b"\x0a\x08\x0a\x01a\x12\x01b\x22\x00" * count
         times = []
         for _ in range(5):
-            begun = time.perf_counter()
+            begun = time.thread_time()
             decode("GraphProto", data)
-            times.append(time.perf_counter() - begun)
+            times.append(time.thread_time() - begun)
         return min(times)
 
     assert seconds(20_000) < 30 * seconds(2_000)

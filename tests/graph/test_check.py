@@ -116,11 +116,11 @@ def test_an_inlining_bomb_is_counted_not_expanded() -> None:
     )
     leaf = 'function my::F60(x) { opset "" 20 y = Neg(x) output y }'
     graph = parse(f"opset my 1\n{leaf}\n{levels}\n input x: float32[N]\n y = my::F0(x)\n output y")
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(LimitExceeded) as caught:
         check(graph)
     assert caught.value.code == "E0503"
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
     assert inlined_size(from_text(FUNCTIONS), Limits.current()) == 8
 
 
@@ -135,9 +135,9 @@ def test_time_is_linear() -> None:
     def seconds(count: int) -> float:
         rows = "\n".join(f"x{n + 1} = Neg(x{n})" for n in range(count))
         graph = parse(f"input x0: float32[N]\n{rows}\n output x{count}")
-        start = time.perf_counter()
+        start = time.thread_time()
         assert check(graph) == []
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     small = min(seconds(1000) for _ in range(5))
     assert min(seconds(8000) for _ in range(3)) < 40 * small

@@ -150,11 +150,11 @@ def test_loops_run_and_stack_what_they_scan() -> None:
 
 def test_an_endless_loop_is_refused_at_once() -> None:
     graph = parse(LOOP.format(trips=1 << 62, step="Neg(s)"))
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(LimitExceeded) as caught:
         run(graph, {"x": zeros(1)})
     assert caught.value.code == "E0508"
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1
 
 
 def test_trips_are_counted() -> None:

@@ -96,11 +96,11 @@ def test_fresh_names_are_new_and_cheap() -> None:
     assert len({*names, "x", "x_1"}) == 5
     relu = find("", "Relu", 20)
     assert relu is not None
-    start, value = time.perf_counter(), graph.outputs[0]
+    start, value = time.thread_time(), graph.outputs[0]
     for _ in range(20_000):
         out = Value(graph.fresh_name("v"))
         graph.append(relu(), [value], [out])
-    assert time.perf_counter() - start < 5
+    assert time.thread_time() - start < 5
     assert len({v.name for v in graph.values()}) == 20_002
 
 

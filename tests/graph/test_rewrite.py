@@ -37,9 +37,9 @@ def test_to_a_fixpoint_in_linear_time() -> None:
     def seconds(count: int) -> float:
         rows = "\n".join(f"x{n + 1} = Neg(x{n})" for n in range(count))
         graph = parse(f"input x: float32[N]\n x0 = Exp(x)\n{rows}\n y = Exp(x{count})\n output y")
-        start = time.perf_counter()
+        start = time.thread_time()
         log = applied(graph, drop)
-        taken = time.perf_counter() - start
+        taken = time.thread_time() - start
         assert [n.op.op_type for n in graph] == ["Exp", "Exp"]
         assert log.counts() == {"drop": count}
         return taken

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import pytest
 from torch import nn
 
+import peers
 from networks import NETS, Net, exact, exported, settled
 from sardonyx.bench.accuracy import relative_error
-from sardonyx.core import knobs
 from sardonyx.session import InferenceSession, SessionOptions
 
 BATCHES = (1, 2, 3, 4, 5, 6, 7, 8)
@@ -31,14 +29,11 @@ class Made:
 
 
 @pytest.fixture(scope="module", params=NETS)
-def made(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Made]:
+def made(request: pytest.FixtureRequest) -> Made:
     net = NETS[request.param]
     module = settled(net)
     model = exported(net, module)
-    with knobs.override(cache_dir=tmp_path_factory.mktemp("cache")):
-        yield Made(net, copy.deepcopy(module).double(), model)
+    return Made(net, copy.deepcopy(module).double(), model)
 
 
 def opened(model: bytes, threads: int) -> InferenceSession:
@@ -49,7 +44,7 @@ def opened(model: bytes, threads: int) -> InferenceSession:
 def test_it_runs_natively_and_as_exactly_as_onnx_runtime(made: Made) -> None:
     ours = opened(made.model, 1)
     assert ours.gaps() == []
-    theirs = onnxruntime.InferenceSession(made.model, providers=["CPUExecutionProvider"])
+    theirs = peers.session(made.model)
     for n in BATCHES:
         for s in made.net.lengths:
             feeds = made.net.feeds(n, s)

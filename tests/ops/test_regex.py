@@ -167,9 +167,9 @@ def test_refusals(pattern: str) -> None:
 
 @pytest.mark.parametrize("pattern", ["(a*)*b", "(a|a)*b", "(a+)+$b", "(a?){50}a{50}c", "(.*)*x"])
 def test_no_pattern_takes_for_ever(pattern: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     assert full(pattern, ["a" * 2000, "a" * 100_000]) == [False, False]
-    assert time.monotonic() - started < 5
+    assert time.thread_time() - started < 5
 
 
 def test_bytes_that_are_no_text_match_nothing_but_themselves() -> None:

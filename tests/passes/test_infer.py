@@ -205,19 +205,19 @@ def test_dims_beyond_sense_are_refused() -> None:
                   "const one: int64[1] = {1}\n t = Reshape(n40, one)\n"
                   "const v: float32[1] = {1.0}\n y = Expand(v, t)\n output y")  # fmt: skip
     graph.sort()
-    start = time.perf_counter()
+    start = time.thread_time()
     infer(graph)
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
     assert graph.outputs[0].type.rank == 1
     step = "x{1} = Concat<axis=0>(x{0}, y{0}, x{0})\ny{1} = Tile(y{0}, r{0})\n r{0} = Shape(x{0})"
     doubled = "\n".join(step.format(k, k + 1) for k in range(30))
     wide = parse(f"input x0: float32[N]\n input y0: float32[M]\n{doubled}\n output x30")
     wide.sort()
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(LimitExceeded) as caught:
         infer(wide)
     assert caught.value.code == "E0510"
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
 
 
 def test_large_constants_are_not_read() -> None:
@@ -235,9 +235,9 @@ def test_time_is_linear() -> None:
     def seconds(count: int) -> float:
         rows = "\n".join(f"x{n + 1} = Add(x{n}, x0)" for n in range(count))
         graph = parse(f"input x0: float32[N, S]\n{rows}\n output x{count}")
-        start = time.perf_counter()
+        start = time.thread_time()
         infer(graph)
-        return time.perf_counter() - start
+        return time.thread_time() - start
 
     small = min(seconds(500) for _ in range(5))
     assert min(seconds(4000) for _ in range(3)) < 40 * small

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 
+import peers
 from quantize import models
 from quantize.exact import exact
 from sardonyx.core.dtype import Array
@@ -41,8 +41,7 @@ def _peer(graph: Graph, data: Data) -> list[Array]:
     """What ONNX Runtime says: right on every machine where weights have seven bits, since sums of
     two products then fit the 16 bits that it gives them without VNNI.
     """
-    session = onnxruntime.InferenceSession(to_bytes(graph))
-    found: list[Array] = session.run(None, data)
+    found: list[Array] = peers.session(to_bytes(graph)).run(None, data)
     return found
 
 

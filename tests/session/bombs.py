@@ -9,7 +9,6 @@ peak of memory in bytes.
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import sardonyx.ops  # noqa: F401
+from sardonyx.bench.worker import resident
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.limits import Limits
 from sardonyx.formats.encode import encode
@@ -227,8 +227,7 @@ def main(name: str) -> None:
     except SardonyxError as error:
         code = error.code
     seconds = time.monotonic() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(json.dumps({"code": code, "seconds": seconds, "peak": peak}))
+    print(json.dumps({"code": code, "seconds": seconds, "peak": resident("VmHWM")}))
 
 
 if __name__ == "__main__":

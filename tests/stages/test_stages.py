@@ -8,13 +8,13 @@ lanes       the same in a target's vectors      code       machine code
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
+import peers
 from engine.objects import MACHINES, unlinked
 from engine.objects import machine as built
 from fuzz.grow import feeds
@@ -33,13 +33,14 @@ LEVELS = ("generic", "avx2", "avx512")
 each = pytest.mark.parametrize("case", CASES, ids=lambda c: c.name)
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A cache of its own, and Winograd's method for images small enough to interpret."""
-    monkeypatch.setattr(winograd, "_FEWEST_CHANNELS", 4)
-    monkeypatch.setattr(winograd, "_FEWEST_OUTPUTS", 4)
-    with knobs.override(cache_dir=tmp_path):
-        yield
+@pytest.fixture(scope="module", autouse=True)
+def small_images(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Winograd's method for images small enough to interpret, and a cache that knows it so."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(winograd, "_FEWEST_CHANNELS", 4)
+        patch.setattr(winograd, "_FEWEST_OUTPUTS", 4)
+        with knobs.override(cache_dir=tmp_path_factory.mktemp("cache")):
+            yield
 
 
 def given(case: Case) -> tuple[Graph, dict[str, Any], list[Wanted]]:
@@ -61,7 +62,7 @@ def agree(found: list[Any], expected: list[Wanted]) -> None:
 def test_reference(case: Case) -> None:
     graph, fed, expected = given(case)
     try:
-        theirs = onnxruntime.InferenceSession(to_bytes(graph), providers=["CPUExecutionProvider"])
+        theirs = peers.session(to_bytes(graph))
     except onnxruntime.capi.onnxruntime_pybind11_state.NotImplemented:
         pytest.skip("ONNX Runtime has no kernel for a type")
     agree(theirs.run(None, fed), expected)

@@ -6,8 +6,11 @@ itself broken), and there is nothing yet to clean up.
 
 import os
 import signal
+import sys
+from typing import Any
 
 CODE = 130
+_SOON = 0.01
 
 
 def leave_at_once() -> None:
@@ -17,9 +20,23 @@ def leave_at_once() -> None:
 
 
 def raise_again() -> None:
-    """From now on Ctrl-C raises KeyboardInterrupt, where it would end the process."""
+    """From now on Ctrl-C raises KeyboardInterrupt, where it would end the process.
+
+    What it meets may be a finalizer or a callback, which Python lets no exception leave: then it is
+    raised once more, a little later.
+    """
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        sys.unraisablehook = _unraised
+
+
+def _unraised(caught: Any) -> None:
+    if not issubclass(caught.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(caught)
+        return
+    # Not at once: this function lets no exception leave either.
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
+    signal.setitimer(signal.ITIMER_REAL, _SOON)
 
 
 def _leave(number: int, frame: object) -> None:

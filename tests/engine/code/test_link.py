@@ -107,7 +107,7 @@ def test_linkers_come_and_go() -> None:
         linker = Linker(HOST, None)
         assert call(linker.load([returning("a", i)])[0]) == i
         del linker
-        gc.collect()
+        gc.collect(1)
 
 
 def test_assembly_can_be_read_for_another_machine() -> None:
