@@ -47,10 +47,6 @@ def _is_known(x: Expr) -> bool:
     )
 
 
-def _literal(value: int) -> str:
-    return str(value).lower()
-
-
 class Values(Writer):
     """A writer that knows the values of expressions in one kernel."""
 
@@ -203,7 +199,7 @@ class Values(Writer):
         """What depends on the number of the lane alone, as a literal."""
         (v,) = x.free
         kind, width = register(x.dtype), number(v.args[0]) or 0
-        found = (_literal(evaluate(x, {v: k})) for k in range(width))
+        found = (constant(x.dtype, evaluate(x, {v: k})) for k in range(width))
         return Value(f"<{', '.join(f'{kind} {k}' for k in found)}>", width)
 
     def _variable(self, x: Expr) -> Value:
