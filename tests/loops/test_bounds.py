@@ -134,6 +134,15 @@ def test_numbers_tell_for_sure(access: Access, sizes: dict[Expr, int]) -> None:
         assert bad in set(points(access, sizes))
 
 
+def test_loops_whose_trips_depend_on_other_loops() -> None:
+    block = var("block", (N + 3) // 4)
+    row = var("row", minimum(N - block * 4, const(4)))
+    access = Access(block * 4 + row, N, (block, row))
+    for n in (1, 4, 5, 11):
+        assert outside(access, {N: n}) is None
+    assert outside(Access(block * 4 + row, N - 1, (block, row)), {N: 5}) == 4
+
+
 def test_too_many_points_are_refused_rather_than_guessed() -> None:
     far = Access((P * Q) % (P + 1), H, (P, Q))
     with pytest.raises(OverflowError, match="subscripts"):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -333,21 +333,21 @@ def outside(access: Access, dims: Mapping[Expr, int]) -> int | None:
 
     OverflowError where that cannot be told: too many points, or an operation on data.
     """
-    sizes = {s: const(n) for s, n in dims.items()}
-    extents = [substitute(v.args[0], sizes) for v in access.loops]
-    ranged = [var(name_of(v), e) for v, e in zip(access.loops, extents, strict=True)]
-    variables = dict(zip(access.loops, ranged, strict=True))
-    known = {**sizes, **variables}
-    made = replace(
-        access,
-        index=substitute(access.index, known),
-        extent=substitute(access.extent, sizes),
-        loops=tuple(ranged),
-        guards=tuple(substitute(g, known) for g in access.guards),
-    )
-    if any((number(e) or 0) < 1 for e in extents if e.is_const) or proof(made) == ():
-        return None
-    return _search(made)
+    known = {s: const(n) for s, n in dims.items()}
+    extent = substitute(access.extent, known)
+    loops, guards = [], []
+    for v in access.loops:
+        trips = substitute(v.args[0], known)
+        most = trips if trips.is_const else _limit(trips, upper=True)
+        if most is not None and (number(most) or 0) < 1 and most.is_const:
+            return None
+        known[v] = var(name_of(v), most or trips)
+        loops.append(known[v])
+        if most is not trips:
+            guards.append(known[v] < trips)
+    guards += [substitute(g, known) for g in access.guards]
+    made = Access(substitute(access.index, known), extent, tuple(loops), tuple(guards))
+    return None if proof(made) == () else _search(made)
 
 
 def _search(access: Access) -> int | None:

@@ -10,7 +10,7 @@ import pytest
 
 from engine.machine import evaluate, levels, nest, run
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, cast, const, load, symbol, unary, var, where
+from sardonyx.core.expr import Expr, cast, const, eq, load, symbol, unary, var, where
 from sardonyx.loops.ir import For, Store
 
 F32, F64, I32, I64, U8 = (DType.FLOAT32, DType.FLOAT64, DType.INT32, DType.INT64, DType.UINT8)
@@ -172,3 +172,10 @@ def test_masks_of_positions(level: str) -> None:
     out = run(level, body, [], (F32, M * N, 6 * 21), {M: 6, N: 21})
     a, b = np.mgrid[:6, :21]
     np.testing.assert_array_equal(out.reshape(6, 21), np.where(b <= a, a * 10 + b, -np.inf))
+
+
+def test_whether_a_position_is_this_one_as_a_number(level: str) -> None:
+    i = var("i", const(5))
+    value = cast(eq(i, 3), DType.INT64) * 7 + cast(i < 2, DType.INT64)
+    out = run(level, nest([(i, "vector")], [Store(0, i, value)]), [], (DType.INT64, 5, 5))
+    np.testing.assert_array_equal(out, [1, 1, 0, 7, 0])

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from sardonyx.core.expr import Expr, const, fresh, load, number, product, scalar
+from sardonyx.core.expr import Expr, const, fresh, load, number, product, scalar, var
 from sardonyx.core.limits import still_compiling
 from sardonyx.engine.fuse.inside import Promise, promises
 from sardonyx.engine.fuse.probe import (
@@ -27,7 +27,7 @@ from sardonyx.engine.fuse.probe import (
     types_of,
 )
 from sardonyx.graph.ir import Graph, Node, Type, Value, captured
-from sardonyx.graph.op import Index, Operand, SumOfProducts, Trait, loop_index
+from sardonyx.graph.op import Index, Operand, SumOfProducts, Trait
 from sardonyx.loops.build import Closed, Sizes, Unplaceable, close, contraction, pointwise
 from sardonyx.loops.ir import Contract, Kernel, Store
 
@@ -401,7 +401,9 @@ def _anchor(v: Value, plan: _Fusion) -> tuple[Value | None, tuple[Node, ...]]:
 
 
 def _pointwise(v: Value, plan: _Fusion, sizes: Sizes) -> Closed:
-    idx = loop_index(v.type.dims)
+    # Sums of integers are in the order of names: fresh ones would make other kernels each time.
+    dims = v.type.dims
+    idx = Index([const(0) if number(d) == 1 else var(f"o{n}", d) for n, d in enumerate(dims)], dims)
     value = element(v, idx, plan, {})
     loops = [idx[a] for a in v.layout or range(len(idx))]
     loops = [x for x in loops if not x.is_const]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.expr import INDEX, Expr, cast, const, eq, where
+from sardonyx.core.expr import INDEX, Expr, binary, cast, const, eq, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.nest import total
@@ -63,9 +63,10 @@ class SubscriptSpan(Op):
 
             return total(op, indices.shape[: None if self.column is None else -1], read)
 
-        # A choice by the place would look at all subscripts for each of the four.
+        # A choice by the place would look at all subscripts for each of the four, and a sum of
+        # integers has no order of its own that the kernel's text could keep.
         rows = (most("min", high), most("max", low), low, high)
         out = const(0)
         for n, value in enumerate(rows):
-            out = out + cast(eq(idx[0], n), INDEX) * value
+            out = binary("bitor", out, cast(eq(idx[0], n), INDEX) * value)
         return out
