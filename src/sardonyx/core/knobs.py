@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from sardonyx.core.context import held
 from sardonyx.core.cores import usable_cores
 from sardonyx.core.errors import UsageError
 
@@ -199,11 +200,8 @@ def override(**values: Any) -> Iterator[None]:
         name: _registry[name].read(value) if isinstance(value, str) else value
         for name, value in values.items()
     }
-    token = _overrides.set(MappingProxyType({**_overrides.get(), **read}))
-    try:
+    with held(_overrides, MappingProxyType({**_overrides.get(), **read})):
         yield
-    finally:
-        _overrides.reset(token)
 
 
 def silence_peers() -> None:

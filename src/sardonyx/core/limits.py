@@ -16,6 +16,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 from sardonyx.core import knobs
+from sardonyx.core.context import held
 from sardonyx.core.dtype import DType
 from sardonyx.core.errors import LimitExceeded, UsageError
 
@@ -58,21 +59,14 @@ class Limits:
     @contextlib.contextmanager
     def ruling(self) -> Iterator[None]:
         """Within the block these limits are the current ones, for all that asks there."""
-        token = _ruling.set(self)
-        try:
+        with held(_ruling, self):
             yield
-        finally:
-            _ruling.reset(token)
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
         """As `ruling`, for work that `still_compiling` ends when `compile_seconds` are over."""
-        token = _compiling.set(time.monotonic())
-        try:
-            with self.ruling():
-                yield
-        finally:
-            _compiling.reset(token)
+        with held(_compiling, time.monotonic()), self.ruling():
+            yield
 
     def changed(self, values: Mapping[str, float]) -> Limits:
         """A copy with budgets replaced by name; UsageError for an unknown name."""
