@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -19,9 +20,6 @@ class OpenVinoRunnable(Runnable):
     """One compiled model with one request."""
 
     def __init__(self, graph: Graph, options: Options) -> None:
-        silence_peers()
-        import openvino as ov
-
         config = {
             "PERFORMANCE_HINT": "LATENCY",
             "NUM_STREAMS": "1",
@@ -30,7 +28,7 @@ class OpenVinoRunnable(Runnable):
         }
         self._names = [v.name for v in graph.outputs]
         self._lock = threading.Lock()
-        core = ov.Core()
+        core = _core()
         try:
             if isinstance(options.model, bytes):
                 model = core.read_model(model=options.model, weights=b"")
@@ -50,6 +48,19 @@ class OpenVinoRunnable(Runnable):
             except Exception as problem:
                 raise EPFail("E0252", f"OpenVINO failed: {problem}") from problem
             return [np.array(found[n]) for n in range(len(self._names))]
+
+
+@functools.cache
+def _core() -> Any:
+    """The process's one OpenVINO.
+
+    Each that is made gives its thread a stack for signal handlers and frees it at its own end, even
+    where a later one took it for the stack to go back to: the next signal would end the process.
+    """
+    silence_peers()
+    import openvino
+
+    return openvino.Core()
 
 
 class OpenVinoProvider(Provider):
