@@ -2,14 +2,15 @@
 
     for i: for j: for k: S        becomes        parallel p: (i, j) from p; vector k: S
 
-Adjacent loops that every subscript treats as one become one; the loops outside the innermost
-store are one parallel loop; the loop along which memory is contiguous runs in vector lanes,
-reductions included. One flat loop is cut into blocks so that threads share it.
+Adjacent loops that every subscript treats as one become one, those of a reduction too; the loops
+outside the innermost store are one parallel loop; the loop along which memory is contiguous runs in
+vector lanes, be it one of the store's or of a reduction. One flat loop is cut into blocks so that
+threads share it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sardonyx.core.expr import (
@@ -31,6 +32,9 @@ from sardonyx.loops.target import Target
 # Elements of a task of a flat loop: 16 KiB of float32, half of a first-level cache for what is read
 # and half for what is written.
 _BLOCK = 4096
+# Trips of a reduction from which its own lanes, joined at the end of each row, beat lanes that read
+# an element of a row each: joining takes about four steps of an add and a move.
+_ROW = 8
 
 
 def nest(kernel: Kernel, target: Target) -> Kernel | str:
@@ -38,9 +42,9 @@ def nest(kernel: Kernel, target: Target) -> Kernel | str:
     del target
     if not all(isinstance(s, For | Fold | Store) for s in statements(kernel.body)):
         return "the kernel holds more than loops, folds and stores"
-    loops, pre, body = _unnest(kernel.body)
+    loops, pre, body = _unnest(_folds(kernel.body, _merged))
     if not loops:
-        return kernel
+        return replace(kernel, body=_folds(body, _in_lanes))
     loops, pre, body = _merge(loops, pre, body)
     return replace(kernel, body=_schedule(loops, pre, body))
 
@@ -88,18 +92,25 @@ def _mapped(body: Sequence[Stmt], mapping: dict[Expr, Expr]) -> tuple[Stmt, ...]
 
 
 def _splits(body: Sequence[Stmt], flat: Expr) -> bool:
-    return any(x.op in ("floordiv", "mod") and flat in x.free for x in walk(*_all_exprs(body)))
+    return _divides(_all_exprs(body), flat)
+
+
+def _divides(exprs: Sequence[Expr], v: Expr) -> bool:
+    return any(x.op in ("floordiv", "mod") and v in x.free for x in walk(*exprs))
 
 
 def _schedule(
     loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...]
 ) -> tuple[Stmt, ...]:
     lane = _lane(loops, pre, body)
+    if lane is not None and _in_rows(loops[lane], pre[lane + 1 :], body):
+        pre = [_folds(p, _in_lanes) for p in pre]
+        return (*pre[0], *_parallel(loops, pre[1:], _folds(body, _in_lanes)))
     if len(loops) == 1 and not pre[0]:
         return _blocks(loops[0], body)
     if lane is None or lane == len(loops) - 1:
         kind: LoopKind = "serial" if lane is None else "vector"
-        inner: tuple[Stmt, ...] = (*_vector_folds(pre[-1]), For(loops[-1], body, kind))
+        inner: tuple[Stmt, ...] = (*_folds(pre[-1], _in_lanes), For(loops[-1], body, kind))
         return (*pre[0], *_parallel(loops[:-1], pre[1:-1], inner)) if len(loops) > 1 else inner
     return _lanes_outside(loops, pre, body, lane)
 
@@ -116,26 +127,50 @@ def _lanes_outside(
     return (*pre[0], *_parallel(loops[:lane], pre[1:lane], core))
 
 
-def _vector_folds(body: Sequence[Stmt]) -> list[Stmt]:
-    """Folds outside the lanes run their contiguous innermost variable in lanes."""
-    out: list[Stmt] = []
-    for s in body:
-        if isinstance(s, Fold) and _stride(s.value, s.vars[-1]) is not None:
-            s = replace(s, kind="vector")
-        out.append(s)
-    return out
+def _folds(body: Sequence[Stmt], on: Callable[[Fold], Fold]) -> tuple[Stmt, ...]:
+    """Statements with every reduction in them replaced."""
+
+    def visit(s: Stmt) -> Stmt:
+        if isinstance(s, For):
+            return replace(s, body=tuple(map(visit, s.body)))
+        return on(s) if isinstance(s, Fold) else s
+
+    return tuple(map(visit, body))
 
 
-def _stride(value: Expr, v: Expr) -> int | None:
-    """0 or 1 when every load moves by that many elements at most along v, else None."""
-    worst = 0
-    for x in walk(value):
-        if x.op == "load":
-            step = coefficient(x.args[0], v)
-            if step not in (0, 1):
-                return None
-            worst = max(worst, step)
-    return worst
+def _merged(s: Fold) -> Fold:
+    """A reduction whose adjacent loops are one where no subscript can tell the difference."""
+    *outer, inner = s.vars
+    while outer:
+        flat = var(f"{name_of(outer[-1])}f", outer[-1].args[0] * inner.args[0])
+        mapping = {outer[-1]: flat // inner.args[0], inner: flat % inner.args[0]}
+        value = substitute(s.value, mapping)
+        if inner.args[0].free & set(outer) or _divides([value], flat):
+            break
+        inner = flat
+        s = replace(s, vars=(*outer[:-1], flat), value=value)
+        outer.pop()
+    return s
+
+
+def _in_lanes(s: Fold) -> Fold:
+    """A reduction that runs its contiguous innermost loop in lanes, where it has one."""
+    return s if _strays(s, s.vars[-1]) else replace(s, kind="vector")
+
+
+def _in_rows(lane: Expr, pre: Sequence[Sequence[Stmt]], body: Sequence[Stmt]) -> bool:
+    """Whether reductions had better run in lanes of their own than side by side in the store's."""
+    inside = [s for part in (*pre, body) for s in statements(tuple(part))]
+    folds = [s for s in inside if isinstance(s, Fold)]
+    long = [number(s.vars[-1].args[0]) or _ROW for s in folds]
+    own = sum(_strays(s, s.vars[-1]) for s in folds)
+    return max(long, default=0) >= _ROW and own < sum(_strays(s, lane) for s in folds)
+
+
+def _strays(s: Fold, v: Expr) -> int:
+    """How many loads of a reduction do not go from one element to the next, or stay, along v."""
+    loads = [x for x in walk(s.value) if x.op == "load"]
+    return sum(coefficient(x.args[0], v) not in (0, 1) for x in loads)
 
 
 def coefficient(index: Expr, v: Expr) -> int | None:
@@ -178,7 +213,7 @@ def _parallel(
     if any(pre) or any(v.args[0].free & set(loops) for v in loops):
         body = inner
         for depth in range(len(loops) - 1, 0, -1):
-            body = (*_vector_folds(pre[depth - 1]), For(loops[depth], body))
+            body = (*_folds(pre[depth - 1], _in_lanes), For(loops[depth], body))
         return (For(loops[0], body, "parallel"),)
     whole = var("p", product(v.args[0] for v in loops))
     mapping, rest = {}, whole

@@ -5,8 +5,12 @@
 
 Where masks are dear the rest runs one by one, and where the extent is known the trips of a short
 loop are written out. Outside of lanes a "vector" fold runs its innermost loop in lanes, with
-several accumulators, so that the latency of an addition is hidden; a sum is reassociated there and
-nowhere else. Inside of lanes every lane folds for itself, in order.
+several accumulators, so that the latency of an addition is hidden. Inside of lanes every lane folds
+for itself, in order. Long sums of floats are sums of parts, whose error does not grow with them:
+
+    fold add over k < 1000000: x      becomes     loop p from 0 to 1000000 step 65536:
+                                                    loop q from p to min(p + 65536, ..) step 256:
+                                                      loop k from q to min(q + 256, ..) step 1: x
 """
 
 from __future__ import annotations
@@ -38,16 +42,19 @@ from sardonyx.loops.vector.width import (
     CHAINS,
     HALVES,
     Widths,
+    apart,
     chained,
     has_trip,
     multiple,
+    parts,
     short,
     unrolls,
 )
 
 Carried = list[Expr]
 Kind = tuple[DType, int | None]
-Inner = Callable[[Carried], tuple[tuple[Stmt, ...], Carried]]
+Inner = Callable[[Fold, Carried], tuple[tuple[Stmt, ...], Carried]]
+Trip = Callable[[Expr, Carried], tuple[tuple[Stmt, ...], Carried]]
 
 
 def vectorise(kernel: Kernel, target: Target) -> Kernel:
@@ -213,9 +220,8 @@ class _Rewriter:
         if not unrolls(s):
             target = self._define(s.var, s.value)
             width = target.arg[2] if len(target.arg) > 2 else None
-            names = [(s.var.dtype, width)]
             with self._scope():
-                return [self.nest(s, s.vars, [target], [start], names, self._one(s))]
+                return [self.nest(s, 0, [target], [start], [(s.var.dtype, width)], self._one)]
         self.note(f"{name_of(s.var)}: written out")
         total = start
         for point in itertools.product(*(range(number(v.args[0]) or 0) for v in s.vars)):
@@ -223,8 +229,8 @@ class _Rewriter:
             total = self.add(s, total, substitute(s.value, here))
         return [Let(self._define(s.var, s.value), total)]
 
-    def _one(self, s: Fold) -> Inner:
-        return lambda carried: ((), [self.add(s, carried[0], s.value)])
+    def _one(self, s: Fold, carried: Carried) -> tuple[tuple[Stmt, ...], Carried]:
+        return (), [self.add(s, carried[0], s.value)]
 
     def add(self, s: Fold, total: Expr, value: Expr) -> Expr:
         """An accumulator after one more value; a product is added in one step if that can be."""
@@ -240,23 +246,64 @@ class _Rewriter:
     def nest(
         self,
         s: Fold,
-        loops: Sequence[Expr],
+        depth: int,
         results: Carried,
         first: Carried,
         kinds: Sequence[Kind],
         inner: Inner,
+        stop: int | None = None,
     ) -> Stmt:
-        """Loops over the variables (one or more) around `inner`, carrying what has these kinds."""
-        v, more = loops[0], loops[1:]
-        if more:
-            inside = [self.name(s.var, *kind) for kind in kinds]
-            body: tuple[Stmt, ...] = (self.nest(s, more, inside, results, kinds, inner),)
-            following = inside
+        """Loops over the variables from `depth` up to `stop` around `inner`, carrying those kinds.
+
+        Each trip of a loop around a long sum adds what that comes to from zero.
+        """
+
+        def trip(v: Expr, carried: Carried) -> tuple[tuple[Stmt, ...], Carried]:
+            now = _with_variable(s, depth, v)
+            if depth + 1 == (len(s.vars) if stop is None else stop):
+                return inner(now, carried)
+            inside, alone = [self.name(s.var, *kind) for kind in kinds], apart(s, depth + 1)
+            begin = [identity(s.op, s.var.dtype)] * len(kinds) if alone else carried
+            loop = self.nest(now, depth + 1, inside, begin, kinds, inner, stop)
+            return (loop,), self.joined(s.op, carried, inside) if alone else inside
+
+        v = s.vars[depth]
+        return self.loop(s, v, const(0), 1, results, first, trip, parts=parts(s, v.args[0], 1))
+
+    def loop(
+        self,
+        s: Fold,
+        v: Expr,
+        start: Expr,
+        step: int,
+        results: Carried,
+        first: Carried,
+        trip: Trip,
+        *,
+        sure: bool = False,
+        parts: Sequence[int] = (),
+    ) -> Loop:
+        """A loop from `start` to the extent of v; of long sums one over parts, each from zero."""
+        if not parts:
+            body, following = trip(v, results)
         else:
-            body, following = inner(results)
+            outer = var(f"{name_of(v)}.{next(self._fresh)}", v.args[0])
+            inner = var(name_of(v), minimum(outer + parts[-1], v.args[0]))
+            names = [self._like(s.var, a) for a in results]
+            zero = [identity(s.op, s.var.dtype)] * len(names)
+            v = outer
+            body = (self.loop(s, inner, v, step, names, zero, trip, sure=True, parts=parts[:-1]),)
+            following, step = self.joined(s.op, results, names), parts[-1]
         return Loop(
-            v, const(0), 1, body, carried=tuple(results), first=tuple(first), next=tuple(following)
+            v, start, step, body, False, sure, tuple(results), tuple(first), tuple(following)
         )
+
+    def joined(self, op: str, some: Carried, others: Carried) -> Carried:
+        """Accumulators by twos."""
+        return [binary(op, a, b) for a, b in zip(some, others, strict=True)]
+
+    def _like(self, v: Expr, a: Expr) -> Expr:
+        return self.name(v, v.dtype, a.arg[2] if len(a.arg) > 2 else None)
 
     # Tiles
 
@@ -278,6 +325,15 @@ class _Rewriter:
         self.note(f"{name_of(t.acc)}: {t.rows} rows of {t.cols // width} vectors in registers")
         made = replace(t, acc=acc, col=col, body=body, start=start)
         return replace(made, lanes=width, mask=mask, valid=count)
+
+
+def _with_variable(s: Fold, depth: int, v: Expr) -> Fold:
+    """A fold one of whose loops runs over another variable."""
+    old = s.vars[depth]
+    if v is old:
+        return s
+    value = substitute(s.value, {old: v})
+    return replace(s, vars=(*s.vars[:depth], v, *s.vars[depth + 1 :]), value=value)
 
 
 class _Folded:
@@ -304,7 +360,7 @@ class _Folded:
             made, out = self._strip(start)
         else:
             out = [self._name(kind) for kind in self.kinds]
-            made = (to.nest(s, s.vars[:-1], out, start, self.kinds, self._strip),)
+            made = (to.nest(s, 0, out, start, self.kinds, self._inside, len(s.vars) - 1),)
         if self.count > 1:
             to.note(f"{name_of(s.var)}: {self.count} accumulators hide the latency of each")
         wide = [a for a in out[: self.count] if not a.is_const]
@@ -320,6 +376,14 @@ class _Folded:
             pairs = itertools.zip_longest(wide[:half], wide[half:])
             wide = [a if b is None else binary(self.s.op, a, b) for a, b in pairs]
         return wide[0]
+
+    def _inside(self, s: Fold, carried: Carried) -> tuple[tuple[Stmt, ...], Carried]:
+        """One run over the innermost variable, within loops over the others."""
+        self.s = s
+        if not apart(s, len(s.vars) - 1):
+            return self._strip(carried)
+        made, found = self._strip([identity(s.op, s.var.dtype)] * len(carried))
+        return made, self.to.joined(s.op, carried, found)
 
     def _strip(self, carried: Carried) -> tuple[tuple[Stmt, ...], Carried]:
         """One run over the innermost variable."""
@@ -354,9 +418,14 @@ class _Folded:
         if known is not None and low is not None and known - low == step:
             return self._values(start, wide)
         v, names = var(name_of(self.inner), stop), [self._name(self.kinds[0]) for _ in wide]
-        following, sure = self._values(v, names), has_trip(self.extent)
+
+        def trip(v: Expr, carried: Carried) -> tuple[tuple[Stmt, ...], Carried]:
+            return (), self._values(v, carried)
+
+        chains = parts(self.s, stop - start, step) if len(wide) == self.count else ()
+        sure = has_trip(self.extent)
         made.append(
-            Loop(v, start, step, (), False, sure, tuple(names), tuple(wide), tuple(following))
+            self.to.loop(self.s, v, start, step, names, wide, trip, sure=sure, parts=chains)
         )
         return names
 

@@ -12,6 +12,11 @@ from sardonyx.loops.target import Target
 
 CHAINS = 4
 ACCUMULATORS = 4
+# Additions of one chain: with n of them the error of a sum grows like n, of sums of sums like the
+# sum of the lengths of their chains. Between two joins of as many accumulators that is a hundredth.
+CHAIN = 256
+# Trips from which a sum within a loop is one of its own: an addition more in each of the loop's.
+_APART = 16
 HALVES = (DType.FLOAT16, DType.BFLOAT16)
 
 
@@ -81,6 +86,29 @@ def unrolls(s: Fold) -> bool:
     extents = [number(v.args[0]) for v in s.vars]
     trips = math.prod(e if e is not None else 1 << 30 for e in extents)
     return trips <= 32 and trips * len(walk(s.value)) <= 512
+
+
+def parts(s: Fold, extent: Expr, step: int) -> list[int]:
+    """How far one trip goes in the loops around the innermost one of a long sum, inner ones first.
+
+    None where it is short, or where its order does not matter.
+    """
+    if s.op != "add" or not s.var.dtype.is_float:
+        return []
+    trips, found = number(extent), [step * CHAIN]
+    if trips is None:
+        return found
+    while found[-1] * CHAIN < trips:
+        found.append(found[-1] * CHAIN)
+    return found if found[0] < trips else []
+
+
+def apart(s: Fold, depth: int) -> bool:
+    """Whether the loops of a sum from `depth` on are worth a sum of their own."""
+    if s.op != "add" or not s.var.dtype.is_float:
+        return False
+    extents = [number(v.args[0]) for v in s.vars[depth:]]
+    return math.prod(_APART if e is None else e for e in extents) >= _APART
 
 
 def short(body: Sequence[Stmt], trips: int) -> bool:
