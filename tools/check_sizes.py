@@ -21,9 +21,9 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 
 # Tokens of code that a room may hold. A budget moves in the commit that shows why it must.
 BUDGETS = {
-    "core": 20_500,
+    "core": 21_300,
     "graph": 21_000,
-    "loops": 39_600,
+    "loops": 39_100,
     "ops": 103_500,
     "passes": 17_500,
     "formats": 20_800,

@@ -10,11 +10,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from sardonyx.core import scalar as element
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import EngineError
 from sardonyx.core.expr import Expr, binary, cast, const, unary
 from sardonyx.core.operations import OPERATIONS
-from sardonyx.loops import scalar as element
 from sardonyx.loops.interp import interpret
 from sardonyx.loops.ir import Buffer, Kernel, Store
 from sardonyx.loops.text import from_text
@@ -288,11 +288,19 @@ def test_integers_wrap_and_never_trap(row: str) -> None:
 CASTS = """
     3.9 float32 int8 3
     -3.9 float32 int8 -3
-    300.0 float32 int8 127
-    -1.0 float32 uint8 0
-    nan float32 int32 0
-    inf float32 int32 2147483647
+    300.0 float32 int8 44
+    -1.0 float32 uint8 255
+    nan float32 int32 -2147483648
+    inf float32 int32 -2147483648
+    inf float32 int16 0
     -1e10 float64 int32 -2147483648
+    -2147483648.5 float64 int32 -2147483648
+    3e9 float32 uint32 3000000000
+    3e9 float32 uint64 3000000000
+    nan float32 uint32 2147483648
+    inf float32 uint64 0
+    1e19 float64 uint64 10000000000000000000
+    -1.0 float64 uint64 18446744073709551615
     nan float32 bool 1
     0.0 float32 bool 0
     65520.0 float32 float16 inf

@@ -22,6 +22,7 @@ from weakref import KeyedRef, WeakValueDictionary
 
 import numpy as np
 
+from sardonyx.core import scalar as element
 from sardonyx.core.dtype import DType
 from sardonyx.core.operations import OPERATIONS, Operation, find
 
@@ -233,22 +234,13 @@ def load(buffer: Any, index: Iterable[Scalar], dtype: DType) -> Expr:
 
 
 def cast(e: Expr, dtype: DType) -> Expr:
-    """`e` converted with ONNX Cast's semantics for in-range values."""
+    """`e` converted as ONNX Cast does; a float to an integer as `core.scalar` says."""
     if e.dtype is dtype:
         return e
-    if e.op == "const" and not (dtype.is_int and e.dtype.is_float):
-        return const(_converted(e.arg, e.dtype, dtype), dtype)
+    if e.op == "const":
+        with np.errstate(all="ignore"):
+            return const(element.cast(element.of(e.arg, e.dtype), e.dtype, dtype), dtype)
     return make("cast", (e,), None, dtype)
-
-
-def _converted(value: Any, source: DType, dtype: DType) -> Any:
-    if dtype.is_bool:
-        return value != 0
-    if dtype.is_float:
-        wide = np.float64(value) if source.is_float else np.asarray(value)
-        return float(wide.astype(dtype.numpy))
-    low = -(1 << (dtype.bits - 1)) if dtype.is_signed else 0
-    return (int(value) - low) % (1 << dtype.bits) + low
 
 
 def unary(op: str, e: Expr) -> Expr:

@@ -1,7 +1,7 @@
 """The meaning of the loop language: a kernel run one element at a time, a vector being a list.
 
 Every access is checked against the buffer's size. Scratch starts as rubbish. Slow by design; what
-elements mean is `loops.scalar`.
+elements mean is `core.scalar`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core import scalar
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import EngineError
 from sardonyx.core.expr import INDEX, Expr, name_of
-from sardonyx.loops import scalar
 from sardonyx.loops.ir import Contract, Fold, For, If, Kernel, Let, Loop, Stmt, Store, Tile
 from sardonyx.loops.lanes import is_lane, width_of
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.machine import Native, levels, machine
+from sardonyx.core import scalar
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, const, load, unary, var
 from sardonyx.core.operations import OPERATIONS, limits
-from sardonyx.loops import scalar
 from sardonyx.loops.interp import interpret
 from sardonyx.loops.ir import Buffer, For, Kernel, Store
 from sardonyx.loops.math.formulas import Abilities

@@ -1,22 +1,19 @@
 """Conversions between element types, with ONNX Cast's meaning.
 
-A float becomes an integer by dropping its fraction; beyond the range it saturates, NaN gives 0.
-Integers wrap. To BOOL is `!= 0`. To FLOAT16 and BFLOAT16 rounds to nearest, halves to even.
+A float becomes an integer by dropping its fraction; what that gives beyond the range, and of NaN,
+is told by `core.scalar`. Integers wrap. To BOOL is `!= 0`. To FLOAT16 and BFLOAT16 rounds to
+nearest, halves to even.
 """
 
 from __future__ import annotations
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, cast, const, operate
-from sardonyx.core.operations import limits
 from sardonyx.loops.math.formulas import Abilities, Formula
 from sardonyx.loops.math.parts import (
     F32,
     F64,
-    MANTISSA,
     bitcast,
-    greatest,
-    least,
     masked,
     nan,
     select,
@@ -99,14 +96,17 @@ def _float16(x: Expr) -> Expr:
 
 
 def _to_int(x: Expr, to: DType) -> Expr:
-    """A float without its fraction: clamped first, or put right after."""
-    low, high = limits(to)
-    if to.bits <= MANTISSA[x.dtype]:
-        known = select(nan(x), x.like(0.0), least(float(high), greatest(float(low), x)))
-        if to.bits == 32:
-            return operate("truncate", (known,), to)
-        return cast(operate("truncate", (known,), DType.INT32), to)
-    over, under = x.like(float(high + 1)) <= x, x < float(low)
-    out = operate("truncate", (select(over | under | nan(x), x.like(0.0), x),), to)
-    out = select(over, const(high, to), out)
-    return select(under, const(low, to), out)
+    """A float without its fraction, as `core.scalar.truncated` has it; the machine's own cannot be
+    asked for, since LLVM knows no result beyond the range."""
+    kind = DType.INT64 if to.bits == 64 else DType.INT32
+    half = float(1 << (kind.bits - 1))
+    if to.is_signed or to.bits < 32:
+        return cast(_signed(x, kind), to)
+    above = x.like(half) <= x
+    moved = _signed(select(above, x - half, x), kind)
+    return bitcast(moved, to) + select(above, const(1 << (to.bits - 1), to), const(0, to))
+
+
+def _signed(x: Expr, kind: DType) -> Expr:
+    half = float(1 << (kind.bits - 1))
+    return operate("truncate", (select(size(x) < half, x, x.like(-half)),), kind)

@@ -27,9 +27,10 @@ NATIVE = frozenset(d for d in DType if d.bits in (8, 16, 32, 64) and not d.is_co
 def convert(x: Array, to: DType, saturate: bool = True, round_mode: str = "up") -> Array:
     """`x` with another element type, as Cast does it.
 
-    Floats become integers by truncation and text in the shortest form that reads back. `saturate`
-    keeps what is too large for an 8-bit float at its largest number; `round_mode` (up, down,
-    nearest) is how a number becomes a power of two for float8e8m0.
+    Floats become integers by truncation (`core.scalar` says what beyond the range) and text in the
+    shortest form that reads back. `saturate` keeps what is too large for an 8-bit float at its
+    largest number; `round_mode` (up, down, nearest) is how a number becomes a power of two for
+    float8e8m0.
     """
     source = DType.from_numpy(x.dtype)
     if to is source:
@@ -59,9 +60,14 @@ def _plain(x: Array, source: DType, to: DType) -> Array:
 
 
 def _truncated(x: Array, to: DType) -> Array:
-    if to.bits == 64:
-        return x.astype(to.numpy)
-    return np.trunc(x).astype(np.int64).astype(to.numpy)
+    """Floats as integers: what `core.scalar.truncated` says, of arrays."""
+    half = x.dtype.type(2.0 ** (63 if to.bits == 64 else 31))
+    whole = np.trunc(x)
+    above = whole >= half if not to.is_signed and to.bits >= 32 else np.zeros(x.shape, bool)
+    whole = np.where(above, whole - half, whole)
+    fits = (whole >= -half) & (whole < half)
+    found = np.where(fits, whole, -half).astype(np.int64).astype(np.uint64)
+    return (found + above * np.uint64(half)).astype(to.numpy)
 
 
 def _wide(x: Array, source: DType) -> Array:
@@ -74,9 +80,9 @@ def _wide(x: Array, source: DType) -> Array:
 
 
 def _to_packed(x: Array, to: DType) -> Array:
-    whole = np.trunc(x).astype(np.int64) if x.dtype.kind == "f" else x.astype(np.int64)
+    whole = _truncated(x, DType.INT32) if x.dtype.kind == "f" else x
     low = -(1 << (to.bits - 1)) if to.is_signed else 0
-    kept = ((whole - low) & ((1 << to.bits) - 1)) + low
+    kept = ((whole.astype(np.int64) - low) & ((1 << to.bits) - 1)) + low
     return kept.astype(np.int8 if to.is_signed else np.uint8).astype(to.numpy)
 
 

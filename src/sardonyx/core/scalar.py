@@ -1,8 +1,8 @@
 """Scalars of element types, and operations on them: what machine code is compared with.
 
 Integers are Python ints that wrap to their dtype, BOOL is bool, floats are numpy scalars of their
-dtype. Narrow floats compute in float32 and round once. A float beyond an integer's range
-saturates, NaN becomes 0.
+dtype. Narrow floats compute in float32 and round once. A float becomes an integer as `truncated`
+says.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def cast(value: Scalar, source: DType, to: DType) -> Scalar:
     if to.is_bool:
         return bool(value != 0)
     if source.is_float:
-        return _narrow(value, to) if to.is_float else _saturate(float(value), to)
+        return _narrow(value, to) if to.is_float else truncated(float(value), to)
     if to.is_int:
         return wrap(int(value), to)
     exact = np.uint64 if source is DType.UINT64 else np.int64
@@ -54,13 +54,16 @@ def _narrow(value: Scalar, to: DType) -> Scalar:
     return value.astype(to.numpy)
 
 
-def _saturate(value: float, to: DType) -> int:
-    low, high = operations.limits(to)
-    if math.isnan(value):
-        return 0
-    if math.isinf(value):
-        return int(low if value < 0 else high)
-    return int(min(max(math.trunc(value), low), high))
+def truncated(value: float, to: DType) -> int:
+    """A float as an integer: without its fraction, and as x86-64 has it beyond the range.
+
+    What no int32 (int64, for the types of 64 bits) holds, and NaN, is the least of these; of
+    those, types of fewer bits take the low ones. UINT32 and UINT64 hold the upper half too.
+    """
+    half = 1 << (63 if to.bits == 64 else 31)
+    above = half if not to.is_signed and to.bits >= 32 and value >= half else 0
+    fits = -half - 1 < value - above < half
+    return wrap((math.trunc(value) - above if fits else -half) + above, to)
 
 
 def identity(op: str, dtype: DType) -> Scalar:
