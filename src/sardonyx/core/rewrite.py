@@ -10,8 +10,23 @@ import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
+from sardonyx.core import floats, scalar
 from sardonyx.core.operations import OPERATIONS, is_reduction
-from sardonyx.core.term import Expr, Scalar, const, fresh, make, mul, name_of, number, rebuild, var
+from sardonyx.core.term import (
+    INDEX,
+    Expr,
+    Scalar,
+    const,
+    fresh,
+    make,
+    mul,
+    name_of,
+    number,
+    rebuild,
+    var,
+)
 
 
 def reduce(op: str, extent: Scalar, body: Callable[[Expr], Expr]) -> Expr:
@@ -96,7 +111,9 @@ def loop_sites(e: Expr) -> set[Expr]:
 def evaluate(e: Expr, env: Mapping[Expr, int]) -> int:
     """The integer value of an index or bool expression without loads, given its variables.
 
-    KeyError where a variable is missing that the value depends on. Dividing by 0 gives 0.
+    int64 arithmetic is exact; what is of another dtype on the way has that dtype's rounding and
+    range, whatever the thread's mode of rounding. KeyError where a variable is missing that the
+    value depends on. Dividing whole numbers by 0 gives 0.
     """
     memo: dict[Expr, Any] = dict(env)
     stack = [e]
@@ -128,16 +145,19 @@ def _next_operands(x: Expr, memo: Mapping[Expr, Any]) -> tuple[Expr, ...]:
 
 def _value(x: Expr, memo: Mapping[Expr, Any]) -> Any:
     if x.op == "const":
-        return x.arg
+        return x.arg if x.dtype is INDEX else scalar.of(x.arg, x.dtype)
     if x.op == "where":
         return memo[_next_operands(x, memo)[0]]
     args = [memo[a] for a in x.args]
-    if x.op == "cast":
-        return args[0]
-    if x.op not in OPERATIONS:
+    if x.op != "cast" and x.op not in OPERATIONS:
         raise KeyError(f"`{x}` has no value here")
-    meaning = OPERATIONS[x.op].meaning(x.args[0].dtype)
-    return meaning(*args) if len(args) < 3 else functools.reduce(meaning, args)
+    if x.args[-1].dtype is INDEX and x.op != "cast":
+        meaning = OPERATIONS[x.op].meaning(INDEX)
+        return meaning(*args) if len(args) < 3 else functools.reduce(meaning, args)
+    with np.errstate(all="ignore"), floats.standard():
+        if x.op == "cast":
+            return scalar.cast(args[0], x.args[0].dtype, x.dtype)
+        return scalar.apply(x.op, args, x.args[-1].dtype, x.dtype)
 
 
 def product(values: Iterable[Scalar]) -> Expr:

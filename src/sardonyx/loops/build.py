@@ -38,7 +38,7 @@ from sardonyx.core.expr import (
     walk,
     where,
 )
-from sardonyx.core.operations import OPERATIONS
+from sardonyx.core.operations import OPERATIONS, limits
 from sardonyx.loops.ir import (
     Buffer,
     Contract,
@@ -201,7 +201,9 @@ def close(
     """Numbers buffers and symbols and renames loop variables in order of appearance.
 
     Loads name buffers by key or, as Stores do, by number: n < len(params) is params[n], of which
-    the first `outs` are outputs; keys met for the first time become further params.
+    the first `outs` are outputs; keys met for the first time become further params. An index that
+    symbols give by way of another element type is a symbol of the kernel: who launches it computes
+    such a size, once and with that type's rounding.
     """
     keys = list(params)
     names: dict[Expr, Expr] = {}
@@ -214,7 +216,7 @@ def close(
                 keys.append(x.arg)
             number = keys.index(x.arg) if isinstance(x.arg, str) else x.arg
             return load(number, [rename(a) for a in x.args], x.dtype)
-        if x.op != "var":
+        if x.op != "var" and not _detours(x):
             return None
         if x not in names:
             names[x] = _renamed(x, rename, symbols, count)
@@ -236,14 +238,27 @@ def close(
 def _renamed(
     x: Expr, rename: Callable[[Expr], Expr], symbols: list[Expr], count: list[int]
 ) -> Expr:
-    if x.args:
+    if x.op == "var" and x.args:
         extent = rename(x.args[0])
         count[0] += 1
         return var(f"i{count[0] - 1}", extent)
-    if x.arg[1] is None:
+    lower = x.arg[1] if x.op == "var" else limits(INDEX)[0]
+    if lower is None:
         return x
     symbols.append(x)
-    return symbol(f"s{len(symbols) - 1}", x.arg[1])
+    return symbol(f"s{len(symbols) - 1}", lower)
+
+
+def _detours(x: Expr) -> bool:
+    """Whether this is an index made from symbols alone by way of other types than int64."""
+    if x.dtype is not INDEX or x.op not in ("cast", "where") or not x.free:
+        return False
+    if any(v.args or v.arg[1] is None for v in x.free):
+        return False
+    passed = walk(x)
+    return all(y.op not in ("load", "reduce") for y in passed) and any(
+        y.dtype is not INDEX and not y.dtype.is_bool for y in passed
+    )
 
 
 def map_statement(

@@ -35,7 +35,7 @@ from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import MISTAKES as MISTAKES
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.graph.type import KNOWN_INTEGERS, Type, array_type, countable
-from sardonyx.ops.base.shapes import as_index
+from sardonyx.ops.base.shapes import as_index, assume
 
 # The largest formula that is kept as a dim: real models have a few operations, hostile ones grow.
 WEIGHT = 256
@@ -174,15 +174,24 @@ def _by_element(op: Op, which: int, inputs: Sequence[Type | None], out: Type) ->
             e = op.at_output(which, index, *operands)
         except (SardonyxError, NotImplementedError, *MISTAKES):
             return out
-        e = cast(_settled(e), out.dtype) if out.dtype is DType.INT32 else _settled(e)
+        e = _settled(e)
         if not _is_known(e) or not is_light(e):
             return out
-        values.append(e)
+        values.append(_narrowed(e) if out.dtype is DType.INT32 else e)
     return Type(out.dtype, out.shape, tuple(values))
 
 
+def _narrowed(e: Expr) -> Expr:
+    """An index as an element of an int32 tensor; that it fits is assumed, so that dims which pass
+    through int32, as exporters write them, stay what they are."""
+    short = cast(e, DType.INT32)
+    if not e.is_const:
+        assume(cast(short, INDEX), e)
+    return short
+
+
 def _widened(t: Type) -> Type:
-    """An int32 tensor as index arithmetic sees it; arithmetic on dims does not overflow int32."""
+    """An int32 tensor as index arithmetic sees it: see `_narrowed`."""
     if t.dtype is not DType.INT32:
         return t
     value = None if t.value is None else tuple(as_index(e) for e in t.value)

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import INDEX, Expr, const, walk
+from sardonyx.core.expr import Expr, const, walk
 from sardonyx.core.operations import OPERATIONS
 from sardonyx.core.term import make
 from sardonyx.engine.code.link import Unit
@@ -196,7 +196,7 @@ class _Reader:
                 raise ValueError("a symbol that the model does not have")
             return found
         arity = _ARITIES.get(op) or OPERATIONS[op].arity
-        if len(args) < arity or any(a.dtype is not INDEX and not a.dtype.is_bool for a in args):
+        if len(args) < arity or any(a.dtype.is_string or a.dtype.is_complex for a in args):
             raise ValueError("an expression that cannot be")
         return make(op, args, arg, kind)
 

@@ -204,7 +204,7 @@ def broadcast_types(*types: Type, dtype: DType | None = None) -> Type:
 
 def as_index(e: Expr) -> Expr:
     """A known element of an integer tensor as an index expression."""
-    if e.op == "cast" and e.args[0].dtype is INDEX:
+    if e.op == "cast" and e.dtype is DType.INT32 and e.args[0].dtype is INDEX:
         return e.args[0]
     return cast(e, INDEX)
 
