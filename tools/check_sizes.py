@@ -28,7 +28,7 @@ BUDGETS = {
     "passes": 17_500,
     "formats": 20_800,
     "kernels": 25_500,
-    "engine": 41_300,
+    "engine": 42_800,
     "providers": 3_300,
     "session": 9_000,
     "compare": 8_200,

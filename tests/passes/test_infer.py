@@ -241,3 +241,31 @@ def test_time_is_linear() -> None:
 
     small = min(seconds(500) for _ in range(5))
     assert min(seconds(4000) for _ in range(3)) < 40 * small
+
+
+def test_equal_nodes_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["input x: float32[N, 8]", "v0 = Relu(x)"]
+    lines += [f"v{n} = Relu(v{n - 1})" for n in range(1, 50)]
+    graph = parse("\n".join([*lines, "output v49"]))
+    kind, asked = type(graph.nodes[0].op), list[object]()
+
+    def infer_one(op: object, x: object) -> object:
+        asked.append(op)
+        return x
+
+    monkeypatch.setattr(kind, "infer", infer_one)
+    assert types(graph)["v49"] == "float32[N, 8]"
+    assert len(asked) == 1
+
+
+def test_equal_nodes_that_make_dims_of_their_own_share_none() -> None:
+    graph = parse("""
+      input x: float32[N]
+      a = NonZero(x)
+      b = NonZero(x)
+      output a
+      output b
+    """)
+    infer(graph)
+    a, b = (v.type.dims[1] for v in graph.outputs)
+    assert a is not b

@@ -90,6 +90,20 @@ def test_random_nodes_and_outputs_stay_apart() -> None:
     assert len(graph) == 5
 
 
+def test_signs_of_zero_stay_apart() -> None:
+    graph = ready(
+        parse("""
+      input x: float32[N]
+      a = LeakyRelu<alpha=0.0>(x)
+      b = LeakyRelu<alpha=-0.0>(x)
+      y = Add(a, b)
+      output y
+    """)
+    )
+    CSE(graph)
+    assert len(graph) == 3
+
+
 def test_functions_are_inlined_with_their_attributes() -> None:
     graph = from_text(FUNCTIONS)
     x = np.array([[1, 2, 3], [4, 5, 6]], np.float32)

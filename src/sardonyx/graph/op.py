@@ -18,7 +18,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import importlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, dataclass_transform
 
@@ -365,6 +365,23 @@ class Opaque(Op, abstract=True):
 def domain_of(op: Op) -> str:
     """The domain an op instance belongs to."""
     return op.space if isinstance(op, Opaque) else type(op).domain
+
+
+_fractions: dict[type[Op], tuple[str, ...]] = {}
+
+
+def exactly(op: Op) -> Hashable:
+    """What only ops have in common that are equal to the bit: 0.0 equals -0.0 and is another."""
+    kind = type(op)
+    names = _fractions.get(kind)
+    if names is None:
+        own = [(f.name, str(f.type)) for f in dataclasses.fields(op)]
+        names = tuple(name for name, said in own if "float" in said or said == "Any")
+        _fractions[kind] = names
+    if not names:
+        return op
+    held = [getattr(op, name) for name in names]
+    return (op, *[repr(x) for x in held if isinstance(x, float | tuple)])
 
 
 def find(domain: str, name: str, opset: int = 1 << 30) -> type[Op] | None:

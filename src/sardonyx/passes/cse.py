@@ -7,7 +7,7 @@ from typing import Any
 
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Node, Value, subgraphs
-from sardonyx.graph.op import Opaque
+from sardonyx.graph.op import Opaque, exactly
 from sardonyx.graph.rewrite import Log, Pass, each_body, substitute
 
 # Bytes up to which constants are compared: scalars, axes and shapes, which exporters repeat.
@@ -26,7 +26,7 @@ def _merge(graph: Graph, log: Log) -> None:
         if isinstance(node.op, Opaque) or node.op.random or subgraphs(node.op):
             continue
         wanted = tuple(v is not None for v in node.outputs)
-        first = seen.setdefault((node.op, node.inputs, wanted), node)
+        first = seen.setdefault((exactly(node.op), node.inputs, wanted), node)
         if first is node:
             continue
         if any(v in outputs for v in node.outputs):

@@ -7,15 +7,17 @@ contradicts it is a finding. What inference took as equal is kept in `graph.assu
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from sardonyx.core.errors import InvalidGraph, LimitExceeded, SardonyxError
 from sardonyx.core.expr import INDEX, Expr, number, show
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs, tensor_type
-from sardonyx.graph.op import Op, Opaque
+from sardonyx.graph.op import Op, Opaque, exactly
 from sardonyx.graph.type import constant_type
 from sardonyx.ops.base.shapes import assumptions
 from sardonyx.passes import values
@@ -52,6 +54,10 @@ def emit(graph: Graph, op: Op, inputs: Sequence[Value | None], stem: str) -> Val
     return out
 
 
+Types = Sequence[Type | None]
+_Found = tuple[Types, tuple[tuple[Expr, Expr], ...]]
+
+
 @dataclass
 class Inference:
     """One walk: what it assumed, the symbols that have a meaning so far, and the errors met."""
@@ -64,6 +70,7 @@ class Inference:
     visits: int = 0
     budget: int = 1 << 16
     _light: set[Expr] = field(default_factory=set)
+    _known: dict[Any, _Found] = field(default_factory=dict)
 
     def graph(self, graph: Graph) -> None:
         """Infers a graph whose inputs and captured values have types; sorts it where needed."""
@@ -91,8 +98,7 @@ class Inference:
         op = node.op
         types = [None if v is None else v.type for v in node.inputs]
         try:
-            with assumptions() as pairs:
-                made = self._infer(node, op, types)
+            made, pairs = self._known_before(node, types) or self._found(node, types)
             self.assumed.update(dict.fromkeys(pairs))
         except SardonyxError as error:
             self._fail(error.locate(node=node.name, op=op.op_type))
@@ -101,7 +107,22 @@ class Inference:
             if v is not None and t is not None:
                 self._set(v, t, node)
 
-    def _infer(self, node: Node, op: Op, types: list[Type | None]) -> Sequence[Type | None]:
+    def _known_before(self, node: Node, types: Types) -> _Found | None:
+        """What an equal node with equal inputs was found to make."""
+        try:
+            return self._known.get((exactly(node.op), *types))
+        except TypeError:
+            return None
+
+    def _found(self, node: Node, types: list[Type | None]) -> _Found:
+        with assumptions() as pairs:
+            found = self._infer(node, node.op, types), tuple(pairs)
+        if not isinstance(node.op, Opaque) and not subgraphs(node.op) and _follows(*found, types):
+            with suppress(TypeError):
+                self._known[exactly(node.op), *types] = found
+        return found
+
+    def _infer(self, node: Node, op: Op, types: list[Type | None]) -> Types:
         if isinstance(op, Opaque) or not op.has("enter"):
             for body in subgraphs(op):
                 self.graph(body)
@@ -193,6 +214,12 @@ class Inference:
         self.strict = strict
 
 
+def _follows(made: Types, pairs: Iterable[tuple[Expr, Expr]], given: Types) -> bool:
+    """Whether what was found holds for every node like it: it has no dim or element of its own."""
+    own = _mentioned(made).union(x for pair in pairs for e in pair for x in e.free)
+    return own <= _mentioned(given)
+
+
 def _listed(types: Sequence[Type | None]) -> str:
     return ", ".join("nothing" if t is None else str(t) for t in types)
 
@@ -205,3 +232,12 @@ def _constant_type(tensor: Tensor | SparseTensor) -> Type:
 
 def _free(t: Type) -> set[Expr]:
     return {x for d in t.shape or () for x in d.free}
+
+
+def _mentioned(types: Types) -> set[Expr]:
+    found: set[Expr] = set()
+    for t in types:
+        while t is not None:
+            found.update(x for e in (*(t.shape or ()), *(t.value or ())) for x in e.free)
+            t = t.elem
+    return found

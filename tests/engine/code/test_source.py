@@ -1,8 +1,10 @@
+import os
 from pathlib import Path
 
 import pytest
 
-from sardonyx.engine.code import link
+from sardonyx.core import knobs
+from sardonyx.engine.code import cache, link, source
 from sardonyx.engine.code.source import closure, digest
 
 FILES = {
@@ -57,3 +59,43 @@ def test_the_writers_of_code_are_in_its_keys() -> None:
     found = set(closure(link._WRITERS))
     wanted = ("emit.memory", "emit.arith", "code.object", "native.barrier")
     assert {f"sardonyx.engine.{name}" for name in wanted} <= found
+
+
+def aged(root: Path) -> Path:
+    """Files that seem to be old, as far as times can be set."""
+    for file in root.rglob("*.py"):
+        os.utime(file, (0, 0))
+    return root
+
+
+def test_a_digest_is_remembered_until_a_file_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root, kept = aged(lay(tmp_path / "x")), tmp_path / "kept"
+    monkeypatch.setattr(source, "_YOUNG", 0)
+    leaf = root / "sardonyx/d/one/two.py"
+    with knobs.override(cache_dir=kept, cache=True):
+        first = told(root)
+        monkeypatch.setattr(source, "closure", None)
+        assert told(root) == first
+        monkeypatch.undo()
+        leaf.write_text("factor = 3\n", encoding="utf-8")
+        os.utime(leaf, (0, 0))
+        second = told(root)
+    assert second != first
+
+
+def test_nothing_is_remembered_of_files_that_may_still_change(tmp_path: Path) -> None:
+    root = lay(tmp_path / "x")
+    with knobs.override(cache_dir=tmp_path / "kept", cache=True):
+        told(root)
+        store = cache.default("sources")
+    assert store is not None
+    assert store.entries() == []
+
+
+def told(root: Path) -> str:
+    """What a process that starts now says."""
+    digest.cache_clear()
+    source._tree.cache_clear()
+    return digest("sardonyx.a", root=root)

@@ -4,7 +4,9 @@ import pytest
 
 from graph.sources import parse
 from sardonyx.engine.fuse.fuse import Computed, Host, fuse
+from sardonyx.engine.fuse.launches import Launch, launches
 from sardonyx.loops.ir import Contract, Fold, statements
+from sardonyx.loops.target import make
 from sardonyx.passes.infer import infer
 from sardonyx.passes.pipeline import prepare
 
@@ -140,3 +142,39 @@ def test_batched_products_keep_their_batch() -> None:
     (contract,) = [s for s in statements(step.kernel.body) if isinstance(s, Contract)]
     assert len(contract.batch) == 2
     assert len(contract.m) == len(contract.n) == len(contract.k) == 1
+
+
+LAYERS = (
+    "const w: float32[40, 40] = {" + ", ".join(["0.5"] * 1600) + "}\n"
+    "input x: float32[N, 40]\n"
+    "a = MatMul(x, w)\nb = Relu(a)\nc = MatMul(b, w)\nd = Relu(c)\ne = MatMul(d, w)\noutput e"
+)
+
+
+def test_what_has_one_form_is_one_kernel() -> None:
+    found = [s for s in fuse(prepare(parse(LAYERS))) if isinstance(s, Computed)]
+    first, second, last = found
+    assert first.kernel is second.kernel
+    assert first.kernel is not last.kernel
+    assert first.params != second.params
+
+
+def test_signs_of_zero_make_forms() -> None:
+    graph = parse("""
+      input x: float32[4]
+      a = LeakyRelu<alpha=0.0>(x)
+      b = LeakyRelu<alpha=-0.0>(x)
+      output a
+      output b
+    """)
+    infer(graph)
+    first, second = (s for s in fuse(graph) if isinstance(s, Computed))
+    assert first.kernel is not second.kernel
+
+
+def test_a_weight_that_several_products_share_is_packed_once() -> None:
+    steps = launches(fuse(prepare(parse(LAYERS))), make("avx2"))
+    found = [s for s in steps if isinstance(s, Launch)]
+    packs = [s for s in found if s.strategy == "pack"]
+    assert len(packs) == 1
+    assert sum(packs[0].made[0] in s.params for s in found if s is not packs[0]) == 3

@@ -10,11 +10,12 @@ most one to a kernel. What has no native code is a host step, with the reason ke
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
 
 from sardonyx.core.expr import Expr, const, fresh, load, number, product, scalar, var
 from sardonyx.core.limits import still_compiling
+from sardonyx.engine.fuse.alike import Forms, form_of_node, form_of_value
 from sardonyx.engine.fuse.inside import Promise, promises
 from sardonyx.engine.fuse.probe import (
     Leaf,
@@ -26,7 +27,7 @@ from sardonyx.engine.fuse.probe import (
     sensible,
     types_of,
 )
-from sardonyx.graph.ir import Graph, Node, Type, Value, captured
+from sardonyx.graph.ir import Graph, Node, Value, captured
 from sardonyx.graph.op import Index, Operand, SumOfProducts, Trait
 from sardonyx.loops.build import Closed, Sizes, Unplaceable, close, contraction, pointwise
 from sardonyx.loops.ir import Contract, Kernel, Store
@@ -92,6 +93,8 @@ class _Fusion:
     builds: set[Node] = field(default_factory=set)
     order: dict[Node, int] = field(default_factory=dict)
     promises: dict[Node, list[Promise]] = field(default_factory=dict)
+    forms: Forms = field(default_factory=Forms)
+    classes: dict[Hashable, _Class] = field(default_factory=dict)
 
 
 def fuse(graph: Graph) -> list[Step]:
@@ -138,32 +141,55 @@ def _new_symbols(node: Node) -> set[Expr]:
     return {s for shape in shapes for d in shape for s in d.free}
 
 
+@dataclass(frozen=True)
+class _Class:
+    """How a node becomes code: the reason where it does not, or how each output is computed."""
+
+    reason: str = ""
+    contracts: bool = False
+    builds: bool = False
+    probes: tuple[Probe | None, ...] = ()
+
+
 def _classify(node: Node, plan: _Fusion) -> None:
     reason = blockers(node)
-    if len(node.inputs) > _OPERANDS:
-        reason = f"code that reads more than {_OPERANDS} operands takes minutes to make"
-    outs = [v for v in node.outputs if v is not None]
-    inputs = types_of(node.inputs)
     if reason:
         plan.host[node] = reason
         return
+    form = form_of_node(node)
+    found = plan.classes.get(form)
+    if found is None:
+        found = plan.classes[form] = _class(node)
+    if found.reason:
+        plan.host[node] = found.reason
+    elif found.contracts:
+        plan.contractions.update(v for v in node.outputs if v is not None)
+    elif found.builds:
+        plan.builds.add(node)
+    for v, facts in zip(node.outputs, found.probes, strict=False):
+        if v is not None and facts is not None:
+            plan.probes[v] = facts
+
+
+def _class(node: Node) -> _Class:
+    outs = [v for v in node.outputs if v is not None]
+    inputs = types_of(node.inputs)
+    if len(node.inputs) > _OPERANDS:
+        return _Class(f"code that reads more than {_OPERANDS} operands takes minutes to make")
     if node.op.has("contract") and len(outs) == 1:
         leaves = [None if t is None else Leaf(f"x{n}", t) for n, t in enumerate(inputs)]
         if node.op.contract(outs[0].type, *leaves) is not None:
-            plan.contractions.add(outs[0])
-            return
-    if node.op.has("build"):
-        if _built(node) is not None:
-            plan.builds.add(node)
-            return
+            return _Class(contracts=True)
+    if node.op.has("build") and _built(node) is not None:
+        return _Class(builds=True)
+    probes: list[Probe | None] = []
     for which, v in enumerate(node.outputs):
         with sensible(node):
-            found = probe(node.op, which, v.type, inputs) if v is not None else ""
-        if isinstance(found, str) and v is not None:
-            plan.host[node] = found
-            return
-        if v is not None and not isinstance(found, str):
-            plan.probes[v] = found
+            found = probe(node.op, which, v.type, inputs) if v is not None else None
+        if isinstance(found, str):
+            return _Class(found, probes=tuple(probes))
+        probes.append(found)
+    return _Class(probes=tuple(probes))
 
 
 def _rely(node: Node, plan: _Fusion) -> None:
@@ -353,9 +379,11 @@ def _emit(node: Node, plan: _Fusion) -> list[Step]:
     if node in plan.host:
         return [Host(node, plan.host[node])]
     if node in plan.builds:
-        built = _built(node)
-        assert built is not None
-        return [replace(built, promises=tuple(plan.promises[node]))]
+        outs = [v for v in node.outputs if v is not None]
+        values = [*outs, *(v for v in node.inputs if v is not None)]
+        form = form_of_node(node), tuple(map(values.index, values))
+        kernel, params, symbols = plan.forms.kernel(form, values, key_of, lambda: _built(node))
+        return [Computed(kernel, params, symbols, len(outs), (node,), tuple(plan.promises[node]))]
     steps: list[Step] = []
     for v in node.outputs:
         if v is not None and v in plan.stored:
@@ -370,18 +398,22 @@ def _emit(node: Node, plan: _Fusion) -> list[Step]:
 def _kernel(v: Value, plan: _Fusion) -> Computed:
     still_compiling()
     anchor, nodes = _anchor(v, plan)
-    named: dict[str, Value] = {}
-    for x in (v, *_sources(v, plan)):
-        named[key_of(x)] = x
-    sizes: Sizes = {k: (x.type.dtype, x.type.count) for k, x in named.items() if x.type.dtype}
-    with sensible(nodes[-1], (TypeError,)):
-        if anchor is None:
-            closed = _pointwise(v, plan, sizes)
-        else:
-            closed = _contraction(v, anchor, plan, sizes)
-    params = tuple(named[k] for k in closed.params)
+    form, values = form_of_value(v, plan.stored)
+
+    def make() -> Closed:
+        sizes: Sizes = {
+            key_of(x): (x.type.dtype, x.type.count) for x in (v, *_sources(v, plan)) if x.type.dtype
+        }
+        with sensible(nodes[-1], (TypeError,)):
+            return (
+                _pointwise(v, plan, sizes)
+                if anchor is None
+                else _contraction(v, anchor, plan, sizes)
+            )
+
+    kernel, params, symbols = plan.forms.kernel(form, values, key_of, make)
     kept = dict.fromkeys(p for n in nodes for p in plan.promises[n])
-    return Computed(closed.kernel, params, closed.symbols, 1, nodes, tuple(kept))
+    return Computed(kernel, params, symbols, 1, nodes, tuple(kept))
 
 
 def _anchor(v: Value, plan: _Fusion) -> tuple[Value | None, tuple[Node, ...]]:
@@ -436,13 +468,12 @@ def _subscripts(extents: Sequence[Expr]) -> tuple[Expr, ...]:
     return tuple(const(0) if number(e) == 1 else fresh(e) for e in extents)
 
 
-def _built(node: Node) -> Computed | None:
+def _built(node: Node) -> Closed | None:
     """The kernel of an op that says its own loops; None when it declines."""
     outs = [v for v in node.outputs if v is not None]
     if len(outs) != len(node.outputs):
         return None
-    types: tuple[Type, ...] = tuple(v.type for v in outs)
-    kernel = node.op.build(types, *types_of(node.inputs))
+    kernel = node.op.build(tuple(v.type for v in outs), *types_of(node.inputs))
     if kernel is None:
         return None
     params = (*outs, *(v for v in node.inputs if v is not None))
@@ -450,5 +481,4 @@ def _built(node: Node) -> Computed | None:
     sizes: Sizes = {
         k: (v.type.dtype, v.type.count) for k, v in zip(keys, params, strict=True) if v.type.dtype
     }
-    closed = close(kernel.body, keys, sizes, len(outs), kernel.scratch)
-    return Computed(closed.kernel, tuple(params), closed.symbols, len(outs), (node,))
+    return close(kernel.body, keys, sizes, len(outs), kernel.scratch)

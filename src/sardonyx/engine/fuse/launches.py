@@ -15,7 +15,7 @@ from sardonyx.engine.fuse.fuse import Computed, Host, Step
 from sardonyx.engine.fuse.inside import Promise
 from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.kernels.pick import schedule
-from sardonyx.kernels.scheduled import Scheduled
+from sardonyx.kernels.scheduled import Packed, Scheduled
 from sardonyx.loops.ir import For, Kernel, expressions, statements
 from sardonyx.loops.target import Target
 
@@ -94,6 +94,7 @@ def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
     """
     out: list[Launch | Host] = []
     constant = Constants(steps)
+    packs = _Packs()
     known: dict[Kernel, Scheduled] = {}
     for step in edits.edited(steps):
         if isinstance(step, Host):
@@ -102,7 +103,7 @@ def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
         if step.kernel not in known:
             still_compiling()
             known[step.kernel] = schedule(step.kernel, target)
-        out.extend(_launches(step, known[step.kernel], constant))
+        out.extend(_launches(step, known[step.kernel], constant, packs))
     for stage in ("schedule", "vector"):
         for n, kernel in edits.kernels(stage, out):
             own = out[n]
@@ -111,28 +112,51 @@ def launches(steps: Sequence[Step], target: Target) -> list[Launch | Host]:
     return out
 
 
-def _launches(step: Computed, done: Scheduled, constant: Constants) -> list[Launch]:
+def _launches(step: Computed, done: Scheduled, constant: Constants, packs: _Packs) -> list[Launch]:
     found: list[Launch] = []
     params = list(step.params)
     for packed in done.packed:
         count = in_model(packed.count, packed.kernel.symbols, step.symbols)
         value = Value(f"{step.params[0].name}.packed", Type(packed.dtype, (count,)))
         sources = tuple(step.params[n] for n in packed.sources)
-        kernel, symbols = _trimmed(packed.kernel, step.symbols)
-        found.append(_launch(kernel, (value, *sources), symbols, 1, step.nodes, "pack", constant))
-        params.append(value)
+        kernel, symbols = packs.kernel(packed, step.symbols)
+        same = packs.values.setdefault((id(kernel), symbols, sources), value)
+        if same is value:
+            given = (value, *sources)
+            found.append(_launch(kernel, given, symbols, 1, step.nodes, "pack", constant))
+        params.append(same)
     kept = tuple(params[n] for n in done.params) if done.params is not None else tuple(params)
     main = _launch(done.kernel, kept, step.symbols, step.outs, step.nodes, done.strategy, constant)
     return [*found, replace(main, promises=step.promises)]
 
 
-def _trimmed(kernel: Kernel, model: tuple[Expr, ...]) -> tuple[Kernel, tuple[Expr, ...]]:
-    """The kernel without the symbols that it does not mention."""
+class _Packs:
+    """The packed operands of a program: what several kernels want alike is packed once.
+
+    `values` are they by the id of their kernel, its symbols in the model, and what it reads.
+    """
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[int, tuple[Expr, ...], tuple[Value, ...]], Value] = {}
+        self._equal: dict[Kernel, Kernel] = {}
+        self._seen: dict[int, tuple[Packed, Kernel, tuple[int, ...]]] = {}
+
+    def kernel(self, packed: Packed, model: tuple[Expr, ...]) -> tuple[Kernel, tuple[Expr, ...]]:
+        """The packing kernel, the same one for equal ones, without symbols that it leaves out."""
+        if id(packed) not in self._seen:
+            made, kept = _trimmed(packed.kernel)
+            self._seen[id(packed)] = packed, self._equal.setdefault(made, made), kept
+        _, kernel, places = self._seen[id(packed)]
+        return kernel, tuple(model[n] for n in places)
+
+
+def _trimmed(kernel: Kernel) -> tuple[Kernel, tuple[int, ...]]:
+    """The kernel without the symbols that it does not mention, and the places of the others."""
     used = {s for stmt in statements(kernel.body) for e in expressions(stmt) for s in e.free}
     used.update(s for b in kernel.params for s in b.size.free)
     used.update(kernel.work.free)
-    kept = [(own, m) for own, m in zip(kernel.symbols, model, strict=True) if own in used]
-    return replace(kernel, symbols=tuple(own for own, _ in kept)), tuple(m for _, m in kept)
+    kept = tuple(n for n, own in enumerate(kernel.symbols) if own in used)
+    return replace(kernel, symbols=tuple(kernel.symbols[n] for n in kept)), kept
 
 
 def _launch(

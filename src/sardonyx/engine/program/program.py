@@ -10,7 +10,7 @@ The last few sets of shapes stay bound (`program.bound`), with the memory of eac
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sardonyx.core import floats, knobs
@@ -30,6 +30,10 @@ from sardonyx.graph.bind import bind
 from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Value, captured
 from sardonyx.loops.target import Target, host
+
+# Bytes that load-time steps read and write before what they have read is forgotten: of every
+# model's peak memory a small share, and in a small model all of it.
+_AT_ONCE = 16 << 20
 
 
 class Program:
@@ -83,14 +87,17 @@ class Program:
 
     def _load_once(self, steps: list[Launch]) -> None:
         """Runs what depends on constants only: packs weights."""
-        for step in steps:
-            self.running = [step]
-            for promise in step.promises:
-                if not promise.dims:
-                    promise.check({})
-            self.index = {v: n for n, v in enumerate(step.params)}
-            for v in step.made:
-                self.weights.allocate(v, evaluate(nbytes(v), {}), self.limits)
+        for group in _groups(steps):
+            self.running = [*group]
+            self.index = {}
+            for step in group:
+                for promise in step.promises:
+                    if not promise.dims:
+                        promise.check({})
+                for v in step.params:
+                    self.index.setdefault(v, len(self.index))
+                for v in step.made:
+                    self.weights.allocate(v, evaluate(nbytes(v), {}), self.limits)
             shaped = Shaped(self, {})
             with self._workspaces.one(0) as workspace:
                 for segment in shaped.segments:
@@ -177,6 +184,20 @@ class Program:
             oldest, _ = self._shaped.popitem(last=False)
             self._workspaces.forget(oldest)
         return made
+
+
+def _groups(steps: Sequence[Launch]) -> Iterator[list[Launch]]:
+    """Steps that run together: few calls, and no more read from files at once than needed."""
+    group: list[Launch] = []
+    size = 0
+    for step in steps:
+        group.append(step)
+        size += sum(evaluate(nbytes(v), {}) for v in step.params)
+        if size > _AT_ONCE:
+            yield group
+            group, size = [], 0
+    if group:
+        yield group
 
 
 def _touched(step: Launch | Host) -> tuple[Value, ...]:
