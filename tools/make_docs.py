@@ -77,7 +77,8 @@ def _python() -> Iterator[str]:
 
 
 TOLD = {
-    "capi": "Holds the exceptions where ONNX Runtime has them.",
+    "cuda_version": "Always empty.",
+    "package_name": "Whose API is followed.",
     "Source": "What `load` accepts, or a Graph; for annotations.",
 }
 

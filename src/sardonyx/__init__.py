@@ -6,7 +6,8 @@
     session.run(None, {"x": x})
 
 Names are imported when they are first used. Those of sessions are ONNX Runtime's, so that
-`import sardonyx as ort` runs existing scripts.
+`import sardonyx as ort` runs existing scripts, and `sys.modules["onnxruntime"] = sardonyx` whole
+programs.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from sardonyx.api import compare as compare
     from sardonyx.api import convert as convert
     from sardonyx.api import from_text as from_text
-    from sardonyx.api import get_build_info as get_build_info
-    from sardonyx.api import get_version_string as get_version_string
     from sardonyx.api import optimize as optimize
     from sardonyx.api import quantize as quantize
     from sardonyx.api import to_text as to_text
@@ -61,6 +60,61 @@ if TYPE_CHECKING:
     from sardonyx.core.errors import UsageError as UsageError
     from sardonyx.core.limits import Limits as Limits
     from sardonyx.core.tensor import Tensor as Tensor
+    from sardonyx.dropin.adapters import AdapterFormat as AdapterFormat
+    from sardonyx.dropin.adapters import LoraAdapter as LoraAdapter
+    from sardonyx.dropin.bound import SessionIOBinding as SessionIOBinding
+    from sardonyx.dropin.compiling import ModelCompiler as ModelCompiler
+    from sardonyx.dropin.compiling import OrtCompileApiFlags as OrtCompileApiFlags
+    from sardonyx.dropin.compiling import OrtExternalInitializerInfo as OrtExternalInitializerInfo
+    from sardonyx.dropin.environment import OrtArenaCfg as OrtArenaCfg
+    from sardonyx.dropin.environment import (
+        OrtExecutionProviderDevicePolicy as OrtExecutionProviderDevicePolicy,
+    )
+    from sardonyx.dropin.environment import copy_tensors as copy_tensors
+    from sardonyx.dropin.environment import (
+        create_and_register_allocator as create_and_register_allocator,
+    )
+    from sardonyx.dropin.environment import (
+        create_and_register_allocator_v2 as create_and_register_allocator_v2,
+    )
+    from sardonyx.dropin.environment import cuda_version as cuda_version
+    from sardonyx.dropin.environment import disable_telemetry_events as disable_telemetry_events
+    from sardonyx.dropin.environment import enable_telemetry_events as enable_telemetry_events
+    from sardonyx.dropin.environment import get_build_info as get_build_info
+    from sardonyx.dropin.environment import get_device as get_device
+    from sardonyx.dropin.environment import get_ep_devices as get_ep_devices
+    from sardonyx.dropin.environment import get_version_string as get_version_string
+    from sardonyx.dropin.environment import has_collective_ops as has_collective_ops
+    from sardonyx.dropin.environment import package_name as package_name
+    from sardonyx.dropin.environment import preload_dlls as preload_dlls
+    from sardonyx.dropin.environment import print_debug_info as print_debug_info
+    from sardonyx.dropin.environment import (
+        register_execution_provider_library as register_execution_provider_library,
+    )
+    from sardonyx.dropin.environment import (
+        set_default_logger_callback as set_default_logger_callback,
+    )
+    from sardonyx.dropin.environment import (
+        set_default_logger_severity as set_default_logger_severity,
+    )
+    from sardonyx.dropin.environment import (
+        set_default_logger_verbosity as set_default_logger_verbosity,
+    )
+    from sardonyx.dropin.environment import (
+        set_global_thread_pool_sizes as set_global_thread_pool_sizes,
+    )
+    from sardonyx.dropin.environment import set_seed as set_seed
+    from sardonyx.dropin.environment import (
+        unregister_execution_provider_library as unregister_execution_provider_library,
+    )
+    from sardonyx.dropin.refused import ModelPackage as ModelPackage
+    from sardonyx.dropin.refused import ModelPackageComponentContext as ModelPackageComponentContext
+    from sardonyx.dropin.refused import ModelPackageContext as ModelPackageContext
+    from sardonyx.dropin.refused import ModelPackageOptions as ModelPackageOptions
+    from sardonyx.dropin.refused import ModelPackageWriteMode as ModelPackageWriteMode
+    from sardonyx.dropin.refused import OrtEpContextData as OrtEpContextData
+    from sardonyx.dropin.refused import OrtEpContextDataBuffer as OrtEpContextDataBuffer
+    from sardonyx.dropin.refused import OrtSyncStream as OrtSyncStream
     from sardonyx.formats import load as load
     from sardonyx.formats import save as save
     from sardonyx.formats import to_bytes as to_bytes
@@ -78,24 +132,20 @@ if TYPE_CHECKING:
     from sardonyx.session import OrtValue as OrtValue
     from sardonyx.session import RunOptions as RunOptions
     from sardonyx.session import SessionOptions as SessionOptions
-    from sardonyx.session.packages import ModelPackage as ModelPackage
-    from sardonyx.session.packages import (
-        ModelPackageComponentContext as ModelPackageComponentContext,
-    )
-    from sardonyx.session.packages import ModelPackageContext as ModelPackageContext
-    from sardonyx.session.packages import ModelPackageOptions as ModelPackageOptions
-    from sardonyx.session.packages import ModelPackageWriteMode as ModelPackageWriteMode
-    from sardonyx.session.runtime import capi as capi
-    from sardonyx.session.runtime import disable_telemetry_events as disable_telemetry_events
-    from sardonyx.session.runtime import enable_telemetry_events as enable_telemetry_events
-    from sardonyx.session.runtime import get_device as get_device
-    from sardonyx.session.runtime import preload_dlls as preload_dlls
-    from sardonyx.session.runtime import set_default_logger_callback as set_default_logger_callback
-    from sardonyx.session.runtime import set_default_logger_severity as set_default_logger_severity
-    from sardonyx.session.runtime import (
-        set_default_logger_verbosity as set_default_logger_verbosity,
-    )
-    from sardonyx.session.runtime import set_seed as set_seed
+    from sardonyx.session.describe import OrtEpAssignedNode as OrtEpAssignedNode
+    from sardonyx.session.describe import OrtEpAssignedSubgraph as OrtEpAssignedSubgraph
+    from sardonyx.session.devices import OrtAllocatorType as OrtAllocatorType
+    from sardonyx.session.devices import OrtDevice as OrtDevice
+    from sardonyx.session.devices import OrtDeviceMemoryType as OrtDeviceMemoryType
+    from sardonyx.session.devices import OrtDeviceVendorId as OrtDeviceVendorId
+    from sardonyx.session.devices import OrtEpDevice as OrtEpDevice
+    from sardonyx.session.devices import OrtHardwareDevice as OrtHardwareDevice
+    from sardonyx.session.devices import OrtHardwareDeviceType as OrtHardwareDeviceType
+    from sardonyx.session.devices import OrtMemoryInfo as OrtMemoryInfo
+    from sardonyx.session.devices import OrtMemoryInfoDeviceType as OrtMemoryInfoDeviceType
+    from sardonyx.session.devices import OrtMemType as OrtMemType
+    from sardonyx.session.sparse import OrtSparseFormat as OrtSparseFormat
+    from sardonyx.session.sparse import SparseTensor as SparseTensor
 
 _PLACES = {
     "api": (
@@ -104,8 +154,6 @@ _PLACES = {
         "compare",
         "convert",
         "from_text",
-        "get_build_info",
-        "get_version_string",
         "optimize",
         "quantize",
         "to_text",
@@ -142,6 +190,44 @@ _PLACES = {
     ),
     "core.limits": ("Limits",),
     "core.tensor": ("Tensor",),
+    "dropin.adapters": ("AdapterFormat", "LoraAdapter"),
+    "dropin.bound": ("SessionIOBinding",),
+    "dropin.compiling": ("ModelCompiler", "OrtCompileApiFlags", "OrtExternalInitializerInfo"),
+    "dropin.environment": (
+        "OrtArenaCfg",
+        "OrtExecutionProviderDevicePolicy",
+        "copy_tensors",
+        "create_and_register_allocator",
+        "create_and_register_allocator_v2",
+        "cuda_version",
+        "disable_telemetry_events",
+        "enable_telemetry_events",
+        "get_build_info",
+        "get_device",
+        "get_ep_devices",
+        "get_version_string",
+        "has_collective_ops",
+        "package_name",
+        "preload_dlls",
+        "print_debug_info",
+        "register_execution_provider_library",
+        "set_default_logger_callback",
+        "set_default_logger_severity",
+        "set_default_logger_verbosity",
+        "set_global_thread_pool_sizes",
+        "set_seed",
+        "unregister_execution_provider_library",
+    ),
+    "dropin.refused": (
+        "ModelPackage",
+        "ModelPackageComponentContext",
+        "ModelPackageContext",
+        "ModelPackageOptions",
+        "ModelPackageWriteMode",
+        "OrtEpContextData",
+        "OrtEpContextDataBuffer",
+        "OrtSyncStream",
+    ),
     "formats": ("load", "save", "to_bytes", "to_proto"),
     "graph.ir": ("Graph",),
     "providers.registry": ("get_all_providers", "get_available_providers"),
@@ -157,29 +243,30 @@ _PLACES = {
         "RunOptions",
         "SessionOptions",
     ),
-    "session.packages": (
-        "ModelPackage",
-        "ModelPackageComponentContext",
-        "ModelPackageContext",
-        "ModelPackageOptions",
-        "ModelPackageWriteMode",
+    "session.describe": ("OrtEpAssignedNode", "OrtEpAssignedSubgraph"),
+    "session.devices": (
+        "OrtAllocatorType",
+        "OrtDevice",
+        "OrtDeviceMemoryType",
+        "OrtDeviceVendorId",
+        "OrtEpDevice",
+        "OrtHardwareDevice",
+        "OrtHardwareDeviceType",
+        "OrtMemType",
+        "OrtMemoryInfo",
+        "OrtMemoryInfoDeviceType",
     ),
-    "session.runtime": (
-        "capi",
-        "disable_telemetry_events",
-        "enable_telemetry_events",
-        "get_device",
-        "preload_dlls",
-        "set_default_logger_callback",
-        "set_default_logger_severity",
-        "set_default_logger_verbosity",
-        "set_seed",
-    ),
+    "session.sparse": ("OrtSparseFormat", "SparseTensor"),
 }
+# Where the submodules of ONNX Runtime lie, which both names reach: `sardonyx.capi`.
+__path__ = [*__path__, f"{__path__[0]}/dropin/modules"]
+
 _HOME = {name: module for module, names in _PLACES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
+    if name == "capi":
+        return importlib.import_module(f"{__name__}.{name}")
     if name not in _HOME:
         raise AttributeError(f"module `sardonyx` has no attribute `{name}`")
     found = getattr(importlib.import_module(f"sardonyx.{_HOME[name]}"), name)
@@ -188,11 +275,25 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return sorted({*globals(), *_HOME, "capi", "version"})
 
 
 class _Package(types.ModuleType):
-    """Keeps `sardonyx.compare` the function when the package of that name is imported."""
+    """Keeps `sardonyx.compare` the function when the package of that name is imported.
+
+    Under the name of `onnxruntime` its version is the one whose API it follows.
+    """
+
+    @property
+    def version(self) -> str:
+        """The version of Sardonyx, or of ONNX Runtime where its name is ours in this process."""
+        if sys.modules.get("onnxruntime") is not self:
+            return __version__
+        from sardonyx.dropin.face import FOLLOWS  # noqa: PLC0415 - only then needed
+
+        return FOLLOWS
+
+    __version__ = version
 
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _HOME and isinstance(value, types.ModuleType)):

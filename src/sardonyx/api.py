@@ -11,7 +11,6 @@ from sardonyx.convert import convert as convert
 from sardonyx.convert import is_place, side_of
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.limits import Limits
-from sardonyx.core.version import __version__
 from sardonyx.formats import Loadable, load
 from sardonyx.graph import check as structure
 from sardonyx.graph.check import Finding
@@ -72,13 +71,3 @@ def compare(a: Any, b: Any = None, **options: Any) -> Comparison:
 
 def _side(one: Any) -> Any:
     return side_of(one) if isinstance(one, str) and is_place(one) else one
-
-
-def get_version_string() -> str:
-    """The version of Sardonyx."""
-    return __version__
-
-
-def get_build_info() -> str:
-    """The version of Sardonyx, which is not built: it is Python."""
-    return f"Sardonyx {__version__}, pure Python"

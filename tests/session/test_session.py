@@ -20,7 +20,6 @@ from sardonyx.core.errors import (
     NoModel,
     NoSuchFile,
     NotFound,
-    ProviderUnavailable,
     SardonyxError,
     ShapeMismatch,
     Terminated,
@@ -136,9 +135,30 @@ def test_providers_that_are_passed_over_are_named() -> None:
             encoded(AFFINE), providers=["CUDAExecutionProvider", "CPUExecutionProvider"]
         )
     assert session.get_providers() == ["CPUExecutionProvider"]
-    with pytest.raises(ProviderUnavailable) as caught:
-        sx.InferenceSession(encoded(AFFINE), providers=["CUDAExecutionProvider"])
-    assert caught.value.code == "E0251"
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ["CUDAExecutionProvider"],
+        [("TensorrtExecutionProvider", {"device_id": 0}), ("DmlExecutionProvider", {})],
+        "CoreMLExecutionProvider",
+    ],
+)
+def test_providers_of_other_devices_give_way_to_the_cpu(asked: Any) -> None:
+    with pytest.warns(UserWarning, match="Specified provider"):
+        session = sx.InferenceSession(encoded(AFFINE), providers=asked)
+    assert session.get_providers() == ["CPUExecutionProvider"]
+    np.testing.assert_allclose(_run(session), Y, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"), [(["GPU"], "E0251"), ([3], "E0257"), ([("CPUExecutionProvider",)], "E0257")]
+)
+def test_what_names_no_provider_is_refused(asked: Any, code: str) -> None:
+    with pytest.raises(SardonyxError) as caught:
+        sx.InferenceSession(encoded(AFFINE), providers=asked)
+    assert caught.value.code == code
 
 
 def test_changing_the_provider() -> None:
@@ -371,5 +391,3 @@ def test_settings_are_kept() -> None:
         options.intra_op_threads = 2  # type: ignore[attr-defined]
     with pytest.raises(sx.NotImplemented):
         options.register_custom_ops_library("ops.so")
-    with pytest.raises(sx.NotImplemented):
-        sx.RunOptions().add_active_adapter("lora")

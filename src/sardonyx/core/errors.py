@@ -27,7 +27,8 @@
       InternalError                   exit 70   our own fault
 
 The first level has ONNX Runtime's names, so a caller who catches `InvalidArgument` there catches it
-here. Strings that come from a model are untrusted: `render` makes them harmless for a terminal.
+here; all are RuntimeErrors, and those of arguments ValueErrors, which its binding raises as well.
+Strings that come from a model are untrusted: `render` makes them harmless for a terminal.
 """
 
 # ruff: noqa: N818 - the names are those that callers of ONNX Runtime catch
@@ -48,7 +49,7 @@ def _block(text: object, indent: str) -> str:
     return f"\n{indent}".join(sanitise(line) for line in str(text).split("\n"))
 
 
-class SardonyxError(Exception):
+class SardonyxError(RuntimeError):
     """The root: `code` (see `core.codes`), `message`, and whatever is known about the place.
 
     `file`, `node`, `op`, `tensor` name the place; `where` is more of it in words ("input 0");
@@ -182,7 +183,7 @@ class Terminated(Fail):
     exit_code = 130
 
 
-class InvalidArgument(SardonyxError):
+class InvalidArgument(SardonyxError, ValueError):
     """A call that cannot be served as written: feeds, names, options."""
 
     exit_code = 2

@@ -16,8 +16,9 @@ from sardonyx.core.limits import Limits
 from sardonyx.formats.encode import Chunk, chunks, plain
 from sardonyx.formats.files import Folder, replacing
 from sardonyx.formats.message import Message, find_all
-from sardonyx.formats.onnx_read import ModelExtra, read_model
+from sardonyx.formats.onnx_read import GraphExtra, ModelExtra, read_model
 from sardonyx.formats.onnx_tensor import EXTERNAL, resolve
+from sardonyx.formats.onnx_type import dims_of
 from sardonyx.formats.onnx_write import write_model, write_pairs
 from sardonyx.formats.skeleton import Skeleton
 from sardonyx.formats.stored import Stored
@@ -137,6 +138,15 @@ def info(graph: Graph) -> ModelInfo:
         model.text("doc_string"),
         graph.doc,
     )
+
+
+def declared_dims(graph: Graph) -> dict[str, list[int | str | None]]:
+    """The dims of a main graph's inputs and outputs as its file has them; None says nothing."""
+    extra = graph.extra
+    if not isinstance(extra, GraphExtra):
+        return {}
+    told = [info.message for _, info in (*extra.inputs, *extra.outputs)]
+    return {m.text("name"): dims for m in told if (dims := dims_of(m)) is not None}
 
 
 def to_bytes(graph: Graph) -> bytes:

@@ -68,6 +68,20 @@ def _dim(message: Message, unnamed: str) -> Expr:
     return symbol(message.text("dim_param") or unnamed)
 
 
+def dims_of(declared: Message) -> list[int | str | None] | None:
+    """The dims of a ValueInfoProto's tensor as they stand there; None where it has no shape."""
+    kind = declared.child("type")
+    tensor = None if kind is None else kind.child("tensor_type")
+    shape = None if tensor is None else tensor.child("shape")
+    return None if shape is None else [_said(dim) for dim in shape.children("dim")]
+
+
+def _said(dim: Message) -> int | str | None:
+    if dim.has("dim_value"):
+        return dim.number("dim_value") if dim.number("dim_value") >= 0 else None
+    return dim.text("dim_param") or None
+
+
 def write_type(kind: Type, old: Message | None = None) -> Message:
     """The TypeProto of a type; what `old` says beyond it (denotations) is kept."""
     message = Message("TypeProto")

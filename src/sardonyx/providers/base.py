@@ -10,6 +10,7 @@ A package of its own registers one by the entry-point group `sardonyx.providers`
 from __future__ import annotations
 
 import importlib.util
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
@@ -51,6 +52,18 @@ class Options:
     flush: bool = False
 
 
+@dataclass(frozen=True)
+class Step:
+    """What one step of a run is: the names of its nodes, their operators, and how it is done."""
+
+    nodes: tuple[str, ...]
+    op: str
+    kind: str
+
+
+Watch = Callable[[Step, int, int], None]
+
+
 class Runnable:
     """A prepared model; `run` may be called from several threads.
 
@@ -62,6 +75,13 @@ class Runnable:
     def run(self, feeds: Mapping[str, Array], abort: Abort | None = None) -> list[Any]:
         """The outputs in the model's order, for checked feeds by name."""
         raise NotImplementedError
+
+    def watched(self, feeds: Mapping[str, Array], watch: Watch) -> list[Any]:
+        """Like `run`; `watch` is told each step with its start and end, in monotonic ns."""
+        start = time.monotonic_ns()
+        found = self.run(feeds)
+        watch(Step((), "Model", "whole"), start, time.monotonic_ns())
+        return found
 
     def quick(self, feeds: Mapping[str, Any]) -> list[Any] | None:
         """The same for feeds nobody checked, where that is safe and fast; else None."""

@@ -9,14 +9,17 @@ from typing import Any
 from sardonyx.core.collector import held
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, const, substitute
+from sardonyx.engine.fuse.fuse import Host
+from sardonyx.engine.fuse.launches import Launch
 from sardonyx.engine.program.program import Program
+from sardonyx.engine.program.watched import run_watched
 from sardonyx.graph.bind import bind
 from sardonyx.graph.clone import clone
 from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.pipeline import optimize, prepare
 from sardonyx.passes.spans import check, spans
-from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
+from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable, Step, Watch
 
 
 class NativeRunnable(Runnable):
@@ -39,11 +42,18 @@ class NativeRunnable(Runnable):
 
     def run(self, feeds: Mapping[str, Array], abort: Abort | None = None) -> list[Any]:
         """The outputs in the model's order."""
-        arrays = [feeds[name] for name in self._names]
-        program = self.program
-        if any(0 in getattr(x, "shape", ()) for x in arrays):
-            program = self._for_empty(feeds)
+        program, arrays = self._program(feeds)
         return self._checked(program.run(arrays, abort))
+
+    def watched(self, feeds: Mapping[str, Array], watch: Watch) -> list[Any]:
+        """The same step by step: what threads or launches share between steps is not shared."""
+        program, arrays = self._program(feeds)
+        return self._checked(run_watched(program, arrays, lambda s, *at: watch(_told(s), *at)))
+
+    def _program(self, feeds: Mapping[str, Array]) -> tuple[Program, list[Array]]:
+        arrays = [feeds[name] for name in self._names]
+        empty = any(0 in getattr(x, "shape", ()) for x in arrays)
+        return self._for_empty(feeds) if empty else self.program, arrays
 
     def _checked(self, results: list[Any]) -> list[Any]:
         """The model's own outputs, once no subscript was out of range."""
@@ -90,6 +100,14 @@ def _compiled(graph: Graph, options: Options) -> Program:
     with held():
         better = graph if options.optimize == "off" else optimize(graph, options.optimize).graph
         return Program(prepare(better), options.threads, options.limits, flush=options.flush)
+
+
+def _told(step: Launch | Host) -> Step:
+    """A step in the model's words; the operator is the one that most of the work is for."""
+    if isinstance(step, Host):
+        return Step((step.node.name,), step.node.op.op_type, f"host: {step.reason}")
+    names = tuple(n.name for n in step.nodes)
+    return Step(names, "+".join(dict.fromkeys(n.op.op_type for n in step.nodes)), step.strategy)
 
 
 def _emptied(graph: Graph, zero: frozenset[Expr]) -> Graph:

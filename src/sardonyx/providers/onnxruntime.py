@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,10 +34,9 @@ class OnnxRuntimeRunnable(Runnable):
             ort.GraphOptimizationLevel, _LEVELS[options.optimize]
         )
         self._names = [v.name for v in graph.outputs]
+        providers = options.extra.get("providers", ["CPUExecutionProvider"])
         try:
-            self.session = ort.InferenceSession(
-                options.model, settings, providers=["CPUExecutionProvider"]
-            )
+            self.session = ort.InferenceSession(options.model, settings, providers=providers)
         except Exception as problem:
             raise EPFail("E0252", f"ONNX Runtime refuses the model: {problem}") from problem
 
@@ -50,12 +50,19 @@ class OnnxRuntimeRunnable(Runnable):
 
 
 class OnnxRuntimeProvider(Provider):
-    """The CPU provider of ONNX Runtime, all its optimisations on."""
+    """ONNX Runtime, all its optimisations on; its option `providers` asks for others of its own."""
 
     name = "OnnxRuntimeExecutionProvider"
     aliases = ("onnxruntime", "ort")
     reads_graph = False
     package = "onnxruntime"
+
+    def missing(self) -> str | None:
+        """Also missing where its name is another module's, ours, in this process."""
+        held = sys.modules.get(self.package)
+        if held is not None and not hasattr(held, "import_capi_exception"):
+            return "start Python without giving Sardonyx its name"
+        return super().missing()
 
     def caveats(self, graph: Graph | None = None) -> list[str]:
         """That its integer products are not exact, where this CPU makes them so."""

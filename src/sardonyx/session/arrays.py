@@ -49,11 +49,25 @@ def _converted(x: Any) -> Array:
 
 
 def from_dlpack(x: Any) -> Array:
-    """An array over the memory of a DLPack producer on the CPU; bfloat16 and float8 too."""
+    """An array over the memory of a DLPack producer or capsule on the CPU; bfloat16, float8 too."""
+    x = x if hasattr(x, "__dlpack__") else _Capsule(x)
     try:
         return np.from_dlpack(x)
     except (BufferError, RuntimeError, TypeError):
         return _narrow(x)
+
+
+class _Capsule:
+    """A producer of the one capsule it is given."""
+
+    def __init__(self, capsule: Any) -> None:
+        self._capsule = capsule
+
+    def __dlpack__(self, **_: Any) -> Any:
+        return self._capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return _CPU, 0
 
 
 class _Type(ctypes.Structure):

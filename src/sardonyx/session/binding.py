@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument, ShapeMismatch
 from sardonyx.session.arrays import as_array
-from sardonyx.session.value import OrtValue, array_at, check_device
+from sardonyx.session.value import OrtValue, OrtValueVector, array_at, check_device
 
 
 class Named(Protocol):
@@ -36,7 +36,7 @@ class IOBinding:
     def bind_input(
         self,
         name: str,
-        device_type: str,
+        device_type: Any,
         device_id: int,
         element_type: Any,
         shape: Sequence[int],
@@ -54,7 +54,7 @@ class IOBinding:
     def bind_output(
         self,
         name: str,
-        device_type: str = "cpu",
+        device_type: Any = "cpu",
         device_id: int = 0,
         element_type: Any = None,
         shape: Sequence[int] | None = None,
@@ -65,7 +65,11 @@ class IOBinding:
         check_device(device_type)
         self._session.output_index(name)
         target = None
-        if buffer_ptr is not None and shape is not None:
+        if buffer_ptr is not None:
+            if element_type is None or shape is None:
+                raise InvalidArgument(
+                    "E0233", "memory to write to needs `element_type` and `shape`"
+                )
             target = array_at(buffer_ptr, element_type, shape)
         self._outs[name] = target
 
@@ -84,13 +88,18 @@ class IOBinding:
             held.append(found if target is None else target)
         self._results = held
 
-    def get_outputs(self) -> list[OrtValue]:
+    def get_outputs(self) -> OrtValueVector:
         """The results of the last run, in the order bound."""
-        return [OrtValue(x) for x in self._results]
+        return OrtValueVector(map(OrtValue, self._results))
 
-    def get_outputs_as_ortvaluevector(self) -> list[OrtValue]:
+    def get_outputs_as_ortvaluevector(self) -> OrtValueVector:
         """The same as `get_outputs`."""
         return self.get_outputs()
+
+    @property
+    def _iobinding(self) -> IOBinding:
+        """The binding below ONNX Runtime's class of this name: here there is none."""
+        return self
 
     def copy_outputs_to_cpu(self) -> list[Any]:
         """The results of the last run as arrays."""

@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
-from sardonyx.core.errors import ProviderUnavailable
+from sardonyx.core.errors import InvalidArgument, ProviderUnavailable
 from sardonyx.providers.base import Provider
-from sardonyx.providers.registry import find
+from sardonyx.providers.registry import find, get_all_providers
 
 Providers: TypeAlias = "Sequence[str | tuple[str, Mapping[str, Any]]]"
 DEFAULT = "CPUExecutionProvider"
+_SHARED = ("OpenVINOExecutionProvider",)  # ONNX Runtime has one of that name too
 
 
 def choose(
@@ -19,22 +20,51 @@ def choose(
 ) -> tuple[Provider, Mapping[str, Any]]:
     """The provider and its options; what is passed over is said in a UserWarning.
 
-    ProviderUnavailable, for the first one asked for, when none can be used.
+    Where none can be used, those that are ONNX Runtime's (`CUDAExecutionProvider`) give way to the
+    CPU as they do there; one of ours or an unknown word raises ProviderUnavailable. InvalidArgument
+    (E0257) for what is neither a name nor a pair.
     """
+    pairs = _pairs([asked] if isinstance(asked, str) else asked or [DEFAULT], options)
     refused: list[ProviderUnavailable] = []
-    for n, one in enumerate(asked or [DEFAULT]):
-        extra: Mapping[str, Any] = {}
-        if isinstance(one, str):
-            name = one
-            extra = options[n] if options and n < len(options) else {}
-        else:
-            name, extra = one
+    for name, extra in pairs:
         try:
             provider = find(name)
         except ProviderUnavailable as problem:
             refused.append(problem)
             continue
-        for passed in refused:
-            warnings.warn(f"{passed.message}; using {provider.name}", UserWarning, stacklevel=3)
-        return provider, extra
-    raise refused[0]
+        return _instead(provider, refused), extra
+    for (name, _), first in zip(pairs, refused, strict=True):
+        if not _elsewhere(name):
+            raise first
+    return _instead(find(DEFAULT), refused), {}
+
+
+def _pairs(
+    asked: Sequence[Any], options: Sequence[Mapping[str, Any]] | None
+) -> list[tuple[str, Mapping[str, Any]]]:
+    given = [*(options or ()), *({} for _ in asked)]
+    pairs = []
+    for one, extra in zip(asked, given, strict=False):
+        pair = (one, extra) if isinstance(one, str) else one
+        match pair:
+            case [str(), Mapping()]:
+                pairs.append((pair[0], pair[1]))
+            case _:
+                raise InvalidArgument(
+                    "E0257", "a provider is a name, or a name and its options", given=one,
+                    wanted='"CPUExecutionProvider"',
+                )  # fmt: skip
+    return pairs
+
+
+def _elsewhere(name: str) -> bool:
+    """Whether the name is one of ONNX Runtime's, or of a plugin of it, that nobody has here."""
+    ours = name in get_all_providers() and name not in _SHARED
+    return name.endswith("ExecutionProvider") and not ours
+
+
+def _instead(provider: Provider, refused: Sequence[ProviderUnavailable]) -> Provider:
+    for passed in refused:
+        said = f"Specified provider is not available: {passed.message}; using {provider.name}"
+        warnings.warn(said, UserWarning, stacklevel=4)
+    return provider

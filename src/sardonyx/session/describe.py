@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sardonyx.core.expr import Expr, name_of, show
-from sardonyx.formats.onnx import info
+from sardonyx.core.expr import Expr, name_of
+from sardonyx.formats.onnx import declared_dims, info
 from sardonyx.graph.ir import Graph, Type, Value
 
 _NAMES = {"float32": "float", "float64": "double"}
@@ -39,27 +39,58 @@ class ModelMetadata:
     custom_metadata_map: Mapping[str, str] = field(default_factory=dict)
 
 
-def node_arg(v: Value) -> NodeArg:
-    """The description of an input or output."""
-    return NodeArg(v.name, type_name(v.type), [_dim(d) for d in v.shape or ()])
+@dataclass(frozen=True)
+class OrtEpAssignedNode:
+    """A node that a provider runs."""
+
+    name: str
+    domain: str
+    op_type: str
 
 
-def _dim(d: Expr) -> int | str | None:
+@dataclass(frozen=True)
+class OrtEpAssignedSubgraph:
+    """The nodes that a provider runs together."""
+
+    ep_name: str
+    nodes: list[OrtEpAssignedNode]
+
+    def get_nodes(self) -> list[OrtEpAssignedNode]:
+        """The nodes."""
+        return self.nodes
+
+
+def node_args(graph: Graph, values: Iterable[Value]) -> list[NodeArg]:
+    """The descriptions of inputs or outputs: a dim that the file names keeps that name."""
+    told = declared_dims(graph)
+    return [NodeArg(v.name, type_name(v.type), _dims(v, told.get(v.name))) for v in values]
+
+
+def _dims(v: Value, told: Sequence[int | str | None] | None) -> list[int | str | None]:
+    if v.shape is None or (told is not None and len(told) != len(v.shape)):
+        return list(told or ())
+    said = told or [None] * len(v.shape)
+    return [_dim(d, text) for d, text in zip(v.shape, said, strict=True)]
+
+
+def _dim(d: Expr, told: int | str | None) -> int | str | None:
+    """A number that is known, what the file says, or a symbol of the inputs."""
     if d.is_const:
         return int(d.arg)
-    if d.op == "var":
-        name = name_of(d)
-        return None if name.startswith(("?", "_")) else name
-    return show(d)
+    if told is not None or d.op != "var":
+        return told
+    name = name_of(d)
+    return None if name.startswith(("?", "_")) else name
 
 
 def type_name(t: Type) -> str:
-    """A type in ONNX Runtime's spelling, such as `tensor(float)` or `seq(tensor(int64))`."""
-    if t.kind == "tensor":
-        text = str(t.dtype) if t.dtype is not None else "undefined"
-        return f"tensor({_NAMES.get(text, text)})"
+    """A type in ONNX Runtime's spelling: `tensor(float)`, `seq(map(int64,tensor(float)))`."""
+    text = str(t.dtype) if t.dtype is not None else "undefined"
+    text = _NAMES.get(text, text)
+    if t.kind in ("tensor", "sparse"):
+        return f"tensor({text})" if t.kind == "tensor" else f"sparse_tensor({text})"
     inner = type_name(t.elem) if t.elem is not None else "undefined"
-    return f"{_KINDS.get(t.kind, t.kind)}({inner})"
+    return f"map({text},{inner})" if t.kind == "map" else f"{_KINDS.get(t.kind, t.kind)}({inner})"
 
 
 def metadata(graph: Graph) -> ModelMetadata:

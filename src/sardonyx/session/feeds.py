@@ -10,6 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument, ShapeMismatch
 from sardonyx.core.near import near
+from sardonyx.formats.onnx import info
 from sardonyx.graph.bind import bind
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.session.arrays import as_array
@@ -19,12 +20,17 @@ _REMEMBERED = 256
 
 
 class Feeds:
-    """The inputs of a graph: `required` must be fed, `optional` have a default."""
+    """The inputs of a graph: `required` must be fed, `optional` have a default.
+
+    Before version 4 of the format every initializer was listed as an input, and none is a default.
+    """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
         self.required = {v.name: v for v in graph.inputs if v.const is None}
-        self.optional = {v.name: v for v in graph.inputs if v.const is not None}
+        fixed = 0 < info(graph).ir_version < 4
+        given = [] if fixed else [v for v in graph.inputs if v.const is not None]
+        self.optional = {v.name: v for v in given}
         self._bound: set[tuple[tuple[str, tuple[int, ...]], ...]] = set()
 
     def check(self, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,19 +17,16 @@ from sardonyx.core.errors import InvalidArgument, NotFound
 NO_EFFECT = {
     "SessionOptions": (
         "add_free_dimension_override_by_denotation",
-        "add_provider_for_devices",
         "clear_ep_context_data_read_func",
         "enable_cpu_mem_arena",
         "enable_mem_pattern",
         "enable_mem_reuse",
-        "enable_profiling",
         "execution_mode",
         "execution_order",
         "inter_op_num_threads",
         "log_severity_level",
         "log_verbosity_level",
         "logid",
-        "profile_file_prefix",
         "set_ep_context_data_read_func",
         "set_provider_selection_policy",
         "set_provider_selection_policy_delegate",
@@ -81,8 +78,10 @@ class ExecutionOrder(enum.IntEnum):
 class SessionOptions:
     """How a session is made; a misspelt name raises AttributeError.
 
-    `intra_op_num_threads` 0 means as many as the `threads` knob says, by default one per usable
-    core. `optimized_model_filepath` receives the optimised model when the session is made.
+    With `enable_profiling` runs go step by step, and `InferenceSession.end_profiling` writes when
+    each began and ended. `intra_op_num_threads` 0 means as many as the `threads` knob says, by
+    default one per usable core. `optimized_model_filepath` receives the optimised model when the
+    session is made.
     """
 
     intra_op_num_threads: int = 0
@@ -158,8 +157,12 @@ class SessionOptions:
         """While set, making a session raises ModelLoadCanceled."""
         self.cancelled = value
 
-    def add_provider_for_devices(self, *_: Any) -> None:
-        """Accepted; the one device is the CPU."""
+    def add_provider_for_devices(
+        self, ep_devices: Sequence[Any], options: Mapping[str, Any] | None = None
+    ) -> None:
+        """`add_provider` for the provider of some of `get_ep_devices()`."""
+        for name in dict.fromkeys(device.ep_name for device in ep_devices):
+            self.add_provider(name, options)
 
     def set_provider_selection_policy(self, *_: Any) -> None:
         """Accepted; the first usable provider is taken."""
@@ -184,6 +187,7 @@ class RunOptions:
     log_verbosity_level: int = 0
     only_execute_path_to_fetches: bool = False
     config_entries: dict[str, str] = field(default_factory=dict)
+    adapters: list[Any] = field(default_factory=list)
 
     def add_run_config_entry(self, key: str, value: str) -> None:
         """Keeps a configuration entry."""
@@ -194,11 +198,8 @@ class RunOptions:
         return _entry(self.config_entries, key)
 
     def add_active_adapter(self, adapter: Any) -> None:
-        """NotImplemented: adapters are merged into a model before it is loaded."""
-        raise impossible(
-            f"a {type(adapter).__name__} cannot be switched on for a run",
-            "merge the adapter into the model before exporting it",
-        )
+        """Has the tensors of a LoraAdapter take the place of the inputs' defaults."""
+        self.adapters.append(adapter)
 
 
 def _entry(entries: Mapping[str, str], key: str) -> str:

@@ -6,16 +6,20 @@ session.run(None, {"x": x})
 
 from __future__ import annotations
 
+import importlib
 import threading
 import time
+import types
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 from sardonyx.core import floats, knobs
 from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError, foreign
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
+from sardonyx.core.version import __version__
 from sardonyx.formats import load, to_bytes
 from sardonyx.graph.check import verify
 from sardonyx.graph.clone import clone
@@ -25,11 +29,22 @@ from sardonyx.passes.infer import infer
 from sardonyx.providers.base import Gap, Options, Provider, Runnable
 from sardonyx.session.binding import IOBinding
 from sardonyx.session.choose import Providers, choose
-from sardonyx.session.describe import ModelMetadata, NodeArg, metadata, node_arg
+from sardonyx.session.describe import (
+    ModelMetadata,
+    NodeArg,
+    OrtEpAssignedNode,
+    OrtEpAssignedSubgraph,
+    metadata,
+    node_args,
+)
 from sardonyx.session.feeds import Feeds
 from sardonyx.session.options import GraphOptimizationLevel, RunOptions, SessionOptions
 from sardonyx.session.settle import settle, write_optimized
 from sardonyx.session.value import OrtValue
+
+if TYPE_CHECKING:
+    from sardonyx.session.devices import OrtEpDevice, OrtMemoryInfo
+    from sardonyx.session.profile import Profile
 
 ProviderOptions = Sequence[Mapping[str, Any]]
 
@@ -66,7 +81,9 @@ class InferenceSession:
         self.graph = self._load(path_or_bytes)
         self._given = Feeds(self.graph)
         self._names = {v.name: n for n, v in enumerate(self.graph.outputs)}
-        self._use(*choose(providers or self._options.providers, provider_options))
+        provider, extra = choose(providers or self._options.providers, provider_options)
+        self._profile = self._profiled(provider) if self._options.enable_profiling else None
+        self._use(provider, extra)
         if self._options.optimized_model_filepath:
             level = GraphOptimizationLevel(self._options.graph_optimization_level)
             write_optimized(self.graph, level, self._options.optimized_model_filepath)
@@ -83,6 +100,14 @@ class InferenceSession:
             infer(graph, limits=self._limits)
         return graph
 
+    def _profiled(self, provider: Provider) -> Profile:
+        """A profile, written when asked for or when the session ends."""
+        from sardonyx.session.profile import Profile  # noqa: PLC0415 - rarely needed
+
+        made = Profile(self._options.profile_file_prefix, provider.name)
+        weakref.finalize(self, made.write)
+        return made
+
     @contextmanager
     def _working(self, graph: Graph | None) -> Iterator[None]:
         """Within the session's limits; whatever goes wrong leaves as an exception of ours."""
@@ -97,10 +122,15 @@ class InferenceSession:
     def _use(self, provider: Provider, extra: Mapping[str, Any]) -> None:
         self._provider, self._extra = provider, dict(extra)
         self._whole: Runnable | None = None
-        self._runnable = self._prepare(_without_defaults(self.graph))
+        with self._span("session_initialization"):
+            self._runnable = self._prepare(_without_defaults(self.graph))
         if not self._given.optional:
             self._whole = self._runnable
-        self._quick: Callable[[Mapping[str, Any]], list[Any] | None] = self._runnable.quick
+        quick = self._runnable.quick if self._profile is None else _never
+        self._quick: Callable[[Mapping[str, Any]], list[Any] | None] = quick
+
+    def _span(self, name: str) -> AbstractContextManager[None]:
+        return nullcontext() if self._profile is None else self._profile.span(name)
 
     @floats.standard()
     def _prepare(self, graph: Graph) -> Runnable:
@@ -152,6 +182,8 @@ class InferenceSession:
         return [found[self.output_index(name)] for name in output_names]
 
     def _checked(self, given: Mapping[str, Any], options: RunOptions | None) -> list[Any]:
+        for adapter in () if options is None else options.adapters:
+            given = {**adapter.parameters, **given}
         feeds = self._given.check(given)
         for name in self._given.required:
             feeds.setdefault(name, None)
@@ -163,6 +195,9 @@ class InferenceSession:
                 if name not in feeds and value.const is not None:
                     feeds[name] = value.const.numpy()
         with self._working(self.graph):
+            if self._profile is not None:
+                with self._profile.span("model_run"):
+                    return runnable.watched(feeds, self._profile.step)
             found = runnable.quick(feeds) if abort is None else None
             return runnable.run(feeds, abort) if found is None else found
 
@@ -230,15 +265,32 @@ class InferenceSession:
 
     def get_inputs(self) -> list[NodeArg]:
         """The inputs that must be fed."""
-        return [node_arg(v) for v in self._given.required.values()]
+        return node_args(self.graph, self._given.required.values())
 
     def get_outputs(self) -> list[NodeArg]:
         """The outputs in order."""
-        return [node_arg(v) for v in self.graph.outputs]
+        return node_args(self.graph, self.graph.outputs)
 
     def get_overridable_initializers(self) -> list[NodeArg]:
         """Inputs that have a default value."""
-        return [node_arg(v) for v in self._given.optional.values()]
+        return node_args(self.graph, self._given.optional.values())
+
+    def get_input_memory_infos(self) -> list[OrtMemoryInfo]:
+        """The memory of each input: the CPU's."""
+        return [devices().cpu_memory() for _ in self.get_inputs()]
+
+    def get_output_memory_infos(self) -> list[OrtMemoryInfo]:
+        """The memory of each output: the CPU's."""
+        return [devices().cpu_memory() for _ in self.get_outputs()]
+
+    def get_input_epdevices(self) -> list[OrtEpDevice]:
+        """The provider in use with its device, for each input."""
+        return [devices().OrtEpDevice(self._provider.name, __version__) for _ in self.get_inputs()]
+
+    def get_provider_graph_assignment_info(self) -> list[OrtEpAssignedSubgraph]:
+        """The nodes, all of which the provider in use runs."""
+        ops = ((n.name, n.op.domain, n.op.op_type) for n in self.graph.nodes)
+        return [OrtEpAssignedSubgraph(self._provider.name, [OrtEpAssignedNode(*o) for o in ops])]
 
     def get_providers(self) -> list[str]:
         """The provider in use."""
@@ -277,10 +329,16 @@ class InferenceSession:
         iobinding.complete(self.run(None, iobinding.inputs, run_options))
 
     def create_ortvalue_from_shape_and_type(
-        self, shape: Sequence[int], element_type: Any, *_: Any
+        self,
+        shape: Sequence[int],
+        element_type: Any,
+        device_type: Any = "cpu",
+        device_id: int = 0,
+        vendor_id: int = -1,
     ) -> OrtValue:
-        """A value of zeros, to be written to."""
-        return OrtValue.ortvalue_from_shape_and_type(shape, element_type)
+        """A value of zeros, to be written to; the device must be the CPU."""
+        make = OrtValue.ortvalue_from_shape_and_type
+        return make(shape, element_type, device_type, device_id, vendor_id)
 
     def disable_fallback(self) -> None:
         """Accepted; a session never changes its provider by itself."""
@@ -289,12 +347,18 @@ class InferenceSession:
         """Accepted; a session never changes its provider by itself."""
 
     def end_profiling(self) -> str:
-        """Accepted; no profile is written, and its name is empty."""
-        return ""
+        """Writes the profile so far and ends it; its path. InvalidArgument (E0259) without one."""
+        found, self._profile = self._profile, None
+        if found is None:
+            raise InvalidArgument(
+                "E0259", "the session is not profiled", hint="set SessionOptions.enable_profiling"
+            )
+        self._quick = self._runnable.quick
+        return found.write()
 
     def get_profiling_start_time_ns(self) -> int:
-        """The time now, in nanoseconds of the monotonic clock."""
-        return time.monotonic_ns()
+        """When the profile began, or now without one, in nanoseconds of the monotonic clock."""
+        return time.monotonic_ns() if self._profile is None else self._profile.start
 
     def get_tuning_results(self) -> list[Any]:
         """Accepted; there are none."""
@@ -308,6 +372,11 @@ class InferenceSession:
 
     def release_captured_graph(self, graph_annotation_id: int = 0) -> None:
         """Accepted; nothing is captured."""
+
+    @property
+    def _sess(self) -> InferenceSession:
+        """The session below ONNX Runtime's class of this name: here there is none."""
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         source = self.graph.source
@@ -330,6 +399,15 @@ def located(error: SardonyxError, graph: Graph | None) -> SardonyxError:
         return error
     lines = (source_line(n) for n in graph.nodes if n.name and n.name == error.node)
     return error.locate(file=graph.source or None, source=next(lines, None))
+
+
+def devices() -> types.ModuleType:
+    """The module of devices, which hardly anybody asks for."""
+    return importlib.import_module("sardonyx.session.devices")
+
+
+def _never(feeds: Mapping[str, Any]) -> None:
+    """A quick run that is never possible."""
 
 
 def _without_defaults(graph: Graph) -> Graph:

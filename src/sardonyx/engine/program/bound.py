@@ -115,7 +115,7 @@ class Shaped:
                 self.table[n] = owner.weights.address(v)
         self.segments = _segments(owner.running)
         for segment in self.segments:
-            if isinstance(segment, Segment) and _known(segment, env):
+            if isinstance(segment, Segment) and known(segment, env):
                 segment.prepare(owner, env)
 
     def _check(self) -> None:
@@ -286,7 +286,8 @@ class Bound:
         return found
 
 
-def _known(segment: Segment, env: Bindings) -> bool:
+def known(segment: Segment, env: Bindings) -> bool:
+    """Whether all sizes that a segment's launches need are."""
     return all(d in env for s in segment.launches for e in s.symbols for d in e.free)
 
 

@@ -1,0 +1,41 @@
+"""A run with the time of each step, for profiles."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sardonyx.core import floats
+from sardonyx.engine.fuse.fuse import Host
+from sardonyx.engine.fuse.launches import Launch
+from sardonyx.engine.program.bound import Bound, Segment, known
+from sardonyx.engine.program.program import Program
+from sardonyx.graph.evaluate import Walk
+
+Watch = Callable[[Launch | Host, int, int], None]
+
+
+def run_watched(program: Program, feeds: Sequence[Any], watch: Watch) -> list[Any]:
+    """`Program.run`, launch by launch; `watch` is told each step's start and end (monotonic ns)."""
+    key = tuple(getattr(x, "shape", None) for x in feeds)
+    shaped = program._shaped.get(key) or program._shape(key)
+    with program._workspaces.one(shaped.size) as workspace:
+        bound = Bound(shaped, workspace)
+        bound.feed(feeds)
+        walk = Walk(program.limits, None)
+        for step in program.running:
+            walk.permit()
+            segment = Segment() if isinstance(step, Host) else Segment([step])
+            if known(segment, shaped.env):
+                segment.prepare(program, shaped.env)
+            start = time.monotonic_ns()
+            if isinstance(step, Host):
+                with floats.standard():
+                    bound.run_host(step, walk)
+            else:
+                bound.launch(segment)
+            watch(step, start, time.monotonic_ns())
+        found = bound.results()
+        program.weights.check()
+        return found
