@@ -28,7 +28,7 @@ BUDGETS = {
     "passes": 17_500,
     "formats": 20_900,
     "kernels": 25_500,
-    "engine": 43_100,
+    "engine": 43_600,
     "providers": 3_650,
     "session": 12_600,
     "compare": 8_200,

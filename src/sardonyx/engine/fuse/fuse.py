@@ -100,7 +100,7 @@ class _Fusion:
 def fuse(graph: Graph) -> list[Step]:
     """The steps of a prepared graph (types inferred, sorted), in execution order."""
     plan = _Fusion(order={node: n for n, node in enumerate(graph.nodes)})
-    known = {s for v in graph.inputs for d in v.shape or () for s in d.free}
+    known = {s for v in graph.inputs for s in _free(v)}
     for node in graph.nodes:
         fresh_dims = _new_symbols(node) - known
         known |= fresh_dims
@@ -121,24 +121,44 @@ def fuse(graph: Graph) -> list[Step]:
 
 
 def _needed(steps: list[Step], graph: Graph) -> list[Step]:
-    """The steps that some output depends on: arithmetic on dims has been read already."""
+    """The steps that some output depends on, be it only by a size that a step before tells."""
+    binders = _binders(steps, graph)
     needed = set(graph.outputs)
+    sizes = {x for v in graph.outputs for x in _free(v)}
     kept: list[Step] = []
     for step in reversed(steps):
         if isinstance(step, Host):
             made, read = (step.node.outputs, (*step.node.inputs, *captured(step.node)))
         else:
             made, read = step.params[: step.outs], step.params[step.outs :]
-        if any(v in needed for v in made):
+        binds = binders.get(step.node, set()) if isinstance(step, Host) else set()
+        if any(v in needed for v in made) or not binds.isdisjoint(sizes):
             needed.update(v for v in read if v is not None)
+            sizes.update(x for v in (*made, *read) if v is not None for x in _free(v))
+            if isinstance(step, Computed):
+                sizes.update(x for e in step.symbols for x in e.free)
             kept.append(step)
     return kept[::-1]
 
 
+def _binders(steps: list[Step], graph: Graph) -> dict[Node, set[Expr]]:
+    """The symbols that each host step is the first to tell."""
+    known = {x for v in graph.inputs for x in _free(v)}
+    found: dict[Node, set[Expr]] = {}
+    for step in steps:
+        if isinstance(step, Host):
+            found[step.node] = _new_symbols(step.node) - known
+            known |= found[step.node]
+    return found
+
+
+def _free(v: Value) -> set[Expr]:
+    return {x for d in v.shape or () for x in d.free}
+
+
 def _new_symbols(node: Node) -> set[Expr]:
     """The symbols in the shapes of a node's outputs."""
-    shapes = (v.shape or () for v in node.outputs if v is not None)
-    return {s for shape in shapes for d in shape for s in d.free}
+    return {s for v in node.outputs if v is not None for s in _free(v)}
 
 
 @dataclass(frozen=True)
