@@ -15,6 +15,8 @@ from; equal reductions are one. Buffers are named by strings until `close` numbe
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -105,31 +107,27 @@ def place(value: Expr, loops: Sequence[Expr]) -> tuple[list[list[Stmt]], Expr]:
     levels: list[list[Stmt]] = [[] for _ in range(len(loops) + 1)]
     depth_of = {v: d + 1 for d, v in enumerate(loops)}
     done: dict[Expr, Expr] = {}
+    guards = _guards(value)
 
-    def lift(x: Expr, guard: tuple[Expr, ...]) -> Expr:
+    def lift(x: Expr) -> Expr:
         if not any(y.op == "reduce" for y in walk(x)):
             return x
         if x.op == "reduce":
             if x not in done:
-                done[x] = fold(x, guard)
+                done[x] = fold(x)
             return done[x]
-        if x.op == "where":
-            test = lift(x.args[0], guard)
-            yes = lift(x.args[1], (*guard, x.args[0]))
-            no = lift(x.args[2], (*guard, _negated(x.args[0])))
-            return where(test, yes, no)
-        return rebuild(x, tuple(lift(a, guard) for a in x.args))
+        return rebuild(x, tuple(lift(a) for a in x.args))
 
-    def fold(x: Expr, guard: tuple[Expr, ...]) -> Expr:
+    def fold(x: Expr) -> Expr:
         variables, inner = [x.args[0]], x.args[1]
         while inner.op == "reduce" and inner.arg == x.arg:
             variables.append(inner.args[0])
             inner = inner.args[1]
-        inner = lift(inner, guard)
+        inner = lift(inner)
         own = inner.free & set(done.values())
         if any(_depends(levels, s, variables) for s in own):
             raise Unplaceable("a reduction inside another one that depends on its variable")
-        for g in guard:
+        for g in _common(guards[x]):
             inner = where(g, inner, identity(x.arg, x.dtype))
         var_ = scalar(f"a{len(done)}", x.dtype)
         free = _free(inner, levels) - set(variables)
@@ -137,11 +135,46 @@ def place(value: Expr, loops: Sequence[Expr]) -> tuple[list[list[Stmt]], Expr]:
         levels[depth].append(Fold(var_, x.arg, tuple(variables), inner))
         return var_
 
-    return levels, lift(value, ())
+    return levels, lift(value)
 
 
-def _negated(e: Expr) -> Expr:
-    return unary("not", e)
+def _guards(value: Expr) -> dict[Expr, set[tuple[Expr, ...]]]:
+    """The conditions on subscripts that each reduction stands under, for each of its places.
+
+    Only such conditions keep what it reads inside of memory; others would only hold it in loops.
+    """
+    found: dict[Expr, set[tuple[Expr, ...]]] = {}
+    seen: set[tuple[Expr, tuple[Expr, ...]]] = set()
+    stack: list[tuple[Expr, tuple[Expr, ...]]] = [(value, ())]
+    while stack:
+        x, guard = here = stack.pop()
+        if here in seen or not any(y.op == "reduce" for y in walk(x)):
+            continue
+        seen.add(here)
+        if x.op == "reduce":
+            found.setdefault(x, set()).add(guard)
+        if x.op == "where":
+            test, *sides = x.args
+            stack.append((test, guard))
+            for told, side in zip((test, unary("not", test)), sides, strict=True):
+                stack.append((side, (*guard, told) if _of_subscripts(test) else guard))
+        else:
+            stack.extend((a, guard) for a in x.args)
+    return found
+
+
+def _of_subscripts(test: Expr) -> bool:
+    return any(a.dtype is INDEX for x in walk(test) if x.dtype.is_bool for a in x.args)
+
+
+def _common(guards: set[tuple[Expr, ...]]) -> tuple[Expr, ...]:
+    """Conditions that hold where all of some guard do."""
+    if len(guards) == 1:
+        return next(iter(guards))
+    if () in guards:
+        return ()
+    every = [functools.reduce(operator.and_, guard) for guard in sorted(guards, key=repr)]
+    return (functools.reduce(operator.or_, every),)
 
 
 def _free(e: Expr, levels: list[list[Stmt]]) -> set[Expr]:
