@@ -10,13 +10,14 @@ more memory, trips or time than `core.limits` allows is refused, not tried.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from sardonyx.core import floats
+from sardonyx.core.dtype import DType
 from sardonyx.core.errors import (
     InvalidArgument,
     RuntimeException,
@@ -30,6 +31,9 @@ from sardonyx.graph.ir import Graph, Node, Type, Value, captured, subgraphs
 from sardonyx.graph.op import Op, Opaque, as_arrays
 from sardonyx.graph.type import array_type
 from sardonyx.graph.type import elements as elements
+
+# Bytes of an entry of a map: two objects and the references to them.
+_ENTRY = 128
 
 Watch: TypeAlias = Callable[[Node, tuple[Any, ...]], None]
 
@@ -67,7 +71,8 @@ def evaluate(op: Op, arrays: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _plain(result: Any) -> Any:
-    return result if isinstance(result, np.ndarray | list | None) else np.asarray(result)
+    known = isinstance(result, np.ndarray | list | dict | None)
+    return result if known else np.asarray(result)
 
 
 @dataclass(frozen=True)
@@ -241,6 +246,8 @@ def _unsupported(op: Op) -> UnsupportedOperator:
 def _size(result: Any) -> int:
     if isinstance(result, list):
         return len(result) * _size(result[-1]) if result else 0
+    if isinstance(result, dict):
+        return _ENTRY * len(result)
     return result.nbytes if isinstance(result, np.ndarray) else 0
 
 
@@ -252,7 +259,15 @@ def type_of(a: Any) -> Type:
     """The type of a run-time value, with the elements of a small tensor."""
     if isinstance(a, list):
         return Type(kind="sequence", elem=type_of(a[0]) if a else None)
+    if isinstance(a, dict):
+        keys, values = (DType.from_numpy(_held(part)) for part in (a.keys(), a.values()))
+        return Type(keys if a else None, kind="map", elem=Type(values if a else None, ()))
     return array_type(a)
+
+
+def _held(items: Iterable[Any]) -> np.dtype[Any]:
+    found = np.asarray(list(items))
+    return np.dtype(object) if found.dtype.kind == "U" else found.dtype
 
 
 def bodies(graph: Graph) -> list[Graph]:

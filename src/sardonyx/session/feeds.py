@@ -132,11 +132,29 @@ def _read(t: Type, x: Any) -> Any:
         if not isinstance(x, list | tuple):
             raise _Refused(type(x).__name__, "pass a list of arrays")
         return [_read(t.elem or Type(), item) for item in x]
+    if t.kind == "map":
+        return _map(t, x)
     if t.kind != "tensor":
         return x
     if x is None:
         raise _Refused("None", "pass an array")
     return _tensor(t.dtype, x)
+
+
+def _map(t: Type, x: Any) -> Any:
+    if not isinstance(x, Mapping):
+        raise _Refused(type(x).__name__, "pass a dict")
+    value = None if t.elem is None else t.elem.dtype
+    return {_scalar(t.dtype, k): _scalar(value, v) for k, v in x.items()}
+
+
+def _scalar(wanted: DType | None, x: Any) -> Any:
+    """A key or a value of a map, as a Python string or integer, or as a number of its type."""
+    found = _tensor(wanted, x)
+    if found.size != 1:
+        raise _Refused(_told(found), "a map holds single numbers and strings")
+    item = found.reshape(-1)[0]
+    return int(item) if isinstance(item, np.int64) else item
 
 
 def _tensor(wanted: DType | None, x: Any) -> Array:

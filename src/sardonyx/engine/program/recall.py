@@ -21,6 +21,7 @@ from sardonyx.engine.fuse.launches import Launch
 from sardonyx.engine.program import kept
 from sardonyx.graph.ir import Graph, Value, subgraphs
 from sardonyx.graph.op import Op, Opaque
+from sardonyx.graph.text import digest
 
 _FORM = 3
 _DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
@@ -59,18 +60,18 @@ def _key(graph: Graph, jit: Jit) -> str | None:
         return None
     rules = sorted({type(n.op).__module__ for n in graph.nodes})
     source = source_digest("sardonyx.engine.program.program", *rules)
-    digest = hashlib.sha256(f"{_FORM} {jit.prefix} {source}".encode())
+    whole = hashlib.sha256(f"{_FORM} {jit.prefix} {source}".encode())
     numbers: dict[Value | None, int] = {None: -1}
     for n, v in enumerate(graph.values()):
         numbers[v] = n
-        digest.update(_value(v))
+        whole.update(_value(v))
     for node in graph.nodes:
         read = [numbers[v] for v in node.inputs]
         written = [numbers[v] for v in node.outputs]
-        digest.update(f"{type(node.op).__qualname__}{read}{written}".encode())
-        digest.update(_attributes(node.op).encode())
-    digest.update(repr([numbers[v] for v in (*graph.inputs, *graph.outputs)]).encode())
-    return digest.hexdigest()
+        whole.update(f"{type(node.op).__qualname__}{read}{written}".encode())
+        whole.update(_attributes(node.op).encode())
+    whole.update(repr([numbers[v] for v in (*graph.inputs, *graph.outputs)]).encode())
+    return whole.hexdigest()
 
 
 def _keepable(op: Op) -> bool:
@@ -94,6 +95,6 @@ def _attributes(op: Op) -> str:
     parts = []
     for name, value in op.attributes().items():
         if isinstance(value, Tensor):
-            value = hashlib.sha256(bytes(value.packed())).hexdigest()
+            value = digest(value)
         parts.append(f"{name}={value!r}")
     return ";".join(parts)

@@ -1,0 +1,1 @@
+"""Classical machine learning on tables: trees, linear models, support vectors, encoders, maps."""
