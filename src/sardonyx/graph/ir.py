@@ -123,8 +123,9 @@ class Graph:
     """A graph, the main one carrying the model's opsets, functions and metadata.
 
     `assumed` lists pairs of dims that shape inference took as equal; a session checks them when
-    it binds shapes. `overridable` says whether a feed may replace an initializer that is an input
-    too (from IR version 4 on). `extra` is what the format must keep to save the model as it came.
+    it binds shapes, those of a subgraph hold only where it runs. `overridable` says whether a feed
+    may replace an initializer that is an input too (from IR version 4 on). `extra` is what the
+    format must keep to save the model as it came.
     """
 
     name: str = ""

@@ -2,7 +2,8 @@
 
 Dims stay symbolic. What a model declares (`value_info`, outputs) fills what inference cannot know
 and names data-dependent dims; elsewhere the inferred dim stands, and a declared number that
-contradicts it is a finding. What inference took as equal is kept in `graph.assumed`.
+contradicts it is a finding. What inference took as equal is kept in `assumed` of the graph, or of
+the subgraph, whose nodes need it.
 """
 
 from __future__ import annotations
@@ -35,10 +36,9 @@ def infer(
     walk = Inference(limits or Limits.current(), strict)
     for v in graph.inputs:
         walk.symbols.update(_free(v.type))
-    walk.graph(graph)
     known = dict.fromkeys(graph.assumed)
-    known.update(walk.assumed)
-    graph.assumed = list(known)
+    walk.graph(graph)
+    graph.assumed = list(known | dict.fromkeys(graph.assumed))
     return walk.errors
 
 
@@ -73,7 +73,11 @@ class Inference:
     _known: dict[Any, _Found] = field(default_factory=dict)
 
     def graph(self, graph: Graph) -> None:
-        """Infers a graph whose inputs and captured values have types; sorts it where needed."""
+        """Infers a graph whose inputs and captured values have types; sorts it where needed.
+
+        What it assumes is its own: the graph around a body holds whether the body runs or not.
+        """
+        outer, self.assumed = self.assumed, {}
         if not graph.is_sorted():
             graph.sort()
         changeable = graph.defaults()
@@ -83,6 +87,7 @@ class Inference:
         self.budget += 2 * len(nodes)
         for node in nodes:
             self.node(node)
+        graph.assumed, self.assumed = list(self.assumed), outer
 
     def initializer(self, v: Value, overridable: bool) -> None:
         """The type of an initializer; its elements are known when no feed can replace it."""
