@@ -14,11 +14,11 @@ NEEDY = {
     "MatMul": ("p = MatMul(x, z)", (3, 2)),
     "Concat": ("p = Concat<axis=0>(x, z)", (7, 3)),
     "Gemm": ("p = Gemm<transB=1>(x, z)", (2, 3)),
-    "Where": ("c = Greater(x, z)\n p = Where(c, x, z)", (2, 3)),
+    "Where": ("g = Greater(x, z)\n p = Where(g, x, z)", (2, 3)),
     "Reshape": ("const t: int64[2] = {2, -1}\n q = Reshape(z, t)\n p = Add(x, q)", (3, 2)),
     "Squeeze": ("const t: int64[1] = {0}\n q = Squeeze(z, t)\n p = Add(x, q)", (1, 3)),
     "Einsum": ('p = Einsum<equation="ab,bc->ac">(x, z)', (3, 2)),
-    "Expand": ("s = Shape(z)\n p = Expand(x, s)", (2, 3)),
+    "Expand": ("h = Shape(z)\n p = Expand(x, h)", (2, 3)),
     "Split": ("p, _ = Split<axis=0, num_outputs=2>(z)", (2, 3)),
 }
 NAMES = ("CPUExecutionProvider", "ReferenceExecutionProvider")
