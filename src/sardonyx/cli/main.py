@@ -25,6 +25,7 @@ SUMMARIES = {
     "demo": "Train, convert, compare, quantize and measure a small model.",
     "doctor": "Show the CPU, the providers, versions, caches and limits.",
     "dump": "Print a stage between the model and its machine code.",
+    "exec": "Run a program that imports onnxruntime on Sardonyx.",
     "explain": "Explain an error code, or how a node is compiled and why.",
     "optimize": "Write an equal model that runs faster.",
     "ops": "List the operators and how far each is supported.",
