@@ -6,23 +6,27 @@ are there and adds nodes, or raises Skip where nothing fits. `graphs.grown` puts
 
 from __future__ import annotations
 
+import copy
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 import sardonyx.ops  # noqa: F401
+from conformance import node_cases
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.expr import Expr, evaluate, name_of, number
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Value, tensor_type
-from sardonyx.graph.op import find
+from sardonyx.graph.op import Op, find
 from sardonyx.passes.infer import infer_node
 from texts import dims_of
 
 T = TypeVar("T")
-OPSET = 23
+OPSET = 28
+CASE = "case/"
 
 FLOATS = (DType.FLOAT32, DType.FLOAT64, DType.FLOAT16, DType.BFLOAT16)
 INTS = (DType.INT64, DType.INT32, DType.UINT8, DType.INT8, DType.INT16, DType.UINT32)
@@ -42,7 +46,8 @@ class Grower:
 
     def __init__(self, seed: int) -> None:
         self.rng = np.random.default_rng(seed)
-        self.graph = Graph(f"seed{seed}", opsets={"": OPSET})
+        self.graph = self.outermost = Graph(f"seed{seed}", opsets={"": OPSET})
+        self.stem = "v"
         self.real = self.one(*[DType.FLOAT32] * 7, *FLOATS)
         self.channels = self.one(*SMALL, *LARGE)
         self.values: list[Value] = []
@@ -67,6 +72,17 @@ class Grower:
         value = Value(name, tensor_type(dtype, dims_of(dims)))
         self.graph.inputs.append(value)
         self.values.append(value)
+
+    def nested(self, inputs: Sequence[Value]) -> Self:
+        """A grower of a body with these inputs, which reads what is here too."""
+        inner = copy.copy(self)
+        inner.stem = self.graph.fresh_name("b")
+        inner.graph = Graph(inner.stem, opsets=dict(self.graph.opsets))
+        inner.graph.inputs = list(inputs)
+        inner.values = [*self.values, *inputs]
+        for v in inputs:
+            v.name = f"{inner.stem}.{v.name}"
+        return inner
 
     # Choices.
 
@@ -128,8 +144,12 @@ class Grower:
         """The first output of a new node; all of them become values to read."""
         found = find("", kind, OPSET)
         assert found is not None, kind
-        outs = [Value(self.graph.fresh_name("v")) for _ in range(outputs)]
-        node = self.graph.append(found(outputs=outputs, **settings), inputs, outs)
+        return self.attach(found(outputs=outputs, **settings), inputs, outputs)
+
+    def attach(self, op: Op, inputs: Sequence[Value | None], outputs: int) -> Value:
+        """As `emit`, for an op that is there."""
+        outs = [Value(self.graph.fresh_name(self.stem)) for _ in range(outputs)]
+        node = self.graph.append(op, inputs, outs)
         try:
             infer_node(node)
         except SardonyxError:
@@ -195,16 +215,32 @@ def too_large(v: Value) -> bool:
     return total > 1 << 17
 
 
+def cased(name: str) -> Any:
+    """What a case feeds to the input of a graph that has its name."""
+    case, _, n = name.removeprefix(CASE).rpartition("/")
+    return _case_inputs(case)[int(n)]
+
+
+@functools.lru_cache(maxsize=1 << 12)
+def _case_inputs(case: str) -> list[Any]:
+    return [node_cases.plain(x) for x in node_cases.cases()[case].data_sets[0][0]]
+
+
 def symbols(graph: Graph) -> set[str]:
-    """The names of the symbols of the inputs."""
-    return {str(d) for v in graph.inputs for d in v.type.dims if number(d) is None}
+    """The names of the symbols of the inputs that no case feeds."""
+    free = (v for v in graph.inputs if not v.name.startswith(CASE))
+    return {str(d) for v in free for d in v.type.dims if number(d) is None}
 
 
-def feeds(graph: Graph, sizes: dict[str, int], seed: int) -> dict[str, Array]:
+def feeds(graph: Graph, sizes: dict[str, int], seed: int) -> dict[str, Any]:
     """Inputs of a graph for sizes of its symbols; an input's elements depend on its name only."""
-    out: dict[str, Array] = {}
-    env = {s: sizes[name_of(s)] for v in graph.inputs for d in v.type.dims for s in d.free}
+    out = {v.name: cased(v.name) for v in graph.inputs if v.name.startswith(CASE)}
+    free = [v for v in graph.inputs if v.name not in out]
+    env = {s: sizes.get(name_of(s), 2) for v in free for d in v.type.dims for s in d.free}
     for v in graph.inputs:
+        pairs = zip(v.type.dims, np.shape(out[v.name]), strict=True) if v.name in out else ()
+        env |= {d: size for d, size in pairs if d.op == "var"}
+    for v in free:
         assert v.dtype is not None
         rng = np.random.default_rng([seed, *v.name.encode(), *sizes.values()])
         out[v.name] = elements(rng, [evaluate(d, env) for d in v.type.dims], v.dtype)

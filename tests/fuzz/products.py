@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fuzz.grow import Grower, dim, known, rank
+from fuzz.grow import Grower, Skip, dim, known, rank
 from sardonyx.core.dtype import DType
 from sardonyx.graph.ir import Value
 
@@ -79,6 +79,8 @@ def window(g: Grower, x: Value, most: int = 3) -> dict[str, Any]:
     kernel, strides, dilations, pads = ([], [], [], [0] * (2 * spatial))
     for n in range(spatial):
         size = dim(x, n + 2)
+        if size == 0:
+            raise Skip
         k = g.below(1, most + 1) if size is None else g.below(1, min(most, size) + 1)
         if size is None:
             k = 1 if g.maybe(0.5) else 3

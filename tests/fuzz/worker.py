@@ -1,18 +1,18 @@
-"""Runs seeds one after another and says what is wrong with each: a process that may die.
+"""Runs seeds one after another in a child that was forked when everything was loaded.
 
-    python -m fuzz.worker FIRST LAST        (with `src` and `tests` on PYTHONPATH)
-
-Before each seed it prints `seed N`, after it `ok N`, and in between one line per complaint, so that
-whoever reads knows which seed ended the process.
+What a seed is found guilty of goes to the parent as it is found, so that one that ends the child,
+or takes longer than its time, is known by its number; a child lives for many seeds.
 """
 
 from __future__ import annotations
 
-import sys
+import os
+import signal
 import tempfile
 import warnings
-
-import numpy as np
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from fuzz.graphs import grown
 from fuzz.grow import feeds, symbols
@@ -20,16 +20,18 @@ from fuzz.ways import complaints, ways
 from sardonyx.core import knobs
 from sardonyx.graph.ir import Graph
 
-SIZES = ((3, 5), (1, 1), (2, 1), (1, 7), (4, 9), (0, 2), (2, 0), (17, 3))
+SIZES = ((3, 5), (1, 1), (2, 1), (1, 7), (4, 9), (17, 3), (0, 2), (2, 0))
+BATCH = 200
+SECONDS = 60
 
 
 def sizes(seed: int) -> list[dict[str, int]]:
-    """Three sets of sizes of the symbols for a seed; the first is never empty."""
-    others = SIZES[1 + seed % (len(SIZES) - 1) :] + SIZES[1:]
-    return [{"N": n, "S": s} for n, s in (SIZES[0], *others[:2])]
+    """Two sets of sizes of the symbols for a seed; the first is never empty."""
+    others = (SIZES[0], SIZES[1 + seed % (len(SIZES) - 1)])
+    return [{"N": n, "S": s} for n, s in others]
 
 
-def fed(graph: Graph, seed: int) -> list[dict[str, np.ndarray]]:
+def fed(graph: Graph, seed: int) -> list[dict[str, Any]]:
     """The inputs of a graph for a seed."""
     some = sizes(seed) if symbols(graph) else sizes(seed)[:1]
     return [feeds(graph, one, seed) for one in some]
@@ -41,16 +43,50 @@ def problems(seed: int) -> list[str]:
     return list(complaints(graph, fed(graph, seed), ways(seed)))
 
 
-def main(first: int, last: int) -> None:
-    """Runs the seeds in [first, last)."""
+def outcomes(first: int, last: int) -> Iterator[tuple[int, list[str]]]:
+    """What is wrong with each of the seeds in [first, last); most often nothing."""
+    while first < last:
+        said, status = _child(first, min(first + BATCH, last))
+        lines = list[str]()
+        for line in said.splitlines():
+            if line == f"ok {first}":
+                yield first, lines
+                first, lines = first + 1, []
+            else:
+                lines.append(line)
+        if status:
+            yield first, [*lines, f"the process ended with {status}"]
+            first += 1
+
+
+def _child(first: int, last: int) -> tuple[str, int]:
+    """What a child says of the seeds in [first, last), and how it ended."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(read)
+        try:
+            _run(first, last, write)
+        finally:
+            os._exit(1)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8", errors="replace") as stream:
+        said = stream.read()
+    return said, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def _run(first: int, last: int, to: int) -> None:
     warnings.simplefilter("ignore")
-    with tempfile.TemporaryDirectory() as folder, knobs.override(cache_dir=folder):
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    place = Path("/dev/shm")
+    with (
+        os.fdopen(to, "w", encoding="utf-8") as out,
+        tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as folder,
+        knobs.override(cache_dir=folder),
+    ):
         for seed in range(first, last):
-            print("seed", seed, flush=True)
+            signal.alarm(SECONDS)
             for line in problems(seed):
-                print(" ", line, flush=True)
-            print("ok", seed, flush=True)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+                print(" ", line.replace("\n", " "), file=out, flush=True)
+            print("ok", seed, file=out, flush=True)
+    os._exit(0)

@@ -148,7 +148,7 @@ def _power(a: int, b: int) -> int:
 
 
 def _sign(x: Any) -> Any:
-    return x if x == 0 or np.isnan(x) else np.copysign(type(x)(1), x)
+    return x if np.isnan(x) else np.copysign(type(x)(1), x) if x else type(x)(0)
 
 
 def _fused(a: Any, b: Any, c: Any) -> Any:

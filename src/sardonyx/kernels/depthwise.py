@@ -113,6 +113,8 @@ def _refusal(w: _Window) -> str:
         sizes = [number(v.args[0]) for v in f.vars]
         if any(s is None for s in sizes) or not 1 < math.prod(s or 0 for s in sizes) <= _MOST_TAPS:
             return "the taps are too many, or not a known number"
+    if {f.var for f in w.folds} & {v for f in w.folds for v in f.value.free}:
+        return "a fold reads what another one makes"
     slides = any(
         w.column in x.free and x.free & set(w.taps) for f in w.folds for x in loads(f.value)
     )

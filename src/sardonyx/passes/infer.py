@@ -213,10 +213,11 @@ class Inference:
         return self.visits > self.budget
 
     def doubtful(self, body: Graph) -> None:
-        """Infers a body that may never run: an error in it is only noted."""
+        """Infers a body that may never run: errors are only noted, and what it needs is not."""
         strict, self.strict = self.strict, False
+        assumed = dict(self.assumed)
         self.graph(body)
-        self.strict = strict
+        self.strict, self.assumed = strict, assumed
 
 
 def _follows(made: Types, pairs: Iterable[tuple[Expr, Expr]], given: Types) -> bool:

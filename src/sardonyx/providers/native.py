@@ -43,23 +43,25 @@ class NativeRunnable(Runnable):
     def run(self, feeds: Mapping[str, Array], abort: Abort | None = None) -> list[Any]:
         """The outputs in the model's order."""
         program, arrays = self._program(feeds)
-        return self._checked(program.run(arrays, abort))
+        return self._checked(program, program.run(arrays, abort))
 
     def watched(self, feeds: Mapping[str, Array], watch: Watch) -> list[Any]:
         """The same step by step: what threads or launches share between steps is not shared."""
         program, arrays = self._program(feeds)
-        return self._checked(run_watched(program, arrays, lambda s, *at: watch(_told(s), *at)))
+        found = run_watched(program, arrays, lambda s, *at: watch(_told(s), *at))
+        return self._checked(program, found)
 
     def _program(self, feeds: Mapping[str, Array]) -> tuple[Program, list[Array]]:
         arrays = [feeds[name] for name in self._names]
         empty = any(0 in getattr(x, "shape", ()) for x in arrays)
         return self._for_empty(feeds) if empty else self.program, arrays
 
-    def _checked(self, results: list[Any]) -> list[Any]:
+    def _checked(self, program: Program, results: list[Any]) -> list[Any]:
         """The model's own outputs, once no subscript was out of range."""
-        if not self._spans:
+        subscripts = self._spans if program is self.program else spans(program.graph)
+        if not subscripts:
             return results
-        check(self._spans, results[self._outputs :])
+        check(subscripts, results[self._outputs :])
         return results[: self._outputs]
 
     def _for_empty(self, feeds: Mapping[str, Array]) -> Program:
@@ -82,7 +84,7 @@ class NativeRunnable(Runnable):
             results = self.program.quick([feeds[name] for name in self._names])
         except KeyError:
             return None
-        return None if results is None else self._checked(results)
+        return None if results is None else self._checked(self.program, results)
 
 
 class NativeProvider(Provider):

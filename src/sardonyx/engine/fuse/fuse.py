@@ -277,11 +277,14 @@ def _readable_through(v: Value, node: Node, graph: Graph, plan: _Fusion) -> bool
 def _joins(v: Value, plan: _Fusion) -> bool:
     """Whether all readers of an anchored value end in one elementwise value, element by element.
 
-    So do x and sigmoid(x) in x * sigmoid(x), and all of a Gelu written out in parts.
+    So do x and sigmoid(x) in x * sigmoid(x), and all of a Gelu written out in parts. Readers in
+    bodies do not.
     """
     waiting, seen = list(v.uses), {v: set(v.uses)}
     inside: set[Node] = set()
     while waiting:
+        if any(n not in plan.order for n in waiting):
+            return False
         node = min(waiting, key=plan.order.__getitem__)
         waiting.remove(node)
         if node in inside:

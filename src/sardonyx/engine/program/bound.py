@@ -249,9 +249,11 @@ class Bound:
         arrays = [None if v is None else self.read(v) for v in node.inputs]
         env = {v: self.read(v) for v in captured(node)}
         results = walk.apply(node, arrays, env)
+        read = [a for a in (*arrays, *env.values()) if isinstance(a, np.ndarray)]
         for v, result in zip(node.outputs, results, strict=False):
             if v is None:
                 continue
+            result = _apart(result, read)
             if isinstance(result, np.ndarray):
                 result = contiguous(result)
                 self._learn(v, result.shape)
@@ -284,6 +286,14 @@ class Bound:
         self._values.clear()
         self._given = {}
         return found
+
+
+def _apart(result: Any, read: Sequence[Array]) -> Any:
+    """A result of numpy in memory of its own: what it read is overwritten once it is read."""
+    if isinstance(result, list):
+        return [_apart(item, read) for item in result]
+    shared = isinstance(result, np.ndarray) and any(np.may_share_memory(result, a) for a in read)
+    return result.copy() if shared else result
 
 
 def known(segment: Segment, env: Bindings) -> bool:

@@ -43,8 +43,9 @@ def maximum(a: Expr, b: Expr) -> Expr:
 
 @formula("sign", *_FLOATS)
 def sign(a: Expr) -> Expr:
-    """1 or -1; zeros and NaN stay."""
-    one = select(operate("ne", (a, a.like(0.0))), copysign(a.like(1.0), a), a)
+    """1, 0 or -1, no zero being negative; NaN stays."""
+    zero = a.like(0.0)
+    one = select(operate("ne", (a, zero)), copysign(a.like(1.0), a), zero)
     return select(nan(a), a, one)
 
 

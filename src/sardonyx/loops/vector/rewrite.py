@@ -208,7 +208,7 @@ class _Rewriter:
     # Folds
 
     def _fold(self, s: Fold) -> list[Stmt]:
-        if s.kind == "vector" and self.lanes is None:
+        if s.kind == "vector" and self.lanes is None and s.vars[-1] in s.value.free:
             width, dtype = self.widths.of((s,), s.vars[-1].args[0])
             if width > 1:
                 self.note(f"{name_of(s.var)}: folded in {width} lanes, a register of {dtype}")

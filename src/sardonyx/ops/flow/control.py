@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
-from sardonyx.core.expr import Expr, number
+from sardonyx.core.expr import Expr, evaluate, number
 from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph, Type, Value, tensor_type
 from sardonyx.graph.op import Bodies, Op
@@ -38,13 +38,20 @@ def joined(a: Type, b: Type) -> Type:
 
 
 def repeat(
-    walk: Bodies, body: Graph, types: list[Type], first: int, made: int, count: int | None = None
+    walk: Bodies,
+    body: Graph,
+    types: list[Type],
+    first: int,
+    made: int,
+    *,
+    count: int | None = None,
+    doubtful: bool = False,
 ) -> None:
     """Infers a body whose outputs from `made` on come back as its inputs from `first` on.
 
     `types` are those of its inputs on the first trip; `count` of them come back, by default all
     from `first` on. Dims that change from trip to trip become unknown: first as fresh symbols, by
-    rank where that does not settle.
+    rank where that does not settle. A doubtful body may have no trip at all.
     """
     count = len(types) - first if count is None else count
     declared = {v: v.type for inner in bodies(body) for v in inner.values()}
@@ -53,7 +60,7 @@ def repeat(
             v.type = t
         for v, t in zip(body.inputs, types, strict=False):
             v.type = t if t.kind != "tensor" or t.shape is not None else v.type
-        walk.graph(body)
+        (walk.doubtful if doubtful else walk.graph)(body)
         loose = attempt >= _ROUNDS - 1 or walk.hurries
         before = types[first : first + count]
         after = [v.type for v in body.outputs[made : made + count]]
@@ -61,6 +68,12 @@ def repeat(
         types[first : first + len(both)] = both
         if both == before[: len(both)]:
             return
+
+
+def _known_to_go(t: Type) -> bool:
+    """Whether a Loop's number of trips, or its condition, lets it run once for sure."""
+    first = t.value[0] if t.value else None
+    return first is not None and first.is_const and first.arg > 0
 
 
 def _unvalued(t: Type | None) -> Type:
@@ -135,7 +148,8 @@ class Loop(Op, kw_only=True):
     def enter(self, walk: Bodies, *inputs: Type | None) -> None:
         head = [tensor_type(DType.INT64, ()), tensor_type(DType.BOOL, ())]
         states = [_unvalued(t) for t in inputs[2:]]
-        repeat(walk, self.body, [*head, *states], first=2, made=1)
+        never = any(t is not None and not _known_to_go(t) for t in inputs[:2])
+        repeat(walk, self.body, [*head, *states], first=2, made=1, doubtful=never)
 
     def carried(self, inputs: int) -> int | None:
         return inputs - 1
@@ -186,7 +200,8 @@ class Loop(Op, kw_only=True):
             rows.append(new)
             trip += 1
         outs = self.body.outputs[1 + len(state) :]
-        stacked = [_stack([r[n] for r in rows], v.type, 0) for n, v in enumerate(outs)]
+        sizes = _sizes(self.body.inputs[2:], initial)
+        stacked = [_stack([r[n] for r in rows], v.type, 0, sizes) for n, v in enumerate(outs)]
         return (*state, *stacked)
 
 
@@ -199,11 +214,18 @@ def _stacked(t: Type, axis: int, trips: Any = None) -> Type:
     return Type(t.dtype, (*t.shape[:at], many, *t.shape[at:]))
 
 
-def _stack(rows: Sequence[Array], t: Type, axis: int) -> Array:
+def _sizes(values: Sequence[Value], given: Sequence[Any]) -> dict[Expr, int]:
+    """The sizes of the symbols that are dims of a body's inputs, from what is given to it."""
+    pairs = zip(values, given, strict=False)
+    both = (zip(v.type.shape or (), getattr(a, "shape", ()), strict=False) for v, a in pairs)
+    return {d: size for dims in both for d, size in dims if d.op == "var"}
+
+
+def _stack(rows: Sequence[Array], t: Type, axis: int, sizes: Mapping[Expr, int]) -> Array:
     """Values stacked along a new axis; of none, an empty tensor of the type's other dims."""
     if rows:
         return np.stack(rows, axis)
-    dims = [number(d) or 0 for d in t.shape or ()]
+    dims = [evaluate(d, sizes) if d.free <= sizes.keys() else 0 for d in t.shape or ()]
     dims.insert(axis_of(axis, len(dims) + 1), 0)
     return np.zeros(dims, (t.dtype or DType.FLOAT32).numpy)
 
@@ -236,12 +258,13 @@ class Scan(_Scanning, kw_only=True):
 
     def enter(self, walk: Bodies, *inputs: Type | None) -> None:
         types = [_unvalued(t) for t in inputs]
-        states = len(types) - self.num_scan_inputs
+        states, never = len(types) - self.num_scan_inputs, False
         for n, t in enumerate(types[states:]):
             if t.shape:
                 axis = axis_of(_nth(self.scan_input_axes, n), len(t.shape))
                 types[states + n] = t.with_shape((*t.shape[:axis], *t.shape[axis + 1 :]))
-        repeat(walk, self.body, types, first=0, made=0, count=states)
+                never = never or number(t.shape[axis]) == 0
+        repeat(walk, self.body, types, first=0, made=0, count=states, doubtful=never)
 
     def infer(self, *inputs: Type) -> Any:
         states = len(inputs) - self.num_scan_inputs
@@ -273,12 +296,14 @@ class Scan(_Scanning, kw_only=True):
             made = call(self.body, [*state, *(a[trip] for a in scanned)])
             state = made[:states]
             rows.append(made[states:])
+        slices = (np.broadcast_to(0, a.shape[1:]) for a in scanned)
+        sizes = _sizes(self.body.inputs, [*inputs[:states], *slices])
         outs = []
         for n, v in enumerate(self.body.outputs[states:]):
             column = [r[n] for r in rows]
             backwards = _nth(self.scan_output_directions, n)
             column = column[::-1] if backwards else column
-            outs.append(_stack(column, v.type, _nth(self.scan_output_axes, n)))
+            outs.append(_stack(column, v.type, _nth(self.scan_output_axes, n), sizes))
         return (*state, *outs)
 
 
