@@ -269,3 +269,15 @@ def test_equal_nodes_that_make_dims_of_their_own_share_none() -> None:
     infer(graph)
     a, b = (v.type.dims[1] for v in graph.outputs)
     assert a is not b
+
+
+def test_a_hundred_products_of_dims_are_a_size() -> None:
+    inputs = "".join(f"input x{n}: float32[d{n}, e{n}]\n" for n in range(100))
+    flat = "".join(f"r{n} = Reshape(x{n}, whole)\n" for n in range(100))
+    names = ", ".join(f"r{n}" for n in range(100))
+    found = types(
+        parse(
+            f"{inputs}const whole: int64[1] = {{-1}}\n{flat}y = Concat<axis=0>({names})\noutput y"
+        )
+    )
+    assert found["y"].count("*") == 100

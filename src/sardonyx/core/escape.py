@@ -7,7 +7,6 @@ a cursor, reverses a line or ends a string early, and two different names still 
 
 from __future__ import annotations
 
-import html as _html
 import json
 import math
 import re
@@ -38,7 +37,9 @@ def _visible(c: str) -> str:
 def html(text: object) -> str:
     """`text` as HTML that shows it, in an element or a quoted attribute; its lines stay lines."""
     lines = (sanitise(line, len(line)) for line in str(text).split(_LAYOUT))
-    return _html.escape(_LAYOUT.join(lines))
+    import html  # noqa: PLC0415 - large, and for pages only
+
+    return html.escape(_LAYOUT.join(lines))
 
 
 def dumps(values: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -11,5 +10,7 @@ def near(name: str, known: Iterable[str], form: str = "`{}`", cutoff: float = 0.
 
     `cutoff` from 0 to 1 is how much it must be like it.
     """
+    import difflib  # noqa: PLC0415 - for what goes wrong only
+
     found = difflib.get_close_matches(name, list(known), 1, cutoff)
     return "did you mean " + form.replace("{}", found[0]) + "?" if found else None

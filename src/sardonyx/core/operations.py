@@ -17,7 +17,6 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any, Literal
 
 import numpy as np
@@ -153,6 +152,8 @@ def _sign(x: Any) -> Any:
 
 def _fused(a: Any, b: Any, c: Any) -> Any:
     """a * b + c, rounded once."""
+    from fractions import Fraction  # noqa: PLC0415 - for the interpreter of kernels only
+
     exact = None
     if np.isfinite(a) and np.isfinite(b) and np.isfinite(c):
         exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))

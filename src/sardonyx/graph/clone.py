@@ -63,7 +63,7 @@ class _Copy:
         made = Graph(graph.name, opsets=dict(graph.opsets), functions=dict(graph.functions))
         made.meta, made.doc, made.source = dict(graph.meta), graph.doc, graph.source
         made.assumed, made.extra = list(graph.assumed), graph.extra
-        made.overridable = graph.overridable
+        made.overridable, made.inferred = graph.overridable, graph.inferred
         made.inputs = [self.value(v) for v in graph.inputs]
         for name, v in graph.initializers.items():
             known = self.known.get(v)

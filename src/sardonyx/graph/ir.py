@@ -125,7 +125,8 @@ class Graph:
     `assumed` lists pairs of dims that shape inference took as equal; a session checks them when
     it binds shapes, those of a subgraph hold only where it runs. `overridable` says whether a feed
     may replace an initializer that is an input too (from IR version 4 on). `extra` is what the
-    format must keep to save the model as it came.
+    format must keep to save the model as it came. `inferred` holds what equal nodes make, for
+    `passes.infer`; copies share it.
     """
 
     name: str = ""
@@ -140,6 +141,7 @@ class Graph:
     source: str = ""
     overridable: bool = True
     extra: Any = None
+    inferred: dict[Any, Any] = field(default_factory=dict, repr=False)
     _nodes: dict[Node, None] = field(default_factory=dict)
     _names: int = 0
     _taken: set[str] = field(default_factory=set)

@@ -35,7 +35,7 @@ from sardonyx.core.expr import (
     var,
     walk,
 )
-from sardonyx.core.poly import Polynomial, from_polynomial, without
+from sardonyx.core.poly import Polynomial, combine, from_polynomial, without
 from sardonyx.loops.ir import Contract, Fold, For, If, Kernel, Let, Stmt, Store, expressions
 
 # Terms of a subscript up to which guards are tried on it, choices that are split into cases, and
@@ -203,7 +203,8 @@ def _follows(goal: Expr, known: Exprs, missing: dict[Expr, None], cases: int) ->
 
     Where it does if something about dims alone is >= 0, that is added to `missing`.
     """
-    if nonnegative(goal):
+    terms = polynomial(goal)
+    if any(_exceeds(terms, h) for h in reversed(known)) or nonnegative(goal):
         return True
     choice = next((x for x in walk(goal) if x.op == "where"), None)
     if choice is not None and cases:
@@ -217,6 +218,14 @@ def _follows(goal: Expr, known: Exprs, missing: dict[Expr, None], cases: int) ->
     hopeful = [e for e in reached if _is_of_dims(e) and not e.is_const]
     missing.update(dict.fromkeys(hopeful[:1]))
     return bool(hopeful)
+
+
+def _exceeds(terms: Polynomial, h: Expr) -> bool:
+    """Whether terms are those of h and perhaps a positive number more: so joins of many tensors
+    follow from the guard that is nearest, however wide it is.
+    """
+    rest = combine(terms, polynomial(h), -1)
+    return not rest or (len(rest) == 1 and rest.get((), -1) >= 0)
 
 
 def _is_of_dims(e: Expr) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import platform
+import os
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -211,7 +211,7 @@ def _order() -> tuple[str, ...]:
 
 
 def _is_x86() -> bool:
-    return platform.machine().lower() in ("x86_64", "amd64")
+    return os.uname().machine.lower() in ("x86_64", "amd64")
 
 
 def _flags() -> list[str]:

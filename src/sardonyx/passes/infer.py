@@ -33,7 +33,7 @@ def infer(
     declared. With `strict` the first node whose inputs cannot be raises InvalidGraph, otherwise
     such errors are returned and the node's outputs keep what is declared.
     """
-    walk = Inference(limits or Limits.current(), strict)
+    walk = Inference(limits or Limits.current(), strict, known=graph.inferred)
     for v in graph.inputs:
         walk.symbols.update(_free(v.type))
     known = dict.fromkeys(graph.assumed)
@@ -60,7 +60,10 @@ _Found = tuple[Types, tuple[tuple[Expr, Expr], ...]]
 
 @dataclass
 class Inference:
-    """One walk: what it assumed, the symbols that have a meaning so far, and the errors met."""
+    """One walk: what it assumed, the symbols that have a meaning so far, and the errors met.
+
+    `known` is what equal nodes with equal inputs were found to make, by this walk or others.
+    """
 
     limits: Limits
     strict: bool
@@ -69,8 +72,8 @@ class Inference:
     errors: list[SardonyxError] = field(default_factory=list)
     visits: int = 0
     budget: int = 1 << 16
+    known: dict[Any, _Found] = field(default_factory=dict)
     _light: set[Expr] = field(default_factory=set)
-    _known: dict[Any, _Found] = field(default_factory=dict)
 
     def graph(self, graph: Graph) -> None:
         """Infers a graph whose inputs and captured values have types; sorts it where needed.
@@ -115,7 +118,7 @@ class Inference:
     def _known_before(self, node: Node, types: Types) -> _Found | None:
         """What an equal node with equal inputs was found to make."""
         try:
-            return self._known.get((exactly(node.op), *types))
+            return self.known.get((exactly(node.op), *types))
         except TypeError:
             return None
 
@@ -124,7 +127,7 @@ class Inference:
             found = self._infer(node, node.op, types), tuple(pairs)
         if not isinstance(node.op, Opaque) and not subgraphs(node.op) and _follows(*found, types):
             with suppress(TypeError):
-                self._known[exactly(node.op), *types] = found
+                self.known[exactly(node.op), *types] = found
         return found
 
     def _infer(self, node: Node, op: Op, types: list[Type | None]) -> Types:

@@ -37,8 +37,9 @@ from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.graph.type import KNOWN_INTEGERS, Type, array_type, countable
 from sardonyx.ops.base.shapes import as_index, assume
 
-# The largest formula that is kept as a dim: real models have a few operations, hostile ones grow.
-WEIGHT = 256
+# The largest formula that is kept as a dim: real models have a few operations, or join a hundred
+# tensors of two dims each; hostile ones grow.
+WEIGHT = 1024
 # The longest reduction over known values that is written out, as over the dims of a shape.
 UNROLL = 256
 
@@ -216,8 +217,12 @@ def _settle(x: Expr) -> Expr | None:
         extent = number(x.args[0].args[0])
         if extent is None or not 0 < extent <= UNROLL:
             return _unknown(x.dtype)
-        bodies = (substitute(x.args[1], {x.args[0]: const(i)}) for i in range(extent))
-        return fold(x.arg, tuple(_settled(b) for b in bodies))
+        terms = []
+        for i in range(extent):
+            terms.append(_settled(substitute(x.args[1], {x.args[0]: const(i)})))
+            if any(v.arg[1] is None for v in terms[-1].free):
+                return _unknown(x.dtype)
+        return fold(x.arg, tuple(terms))
     return None
 
 

@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import functools
-from importlib import metadata
+import importlib
+from typing import TYPE_CHECKING
 
 from sardonyx.core.errors import ProviderUnavailable
-from sardonyx.graph.ir import Graph
-from sardonyx.providers.base import Provider
-from sardonyx.providers.interpreter import InterpreterProvider
-from sardonyx.providers.native import NativeProvider
-from sardonyx.providers.onnxruntime import OnnxRuntimeProvider
-from sardonyx.providers.openvino import OpenVinoProvider
-from sardonyx.providers.reference import ReferenceProvider
+
+if TYPE_CHECKING:
+    from sardonyx.graph.ir import Graph
+    from sardonyx.providers.base import Provider
 
 GROUP = "sardonyx.providers"
 
+# By name: aliases, the module beside this one, the class. Only what is asked for is imported.
+BUILT_IN: dict[str, tuple[tuple[str, ...], str, str]] = {
+    "CPUExecutionProvider": (("native", "cpu", "sardonyx"), "native", "NativeProvider"),
+    "InterpreterExecutionProvider": (("interpreter",), "interpreter", "InterpreterProvider"),
+    "ReferenceExecutionProvider": (("reference", "numpy"), "reference", "ReferenceProvider"),
+    "OnnxRuntimeExecutionProvider": (("onnxruntime", "ort"), "onnxruntime", "OnnxRuntimeProvider"),
+    "OpenVINOExecutionProvider": (("openvino", "ov"), "openvino", "OpenVinoProvider"),
+}
 
-BUILT_IN: tuple[type[Provider], ...] = (
-    NativeProvider,
-    InterpreterProvider,
-    ReferenceProvider,
-    OnnxRuntimeProvider,
-    OpenVinoProvider,
-)
+
+@functools.cache
+def _built_in(name: str) -> Provider:
+    _, module, kind = BUILT_IN[name]
+    made: Provider = getattr(importlib.import_module(f"sardonyx.providers.{module}"), kind)()
+    return made
 
 
 @functools.cache
 def providers() -> dict[str, Provider]:
     """Every known provider by name, best first."""
-    kinds = [*BUILT_IN, *(point.load() for point in metadata.entry_points(group=GROUP))]
-    return {kind.name: kind() for kind in kinds}
+    from importlib import metadata  # noqa: PLC0415 - slow, and for providers of others only
+
+    others = [point.load() for point in metadata.entry_points(group=GROUP)]
+    found = {name: _built_in(name) for name in BUILT_IN}
+    for kind in others:
+        found.setdefault(kind.name, kind())
+    return found
 
 
 def get_all_providers() -> list[str]:
@@ -64,5 +74,8 @@ def caveats(name: str, graph: Graph) -> list[str]:
 
 
 def _named(name: str) -> Provider | None:
+    for own, (aliases, _, _) in BUILT_IN.items():
+        if name == own or name.lower() in aliases:
+            return _built_in(own)
     known = providers().values()
     return next((p for p in known if name == p.name or name.lower() in p.aliases), None)

@@ -178,3 +178,11 @@ def test_a_weight_that_several_products_share_is_packed_once() -> None:
     packs = [s for s in found if s.strategy == "pack"]
     assert len(packs) == 1
     assert sum(packs[0].made[0] in s.params for s in found if s is not packs[0]) == 3
+
+
+def test_a_join_of_many_symbolic_lengths_promises_nothing() -> None:
+    inputs = "".join(f"input x{n}: float32[d{n}, 4]\n" for n in range(64))
+    names = ", ".join(f"x{n}" for n in range(64))
+    steps = fuse(prepare(parse(f"{inputs}y = Concat<axis=0>({names})\noutput y")))
+    (joined,) = (s for s in steps if isinstance(s, Computed))
+    assert joined.promises == ()

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import itertools
 import os
-import secrets
 import stat
 import time
 import warnings
@@ -76,8 +75,8 @@ class Cache:
             if found is not None and len(found) == _SIZE:
                 return found
             self._remove(_KEY_FILE)
-            self._write(_KEY_FILE, secrets.token_bytes(_SIZE), new=True)
-        return secrets.token_bytes(_SIZE)
+            self._write(_KEY_FILE, os.urandom(_SIZE), new=True)
+        return os.urandom(_SIZE)
 
     def get(self, key: str) -> bytes | None:
         """The bytes kept under `key`; None where there are none or they are damaged."""

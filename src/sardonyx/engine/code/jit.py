@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from sardonyx.engine.code import cache
 from sardonyx.engine.code.link import Linker, Unit
-from sardonyx.engine.emit.kernel import emit
-from sardonyx.loops.ir import Kernel
 from sardonyx.loops.target import Target
-from sardonyx.loops.text import canonical, digest_of, to_text
+
+if TYPE_CHECKING:
+    from sardonyx.loops.ir import Kernel
 
 
 class Jit(Linker):
@@ -33,6 +34,9 @@ class Jit(Linker):
 
 def unit(kernel: Kernel, target: Target) -> Unit:
     """A kernel as something to load, named by the digest of its canonical text."""
+    from sardonyx.engine.emit.kernel import emit  # noqa: PLC0415 - not for a kept program
+    from sardonyx.loops.text import canonical, digest_of, to_text  # noqa: PLC0415
+
     closed = canonical(kernel)
     text = to_text(closed)
     name = f"k_{digest_of(text)}"

@@ -17,7 +17,6 @@ from sardonyx.core import knobs
 from sardonyx.core.errors import CompileError
 from sardonyx.core.limits import Limits, still_compiling
 from sardonyx.engine.code import cache, fork, source
-from sardonyx.engine.code import helper as worker
 from sardonyx.engine.code import object as codegen
 from sardonyx.loops.target import Target
 
@@ -120,7 +119,7 @@ class Linker:
         self.found += len(found) - len(missing)
         start = time.perf_counter()
         texts = [self._within_limits(units[n].text, start) for n in missing]
-        for n, made in zip(missing, worker.objects_of(texts, self.target), strict=True):
+        for n, made in zip(missing, _compiled(texts, self.target), strict=True):
             found[n] = made
             if self.store:
                 self.store.put(keys[n], made)
@@ -157,6 +156,14 @@ class Linker:
             raise CompileError("E0804", f"the code cannot be linked: {error}") from None
         self._trackers.append(tracker)
         self._addresses.update({name: tracker[name] for name in units})
+
+
+def _compiled(texts: Sequence[Callable[[], str]], target: Target) -> list[bytes]:
+    if not texts:
+        return []
+    from sardonyx.engine.code import helper  # noqa: PLC0415 - where something is compiled only
+
+    return helper.objects_of(texts, target)
 
 
 def _knobs() -> list[str]:

@@ -12,12 +12,11 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 
 from sardonyx.engine.code import cache
 
-_ROOT = Path(str(resources.files("sardonyx"))).parent
+_ROOT = Path(__file__).parents[3]
 _PACKAGE = "sardonyx"
 _IMPORT = re.compile(
     r"^\s*(?:from (sardonyx[\w.]*) import (\([^)]*\)|[^\n]*)|import (sardonyx[\w.]+))", re.MULTILINE

@@ -27,6 +27,7 @@ from sardonyx.engine.fuse.probe import (
     sensible,
     types_of,
 )
+from sardonyx.engine.fuse.steps import Host as Host
 from sardonyx.graph.ir import Graph, Node, Value, captured
 from sardonyx.graph.op import Index, Operand, SumOfProducts, Trait
 from sardonyx.loops.build import Closed, Sizes, Unplaceable, close, contraction, pointwise
@@ -69,14 +70,6 @@ class Computed:
     outs: int
     nodes: tuple[Node, ...]
     promises: tuple[Promise, ...] = ()
-
-
-@dataclass(frozen=True)
-class Host:
-    """A node that runs in numpy, and why."""
-
-    node: Node
-    reason: str
 
 
 Step = Computed | Host

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from sardonyx.core.expr import Expr, evaluate, substitute
@@ -11,8 +11,9 @@ from sardonyx.core.limits import still_compiling
 from sardonyx.core.tensor import Tensor
 from sardonyx.engine.aligned import nbytes
 from sardonyx.engine.fuse import edits
-from sardonyx.engine.fuse.fuse import Computed, Host, Step
-from sardonyx.engine.fuse.inside import Promise
+from sardonyx.engine.fuse.fuse import Computed, Step
+from sardonyx.engine.fuse.steps import Host
+from sardonyx.engine.fuse.steps import Launch as Launch
 from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.kernels.pick import schedule
 from sardonyx.kernels.scheduled import Packed, Scheduled
@@ -22,37 +23,6 @@ from sardonyx.loops.target import Target
 # Bytes that load time may make of any model: packed weights and folded masks of small models stay
 # far below, and no machine that runs models lacks them.
 _FLOOR = 256 << 20
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One call of one kernel: the values behind its parameters (the first `outs` are written)
-    and the dims behind its symbols. `once`: everything it reads is constant, so it runs at load.
-    `work` is the kernel's in the model's symbols, `scratch` the bytes each thread needs, `parallel`
-    whether threads can share it. `kernel` is None where only its code was kept.
-    """
-
-    kernel: Kernel | None
-    params: tuple[Value, ...]
-    symbols: tuple[Expr, ...]
-    outs: int
-    nodes: tuple[Node, ...]
-    once: bool
-    strategy: str
-    work: Expr
-    scratch: int
-    parallel: bool
-    promises: tuple[Promise, ...] = ()
-
-    @property
-    def made(self) -> tuple[Value, ...]:
-        """The values written."""
-        return self.params[: self.outs]
-
-    @property
-    def read(self) -> tuple[Value, ...]:
-        """The values read."""
-        return self.params[self.outs :]
 
 
 def in_model(e: Expr, own: Sequence[Expr], model: Sequence[Expr]) -> Expr:

@@ -12,7 +12,7 @@ The words that threads write lie on cache lines of their own (`struct Crew` of `
 
 from __future__ import annotations
 
-import platform
+import os
 import sys
 
 _BODY = """
@@ -216,7 +216,7 @@ def _settling(plain: int, flushing: int, control: int) -> str:
 
 def text() -> str:
     """The definitions for the system and machine of this process."""
-    arm = platform.machine().lower() in ("aarch64", "arm64")
+    arm = os.uname().machine.lower() in ("aarch64", "arm64")
     if arm:
         declared, pause = "declare void @llvm.aarch64.hint(i32)", "@llvm.aarch64.hint(i32 1)"
     else:

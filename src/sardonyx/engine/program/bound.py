@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,9 +21,7 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import ShapeMismatch, Terminated
 from sardonyx.core.expr import Expr, evaluate, show
 from sardonyx.core.limits import Limits
-from sardonyx.engine.fuse.fuse import Host
-from sardonyx.engine.fuse.inside import Promise
-from sardonyx.engine.fuse.launches import Launch
+from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.engine.native.entry import Argument, Entry
 from sardonyx.engine.native.executor import BARRIER, SERIAL, Job
 from sardonyx.engine.native.memory import Weights, address, contiguous, view
@@ -32,6 +30,9 @@ from sardonyx.engine.program.arena import Arena
 from sardonyx.graph.bind import Bindings
 from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Value, captured
+
+if TYPE_CHECKING:
+    from sardonyx.engine.fuse.inside import Promise
 
 RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags", "i8")])
 # Operations from which a second thread is worth waking: some 10 µs of one core, twice what the

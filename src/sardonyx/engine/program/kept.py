@@ -11,17 +11,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr, const, walk
 from sardonyx.core.operations import OPERATIONS
 from sardonyx.core.term import make
 from sardonyx.engine.code.link import Unit
-from sardonyx.engine.fuse.fuse import Host
-from sardonyx.engine.fuse.inside import Promise, promises
-from sardonyx.engine.fuse.launches import Launch
+from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.graph.ir import Graph, Type, Value
+
+if TYPE_CHECKING:
+    from sardonyx.engine.fuse.inside import Promise
 
 Kept = tuple[dict[str, str], list[Launch | Host], list[str | None]]
 _SCRATCH = 1 << 32
@@ -175,6 +176,8 @@ class _Reader:
 
     def _promises(self, number: int) -> list[Promise]:
         """What a node relies on is found again rather than kept: few rely on anything."""
+        from sardonyx.engine.fuse.inside import promises  # noqa: PLC0415
+
         found = promises(self._nodes[number])
         if isinstance(found, str):
             raise TypeError(found)

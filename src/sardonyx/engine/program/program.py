@@ -11,16 +11,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sardonyx.core import floats, knobs
 from sardonyx.core.expr import Expr, evaluate, nonnegative
 from sardonyx.core.limits import Limits
 from sardonyx.engine.aligned import nbytes
 from sardonyx.engine.code.jit import Jit
-from sardonyx.engine.fuse.fuse import Host, fuse
-from sardonyx.engine.fuse.inside import Promise
-from sardonyx.engine.fuse.launches import Launch, launches
+from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.engine.native.memory import Weights
 from sardonyx.engine.program import recall
 from sardonyx.engine.program.arena import Arena, arrange
@@ -30,6 +28,9 @@ from sardonyx.graph.bind import bind
 from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Value, captured
 from sardonyx.loops.target import Target, host
+
+if TYPE_CHECKING:
+    from sardonyx.engine.fuse.inside import Promise
 
 # Bytes that load-time steps read and write before what they have read is forgotten: of every
 # model's peak memory a small share, and in a small model all of it.
@@ -76,6 +77,10 @@ class Program:
 
     def _make(self) -> tuple[list[Launch | Host], dict[int, int]]:
         """Fuses, schedules and compiles; what comes out is kept for the next start."""
+        # What serves a kept program imports nothing of the compiler.
+        from sardonyx.engine.fuse.fuse import fuse  # noqa: PLC0415
+        from sardonyx.engine.fuse.launches import launches  # noqa: PLC0415
+
         with self.limits.compiling():
             steps = launches(fuse(self.graph), self.target)
             natives = [s for s in steps if isinstance(s, Launch)]

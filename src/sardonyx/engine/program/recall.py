@@ -16,8 +16,7 @@ from sardonyx.engine.code import cache
 from sardonyx.engine.code.jit import Jit
 from sardonyx.engine.code.link import Unit
 from sardonyx.engine.code.source import digest as source_digest
-from sardonyx.engine.fuse.fuse import Host
-from sardonyx.engine.fuse.launches import Launch
+from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.engine.program import kept
 from sardonyx.graph.ir import Graph, Value, subgraphs
 from sardonyx.graph.op import Op, Opaque
