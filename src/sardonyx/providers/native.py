@@ -9,8 +9,7 @@ from typing import Any
 from sardonyx.core.collector import held
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, const, substitute
-from sardonyx.engine.fuse.fuse import Host
-from sardonyx.engine.fuse.launches import Launch
+from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.engine.program.program import Program
 from sardonyx.engine.program.watched import run_watched
 from sardonyx.graph.bind import bind

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sardonyx.core import floats
-from sardonyx.engine.fuse.fuse import Host
-from sardonyx.engine.fuse.launches import Launch
+from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.engine.program.bound import Bound, Segment, known
 from sardonyx.engine.program.program import Program
 from sardonyx.graph.evaluate import Walk
