@@ -24,7 +24,7 @@ BUDGETS = {
     "core": 21_300,
     "graph": 21_000,
     "loops": 39_350,
-    "ops": 126_500,
+    "ops": 144_500,
     "passes": 17_500,
     "formats": 20_900,
     "kernels": 25_500,

@@ -1,0 +1,204 @@
+"""Weights of a few bits in blocks: MatMulNBits, MatMulBnb4 and GatherBlockQuantized."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sardonyx.core.dtype import Array, DType
+from sardonyx.core.expr import Expr, binary, cast, const
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
+from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.ops.base.nest import filled
+from sardonyx.ops.base.shapes import at_most, need_rank, refuse, same_dims
+from sardonyx.ops.microsoft.attention import size_of
+from sardonyx.ops.microsoft.composed import Composed, Made, integers
+
+# The levels of a normal distribution and of a float with two bits of exponent (QLoRA, and
+# bitsandbytes' tables, where the sign is the highest bit).
+_NF4 = (
+    -1.0, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+    -0.18477343022823334, -0.09105003625154495, 0.0, 0.07958029955625534, 0.16093020141124725,
+    0.24611230194568634, 0.33791524171829224, 0.44070982933044434, 0.5626170039176941,
+    0.7229568362236023, 1.0,
+)  # fmt: skip
+_POSITIVE = (0.0, 5.208333333e-03, 0.66666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25)
+_FP4 = (*_POSITIVE, *(-v for v in _POSITIVE))
+
+
+class UnpackedBits(Op):
+    """`count` numbers of a few bits for each row of bytes, the lowest bits first."""
+
+    domain = "ai.sardonyx"
+    since = 1
+    tolerance = "exact"
+    bits: int = 4
+    count: int = 0
+
+    def infer(self, x: Type) -> Type:
+        need_rank(x, 1)
+        if not 1 <= self.bits <= 8:
+            raise refuse("E0341", "`bits` is not from 1 to 8", self.bits)
+        if x.shape is None:
+            return Type(DType.UINT8)
+        at_most(const((self.count * self.bits + 7) // 8), x.shape[-1])
+        return Type(DType.UINT8, (*x.shape[:-1], const(self.count)))
+
+    def reference(self, x: Array) -> Array:
+        single = np.unpackbits(x, axis=-1, bitorder="little")[..., : self.count * self.bits]
+        codes = single.reshape(*x.shape[:-1], self.count, self.bits)
+        weights = (1 << np.arange(self.bits)).astype(np.uint8)
+        return np.asarray((codes * weights).sum(axis=-1, dtype=np.uint8))
+
+    def at(self, idx: Index, x: Operand) -> Expr:
+        start = idx[-1] * self.bits
+        place, shift = start // 8, cast(start % 8, DType.UINT32)
+        found = cast(x[(*idx[:-1], place)], DType.UINT32)
+        if 8 % self.bits:
+            ends = (start + (self.bits - 1)) // 8
+            high = cast(x[(*idx[:-1], ends)], DType.UINT32)
+            found = binary("bitor", found, binary("shl", high, found.like(8)))
+        codes = binary("bitand", binary("shr", found, shift), found.like((1 << self.bits) - 1))
+        return cast(codes, DType.UINT8)
+
+
+def unpacked(body: Body, x: Value, bits: int, count: int) -> Value:
+    """The numbers of a few bits each in the bytes of the last axis."""
+    return x if bits == 8 else body(UnpackedBits(bits=bits, count=count), x)
+
+
+class MatMulNBits(Composed, kw_only=True):
+    """A @ W' + bias; W is [N, K] in blocks of `bits` each with a scale and a zero point."""
+
+    K: int
+    N: int
+    accuracy_level: int = 0
+    bits: int = 4
+    block_size: int
+    weight_prepacked: int = 0
+
+    def compose(self, body: Body, a: Value, b: Value, scales: Value, *rest: Made) -> Value:
+        zeros, groups, bias = filled(rest, 3)
+        weights = self._weights(body, b, scales, zeros, groups)
+        y = body("MatMul", a, body.transpose(weights, 1, 0))
+        return y if bias is None else body("Add", y, bias)
+
+    def _weights(self, body: Body, b: Value, scales: Value, zeros: Made, groups: Made) -> Value:
+        if self.weight_prepacked:
+            raise NotImplementedError("MatMulNBits with weights packed for another device")
+        if self.block_size < 1 or not 2 <= self.bits <= 8:
+            raise refuse("E0341", "`block_size` or `bits` is out of range", self.block_size)
+        blocks = -(-self.K // self.block_size)
+        size = self.block_size * self.bits // 8
+        same_dims(b.type, (const(self.N), const(blocks), const(size)), "B")
+        codes = unpacked(body, b, self.bits, self.block_size)
+        codes = body.reshape(codes, (self.N, blocks * self.block_size))
+        steps = body.reshape(scales, (self.N, blocks))
+        points = self._zeros(body, zeros, blocks)
+        if groups is not None:
+            steps, points = (
+                body("Gather", x, body.reshape(groups, (-1,)), axis=1) for x in (steps, points)
+            )
+            return self._scaled(body, self._cut(body, codes), steps, points)
+        if points.type.dtype is DType.UINT8:
+            whole = body("DequantizeLinear", codes, steps, points, axis=1,
+                         block_size=self.block_size)  # fmt: skip
+            return self._cut(body, whole)
+        spread = [self._spread(body, x, blocks) for x in (steps, points)]
+        return self._cut(body, self._scaled(body, codes, *spread))
+
+    def _zeros(self, body: Body, zeros: Made, blocks: int) -> Value:
+        if zeros is None:
+            middle = np.full((self.N, blocks), 1 << (self.bits - 1), np.uint8)
+            return body.constant(middle)
+        if zeros.type.dtype is not DType.UINT8:
+            return body.reshape(zeros, (self.N, blocks))
+        packed = body.reshape(zeros, (self.N, -(-blocks * self.bits // 8)))
+        return unpacked(body, packed, self.bits, blocks)
+
+    def _cut(self, body: Body, x: Value) -> Value:
+        """Without the elements that fill the last block up."""
+        if -(-self.K // self.block_size) * self.block_size == self.K:
+            return x
+        ends = (integers(body, n) for n in (0, self.K, 1))
+        return body("Slice", x, *ends)
+
+    def _spread(self, body: Body, x: Value, blocks: int) -> Value:
+        """One for each element of [N, blocks]."""
+        wide = body("Expand", body("Unsqueeze", x, integers(body, 2)),
+                    integers(body, self.N, blocks, self.block_size))  # fmt: skip
+        return body.reshape(wide, (self.N, blocks * self.block_size))
+
+    def _scaled(self, body: Body, codes: Value, steps: Value, points: Value) -> Value:
+        assert steps.type.dtype is not None
+        numbers, shift = (body("Cast", x, to=steps.type.dtype.value) for x in (codes, points))
+        return body("Mul", body("Sub", numbers, shift), steps)
+
+
+class MatMulBnb4(Composed, kw_only=True):
+    """A @ W' (or A @ W) of W [N, K] in blocks of 4 bits, of which each names a level."""
+
+    K: int
+    N: int
+    block_size: int
+    quant_type: int
+    training_mode: int = 0
+    transB: int = 1  # noqa: N815 - ONNX Runtime's name
+
+    def compose(self, body: Body, a: Value, b: Value, absmax: Value) -> Value:
+        if self.quant_type not in (0, 1):
+            raise refuse("E0341", "`quant_type` is unknown", self.quant_type, "0 (FP4), 1 (NF4)")
+        assert a.type.dtype is not None
+        count = self.N * self.K
+        blocks = -(-count // self.block_size)
+        same_dims(b.type, (const((count + 1) // 2),), "B")
+        halves = unpacked(body, body("Unsqueeze", b, integers(body, 1)), 4, 2)
+        # The first number of each pair is in the high bits.
+        swapped = body("Gather", halves, integers(body, 1, 0), axis=1)
+        flat = body("Slice", body.reshape(swapped, (-1,)), integers(body, 0), integers(body, count))
+        table = np.array(_NF4 if self.quant_type else _FP4, a.type.dtype.numpy)
+        codes = body("Cast", flat, to=DType.INT32.value)
+        levels = body("Gather", body.constant(table), codes)
+        spread = body("Expand", body("Unsqueeze", absmax, integers(body, 1)),
+                      integers(body, blocks, self.block_size))  # fmt: skip
+        steps = body("Slice", body.reshape(spread, (-1,)), integers(body, 0), integers(body, count))
+        weights = body.reshape(body("Mul", levels, steps), (self.N, self.K))
+        return body("MatMul", a, body.transpose(weights, 1, 0) if self.transB else weights)
+
+
+class GatherBlockQuantized(Composed):
+    """Slices of a tensor of a few bits in blocks, dequantized."""
+
+    bits: int = 4
+    block_size: int = 128
+    gather_axis: int = 0
+    quantize_axis: int = 1
+
+    def unranked(self, *inputs: Type | None) -> tuple[Type, ...]:
+        assert inputs[2] is not None
+        return (Type(inputs[2].dtype),)
+
+    def compose(
+        self, body: Body, data: Value, indices: Value, scales: Value, zeros: Made = None
+    ) -> Value:
+        rank = len(data.type.dims)
+        axis, blocked = self.gather_axis % rank, self.quantize_axis % rank
+        if data.type.dtype is DType.UINT8:
+            data, zeros = self._unpacked(body, data, scales, zeros)
+        taken = [
+            None if v is None else body("Gather", v, indices, axis=axis)
+            for v in (data, scales, zeros)
+        ]
+        own = blocked + len(indices.type.dims) - 1 if blocked > axis else blocked
+        return body("DequantizeLinear", *taken, axis=own, block_size=self.block_size)
+
+    def _unpacked(self, body: Body, data: Value, scales: Value, zeros: Made) -> tuple[Value, Value]:
+        if self.bits < 8:
+            each = size_of(data, -1, "the last dim") * 8 // self.bits
+            data = unpacked(body, data, self.bits, each)
+        if zeros is None:
+            middle = body.constant(np.array([1 << (self.bits - 1)], np.uint8))
+            zeros = body("Expand", middle, body("Shape", scales))
+        elif self.bits < 8:
+            zeros = unpacked(body, zeros, self.bits, size_of(scales, -1, "the last dim"))
+        return data, zeros
