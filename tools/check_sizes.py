@@ -34,9 +34,9 @@ BUDGETS = {
     "compare": 8_200,
     "bench": 9_100,
     "convert": 5_900,
-    "quantize": 5_900,
+    "quantize": 6_550,
     "demo": 7_400,
-    "dropin": 7_200,
+    "dropin": 10_100,
     "cli": 11_100,
 }
 

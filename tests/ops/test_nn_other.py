@@ -142,6 +142,24 @@ def test_sequences() -> None:
         SplitToSequence().reference(x, np.array([2, 2]))
 
 
+@pytest.mark.parametrize("sizes", [[0, 0], [2, 2], [0], [1, 3]])
+def test_parts_of_no_elements_are_split_off_too(sizes: list[int]) -> None:
+    x = value("x", sum(sizes), 3)
+    graph = Graph(opsets={"": 17})
+    graph.inputs = [x]
+    wanted = graph.constant(Tensor.of(np.array(sizes)), "sizes")
+    parts = Value("parts")
+    graph.append(SplitToSequence(), [x, wanted], [parts])
+    graph.outputs = [parts]
+    infer(graph)
+    elem = parts.type.elem
+    assert elem is not None
+    assert elem.shape is not None
+    assert elem.shape[0].is_const == (len(set(sizes)) == 1)
+    (found,) = run(graph, {"x": np.ones((sum(sizes), 3), np.float32)}).values()
+    assert [len(p) for p in found] == sizes
+
+
 def test_strings() -> None:
     words = texts(["a b  c", "", "x"], (3,))
     parts, counts = StringSplit().reference(words)

@@ -42,7 +42,7 @@ def insert(
         if is_weighted(node):
             weights.quantize(node, scales)
     graph.sort()
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
 class _Pairs:
@@ -87,7 +87,8 @@ def _exchange(graph: Graph, node: Node, old: Value, by: Value) -> None:
     graph.set_inputs(node, inputs)
 
 
-def _drop_unused(graph: Graph) -> None:
+def drop_unused(graph: Graph) -> None:
+    """Takes away the initializers that nothing reads any more."""
     held = graph.initializers.values()
     dropped = {v for v in held if not v.uses and not graph.gives(v)}
     for v in dropped:

@@ -61,10 +61,10 @@ def quantize(
     whose int8 products saturate. `progress` is called with 0 to 1. Raises InvalidArgument (E0710,
     E0713, E0714), CalibrationError (E0711), NotImplemented (E0712).
     """
-    _check(method, percentile, ops, weight_bits)
+    check_settings(method, percentile, ops, weight_bits)
     graph = model if isinstance(model, Graph) else load(model)
     better = optimize(graph).graph
-    _check_names(exclude, graph, better)
+    check_names(exclude, graph, better)
     targets = choose(better, ops, exclude)
     if not targets.nodes:
         reasons = "; ".join(f"`{n}`: {r}" for n, r in list(targets.skipped.items())[:3])
@@ -91,7 +91,10 @@ def agreement(model: Loadable | Graph, made: Quantization, data: Data) -> list[D
     return [difference(n, a, b) for n, a, b in zip(names, floats, ints, strict=True)]
 
 
-def _check(method: str, percentile: float, ops: Collection[str], bits: int) -> None:
+def check_settings(
+    method: str, percentile: float, ops: Collection[str], bits: int, known: Collection[str] = KNOWN
+) -> None:
+    """InvalidArgument (E0713) for a setting that cannot be."""
     if method not in METHODS:
         raise InvalidArgument("E0713", f"no method `{method}`", wanted=", ".join(METHODS))
     if not 50.0 < percentile <= 100.0:
@@ -99,14 +102,15 @@ def _check(method: str, percentile: float, ops: Collection[str], bits: int) -> N
     if bits not in (7, 8):
         raise InvalidArgument("E0713", f"weights of {bits} bits", wanted="7 or 8")
     for op in ops:
-        if op not in KNOWN:
+        if op not in known:
             raise InvalidArgument(
-                "E0713", f"`{op}` is not quantized here", wanted=", ".join(KNOWN),
-                hint=near(op, KNOWN),
+                "E0713", f"`{op}` is not quantized here", wanted=", ".join(known),
+                hint=near(op, known),
             )  # fmt: skip
 
 
-def _check_names(exclude: Collection[str], graph: Graph, better: Graph) -> None:
+def check_names(exclude: Collection[str], graph: Graph, better: Graph) -> None:
+    """InvalidArgument (E0713) for a name that no node has before or after optimisation."""
     known = {label(n) for g in (graph, better) for n in g.nodes if n.outputs[0] is not None}
     for name in exclude:
         if name not in known:

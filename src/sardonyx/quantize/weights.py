@@ -37,9 +37,9 @@ class Weights:
         bias = rest[0] if rest else None
         data = None if bias is None else _elements(bias, own)
         if bias is not None and data is not None:
-            own = _usable(np.maximum(own, _least(data, scales[x], own.ndim)))
+            own = usable(np.maximum(own, _least(data, scales[x], own.ndim)))
             bias = self._bias(bias, data, scales[x] * own)
-        kept = self._weight(weight, axis, _usable(own))
+        kept = self._weight(weight, axis, usable(own))
         inputs = [x, kept] if bias is None else [x, kept, bias]
         self.body.graph.set_inputs(node, inputs)
 
@@ -82,7 +82,7 @@ def _data(v: Value) -> Array:
     return v.const.numpy()
 
 
-def _usable(scales: Array) -> Array:
+def usable(scales: Array) -> Array:
     """The scales as float32, none so small that products leave its range; 1 for all zeros."""
     least = np.maximum(scales, SMALLEST)
     return np.where(scales == 0, 1.0, least).astype(np.float32)

@@ -136,8 +136,11 @@ class SplitToSequence(_Sequences):
         sizes = (1,) if split is None else known_ints(split)
         extent = number(x.shape[axis])
         part = None
-        if sizes and len(set(sizes)) == 1 and extent is not None and extent % sizes[0] == 0:
-            part = const(sizes[0])
+        if sizes and len(set(sizes)) == 1:
+            (size,) = set(sizes)
+            listed = split is not None and split.rank == 1
+            if listed or (size > 0 and extent is not None and extent % size == 0):
+                part = const(size)
         dims = list(x.shape)
         dims[axis] = part if part is not None else unknown_dim("part")
         return sequence_of(x.with_shape(dims))

@@ -1,5 +1,6 @@
-"""ONNX Runtime's binding: its names are those of `sardonyx.dropin.state`."""
+"""ONNX Runtime's binding."""
 
-from sardonyx.dropin.state import __all__ as __all__
-from sardonyx.dropin.state import __dir__ as __dir__
-from sardonyx.dropin.state import __getattr__ as __getattr__
+from sardonyx.dropin.lazy import lazily
+from sardonyx.dropin.names import STATE
+
+__all__, __getattr__, __dir__ = lazily("capi.onnxruntime_pybind11_state", STATE)

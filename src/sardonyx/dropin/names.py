@@ -1,10 +1,10 @@
-"""The names of ONNX Runtime's binding, `onnxruntime.capi.onnxruntime_pybind11_state`."""
+"""Which names the submodules of ONNX Runtime have here, by the module of Sardonyx they are of."""
 
 from __future__ import annotations
 
-from sardonyx.dropin.lazy import lazily
+Places = dict[str, tuple[str, ...]]
 
-PLACES = {
+STATE: Places = {
     "core.errors": (
         *("DeviceReset", "EPFail", "EngineError", "Fail", "InvalidArgument", "InvalidGraph"),
         *("InvalidProtobuf", "ModelLoadCanceled", "ModelLoaded", "ModelRequiresCompilation"),
@@ -54,4 +54,16 @@ PLACES = {
     "session.value": ("OrtValue", "OrtValueVector"),
 }
 
-__all__, __getattr__, __dir__ = lazily("capi.onnxruntime_pybind11_state", PLACES)
+QUANTIZATION: Places = {
+    "dropin.quantizing": (
+        *("CalibrationDataReader", "CalibrationMethod", "DynamicQuantConfig", "QuantFormat"),
+        *("QuantType", "QuantizationMode", "StaticQuantConfig", "quant_pre_process", "quantize"),
+        *("quantize_dynamic", "quantize_static"),
+    )
+}
+SHAPES: Places = {"dropin.models": ("SymbolicShapeInference",)}
+TRANSFORMERS: Places = {"dropin.models": ("FusionOptions", "OnnxModel", "optimize_model")}
+FUSION: Places = {"dropin.models": ("FusionOptions",)}
+MODEL: Places = {"dropin.models": ("OnnxModel",)}
+DATASETS: Places = {"dropin.examples": ("get_example",)}
+TOOLS: Places = {}
