@@ -63,23 +63,22 @@ def substitute(e: Expr, mapping: Mapping[Expr, Expr]) -> Expr:
 def transform(e: Expr, visit: Callable[[Expr], Expr | None]) -> Expr:
     """`e` rebuilt from the leaves; `visit(x)` may return what to put in place of x (not None)."""
     memo: dict[Expr, Expr] = {}
+    opened: set[Expr] = set()
     stack = [e]
     while stack:
-        x = stack[-1]
+        x = stack.pop()
         if x in memo:
-            stack.pop()
+            continue
+        if x in opened:
+            memo[x] = rebuild(x, tuple([memo[a] for a in x.args]))
             continue
         replaced = visit(x)
-        if replaced is not None:
-            memo[x] = replaced
-            stack.pop()
-            continue
-        missing = [a for a in x.args if a not in memo]
-        if missing:
-            stack.extend(missing)
-            continue
-        memo[x] = rebuild(x, tuple(memo[a] for a in x.args))
-        stack.pop()
+        if replaced is None and x.args:
+            opened.add(x)
+            stack.append(x)
+            stack.extend([a for a in x.args if a not in memo])
+        else:
+            memo[x] = x if replaced is None else replaced
     return memo[e]
 
 

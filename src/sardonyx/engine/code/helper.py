@@ -15,11 +15,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from sardonyx.core.errors import CompileError
 from sardonyx.engine.code import object as codegen
-from sardonyx.loops.target import Target
+
+if TYPE_CHECKING:
+    from sardonyx.loops.target import Target
 
 # A second process takes about as long to start as a dozen kernels take to compile; it pays where
 # half of the kernels are more than that.

@@ -7,13 +7,15 @@ code generator and gain nothing that can be measured.
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llvmlite import binding
 
 from sardonyx.core.errors import CompileError
 from sardonyx.engine.code import fork
-from sardonyx.loops.target import Target
+
+if TYPE_CHECKING:
+    from sardonyx.loops.target import Target
 
 LLVM = ".".join(map(str, binding.llvm_version_info))
 REPORT = "this is a fault of Sardonyx; please report it with the model"
