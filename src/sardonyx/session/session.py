@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from sardonyx.core import floats, knobs
+from sardonyx.core.collector import held
 from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError, foreign
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
@@ -92,12 +93,13 @@ class InferenceSession:
     def _load(self, model: Any) -> Graph:
         if model is None:
             raise NoModel("E0255", "a session needs a model", wanted="a path, bytes or a Graph")
-        with self._working(None):
-            graph = clone(model) if isinstance(model, Graph) else load(model, self._limits)
-        with self._working(graph):
-            verify(graph, self._limits)
-            settle(graph, self._options)
-            infer(graph, limits=self._limits)
+        with held():
+            with self._working(None):
+                graph = clone(model) if isinstance(model, Graph) else load(model, self._limits)
+            with self._working(graph):
+                verify(graph, self._limits)
+                settle(graph, self._options)
+                infer(graph, limits=self._limits)
         return graph
 
     def _profiled(self, provider: Provider) -> Profile:

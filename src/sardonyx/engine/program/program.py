@@ -57,8 +57,9 @@ class Program:
         self.limits = limits or Limits.current()
         self.target = target or host()
         self._jit = Jit(self.target)
-        self._edited = knobs.OVERRIDE.get() is not None
-        kept = None if self._edited else recall.made(graph, self._jit)
+        edited = knobs.OVERRIDE.get() is not None
+        self._key = None if edited else recall.key_of(graph, self._jit)
+        kept = recall.made(self._key, graph, self._jit)
         self.steps, self.functions = kept or self._make()
         self.gaps = {s.node: s.reason for s in self.steps if isinstance(s, Host)}
         self.weights = Weights()
@@ -86,8 +87,7 @@ class Program:
             natives = [s for s in steps if isinstance(s, Launch)]
             units = self._jit.units([s.kernel for s in natives if s.kernel is not None])
             addresses = self._jit.load(units)
-        if not self._edited:
-            recall.keep(self.graph, self._jit, steps, units)
+        recall.keep(self._key, self.graph, self._jit, steps, units)
         return steps, dict(zip(map(id, natives), addresses, strict=True))
 
     def _load_once(self, steps: list[Launch]) -> None:

@@ -28,9 +28,9 @@ _DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError,
 Made = tuple[list[Launch | Host], dict[int, int]]
 
 
-def made(graph: Graph, jit: Jit) -> Made | None:
+def made(key: str | None, graph: Graph, jit: Jit) -> Made | None:
     """The steps and their addresses by id, where this very program was kept and its code is."""
-    store, key = cache.default("programs"), _key(graph, jit)
+    store = cache.default("programs")
     content = store.get(key) if store and key else None
     if store is None or key is None or content is None:
         return None
@@ -46,15 +46,19 @@ def made(graph: Graph, jit: Jit) -> Made | None:
     return steps, {id(step): addresses[name] for step, name in owners if name is not None}
 
 
-def keep(graph: Graph, jit: Jit, steps: Sequence[Launch | Host], units: Sequence[Unit]) -> None:
+def keep(
+    key: str | None, graph: Graph, jit: Jit, steps: Sequence[Launch | Host], units: Sequence[Unit]
+) -> None:
     """Keeps a program for `made`, where the cache is in use and the graph can be kept."""
-    store, key = cache.default("programs"), _key(graph, jit)
+    store = cache.default("programs")
     if store is not None and key is not None:
-        keys = {unit.name: jit.key_of(unit) for unit in units}
+        named = {unit.name: unit for unit in units}
+        keys = {name: jit.key_of(unit) for name, unit in named.items()}
         store.put(key, kept.Writer(graph).whole(steps, units, keys))
 
 
-def _key(graph: Graph, jit: Jit) -> str | None:
+def key_of(graph: Graph, jit: Jit) -> str | None:
+    """Where a program of this graph is kept; None where none can be."""
     if not all(_keepable(n.op) for n in graph.nodes):
         return None
     rules = sorted({type(n.op).__module__ for n in graph.nodes})
