@@ -120,6 +120,9 @@ def _atom_nonnegative(x: Expr) -> bool:
             return all(nonnegative(a) for a in x.args)
         case "where":
             return all(nonnegative(a) for a in x.args[1:])
+        case "cast":
+            source = x.args[0].dtype
+            return source.is_int and not source.is_signed and source.bits < x.dtype.bits
     return False
 
 

@@ -139,7 +139,7 @@ def _make(ident: tuple[Any, ...], dtype: DType) -> Expr:
     text = f"{op}|{arg!r}|{dtype.value}|".encode()
     self.key = blake2b(text + b"".join(a.key for a in args), digest_size=8).digest()
     self.free = _free_variables(self)
-    self.height = 1 + max((a.height for a in args), default=0)
+    self.height = 1 + max((a.height for a in args if op != "load"), default=0)
     # No lock, which a finalizer or a forked child would meet: a dict's own methods are atomic.
     ref = KeyedRef(self, _gone, ident)
     while (found := _nodes.setdefault(ident, ref)()) is None:

@@ -23,12 +23,14 @@ from sardonyx.core.expr import (
     bound,
     const,
     divide,
+    load,
     maximum,
     minimum,
     name_of,
     nonnegative,
     number,
     polynomial,
+    scalar,
     substitute,
     transform,
     unary,
@@ -109,6 +111,17 @@ def accesses(kernel: Kernel) -> Iterator[tuple[int, Access]]:
     return _Walk(kernel, {}).block(kernel.body, (), ())
 
 
+def _flat(e: Expr) -> Expr:
+    """The same with places in memory as names, since no proof looks into memory."""
+
+    def named(x: Expr) -> Expr | None:
+        if x.op != "load" or x.args[0].op == "var":
+            return None
+        return load(x.arg, [scalar(f"at {x.key.hex()}", INDEX)], x.dtype)
+
+    return transform(e, named)
+
+
 Touched = Iterator[tuple[int, Access]]
 
 
@@ -141,7 +154,7 @@ class _Walk:
                 yield from self.branch(s, loops, guards)
             case Let():
                 yield from self.read((s.value,), loops, guards)
-                self.names[s.var] = substitute(s.value, self.names)
+                self.names[s.var] = _flat(substitute(s.value, self.names))
             case Fold():
                 yield from self.read(expressions(s), (*loops, *s.vars), guards)
             case Store():
@@ -170,10 +183,10 @@ def proof(access: Access) -> Exprs | None:
 
     None where no proof is found.
     """
-    at = access.index
+    at = _flat(access.index)
     if at.op == "var" and at.args and at.args[0] is access.extent:
         return ()
-    known = tuple(h for g in access.guards for h in _told(g, True))
+    known = tuple(h for g in access.guards for h in _told(_flat(g), True))
     missing: dict[Expr, None] = {}
     for goal in (at, access.extent - 1 - at):
         if not _follows(goal, known, missing, _CASES):

@@ -10,7 +10,7 @@ walk from a root ends.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +77,13 @@ class Forest:
         assert self.depth >= 0
         return self
 
+    def astype(self, dtype: Any) -> Forest:
+        """The same with thresholds and weights of a type."""
+        if self.threshold.dtype == dtype and self.weight.dtype == dtype:
+            return self
+        kinds = self.threshold.astype(dtype), self.weight.astype(dtype)
+        return replace(self, threshold=kinds[0], weight=kinds[1])
+
     @cached_property
     def depth(self) -> int:
         """The most comparisons of one walk; E0341 where one never ends."""
@@ -142,6 +149,31 @@ class Forest:
         if how == "AVERAGE":
             made = made / made.dtype.type(len(self.roots))
         return made, given
+
+    def one_each(self) -> Array | None:
+        """What each node gives, -0.0 where it is no leaf or gives nothing; None for more."""
+        counts = np.diff(self.start)
+        if (counts > 1).any():
+            return None
+        made = np.full(len(self.mode), -0.0, self.weight.dtype)
+        made[counts > 0] = self.weight
+        return made
+
+    def always(self, target: int) -> bool:
+        """Whether every row is given something for a target: by all leaves of some tree."""
+        gives = np.zeros(len(self.mode), bool)
+        places = np.flatnonzero(self.target == target)
+        gives[np.searchsorted(self.start, places, side="right") - 1] = True
+        return any(bool(gives[self._leaves_of(root)].all()) for root in self.roots)
+
+    def _leaves_of(self, root: int) -> Array:
+        seen, level = np.zeros(len(self.mode), bool), np.array([root])
+        while level.size:
+            seen[level] = True
+            level = level[self.mode[level] != LEAF]
+            level = np.unique(np.concatenate([self.yes[level], self.no[level]]))
+            level = level[~seen[level]]
+        return np.flatnonzero(seen & (self.mode == LEAF))
 
 
 def _joined(how: str, old: Array, given: Array, new: Array) -> Array:

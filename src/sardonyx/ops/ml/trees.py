@@ -4,44 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import const
 from sardonyx.core.tensor import Tensor
-from sardonyx.graph.ir import Type
-from sardonyx.ops.base.element import quiet, settle, widen
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Graph, Type, Value
+from sardonyx.ops.base.element import is_narrow, quiet, settle, widen
 from sardonyx.ops.base.shapes import at_most, common_dtype, refuse
-from sardonyx.ops.ml.forest import (
-    LEAF,
-    MEMBER,
-    MODES,
-    Forest,
-    Places,
-    integers,
-    same_length,
-    split_sets,
-)
+from sardonyx.ops.ml.forest import LEAF, MEMBER, Forest, integers, same_length, split_sets
+from sardonyx.ops.ml.grove import walked
 from sardonyx.ops.ml.scores import (
     TRANSFORMS,
     Tabular,
-    either,
-    label_type,
-    labels,
     one_of,
-    pair,
-    table,
     table_dims,
-    top,
+    table_of,
+    transform_of,
     transformed,
 )
 
-_HOW = ("AVERAGE", "SUM", "MIN", "MAX")
+HOW = ("AVERAGE", "SUM", "MIN", "MAX")
 
 
-class _Ensemble(Tabular, abstract=True):
+class Ensemble(Tabular, abstract=True):
     """What all have: a forest, how its leaves are joined, and what is done to the scores."""
 
     tolerance = "reduction"
@@ -70,7 +59,7 @@ class _Ensemble(Tabular, abstract=True):
         return dims
 
 
-class TreeEnsemble(_Ensemble, kw_only=True):
+class TreeEnsemble(Ensemble, kw_only=True):
     """For each row and target what the leaves reached give, joined and transformed."""
 
     since = 5
@@ -93,7 +82,7 @@ class TreeEnsemble(_Ensemble, kw_only=True):
 
     @property
     def how(self) -> str:
-        return _numbered(_HOW, self.aggregate_function, "aggregate_function")
+        return _numbered(HOW, self.aggregate_function, "aggregate_function")
 
     @property
     def transform(self) -> str:
@@ -159,10 +148,37 @@ class TreeEnsemble(_Ensemble, kw_only=True):
         made, _ = self.forest.sums(rows, self.how)
         return np.asarray(settle(transformed(made, single(self.transform, made.shape[1])), x.dtype))
 
+    def expand(self, graph: Graph, x: Value) -> Value | None:
+        body, dtype, forest = Body(graph, "trees"), x.type.dtype, self.forest
+        if dtype is None or dtype is not DType.from_numpy(forest.threshold.dtype):
+            if dtype is None or not is_narrow(dtype):
+                return None
+        real = DType.from_numpy(forest.threshold.dtype)
+        made = walked(body, table_of(body, x, real), forest, self.how)
+        if made is None:
+            return None
+        made = transform_of(body, made, single(self.transform, forest.targets))
+        return made if dtype is real else body("Cast", made, to=dtype.value)
+
 
 def single(transform: str, columns: int) -> str:
     """The transform of scores: of a single one there is none but PROBIT."""
     return transform if columns > 1 or transform == "PROBIT" else "NONE"
+
+
+def based(body: Body, scores: Value, base: Array) -> Value:
+    """The scores with a base added, where there is one."""
+    if not base.size:
+        return scores
+    assert scores.type.dtype is not None
+    return body("Add", scores, body.constant(base.astype(scores.type.dtype.numpy)))
+
+
+def to_float(body: Body, scores: Value) -> Value:
+    """The scores in float32."""
+    if scores.type.dtype is DType.FLOAT32:
+        return scores
+    return body("Cast", scores, to=DType.FLOAT32.value)
 
 
 def _numbered(names: Sequence[str], number: int, what: str) -> str:
@@ -189,269 +205,3 @@ def _roots(ids: tuple[int, ...], inner: int) -> Array:
     if wrong.size:
         raise refuse("E0341", "a root is out of range", int(wrong[0]), f"0 … {inner - 1}")
     return found
-
-
-class _Listed(_Ensemble, abstract=True):
-    """Trees as lists of nodes with names, and of what leaves give: versions 1 to 4."""
-
-    kind: ClassVar[str]
-    base_values: tuple[float, ...] | None = None
-    nodes_falsenodeids: tuple[int, ...] | None = None
-    nodes_featureids: tuple[int, ...] | None = None
-    nodes_hitrates: tuple[float, ...] | None = None
-    nodes_missing_value_tracks_true: tuple[int, ...] | None = None
-    nodes_modes: tuple[str, ...] | None = None
-    nodes_nodeids: tuple[int, ...] | None = None
-    nodes_treeids: tuple[int, ...] | None = None
-    nodes_truenodeids: tuple[int, ...] | None = None
-    nodes_values: tuple[float, ...] | None = None
-    post_transform: str = "NONE"
-
-    @property
-    def transform(self) -> str:
-        return one_of(self.post_transform, TRANSFORMS, "post_transform")
-
-    @property
-    def targets(self) -> int:
-        """How many targets or classes there are."""
-        raise NotImplementedError
-
-    def floats(self, name: str) -> Array:
-        """A list of floats, or the tensor that stands for it."""
-        given: Tensor | None = getattr(self, f"{name}_as_tensor", None)
-        if given is not None:
-            return given.numpy().reshape(-1)
-        return np.array(getattr(self, name) or (), np.float32)
-
-    @cached_property
-    def forest(self) -> Forest:
-        lists = {
-            name: integers(getattr(self, f"nodes_{name}"))
-            for name in ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids")
-        }
-        names = {name: n for n, name in enumerate(MODES)}
-        modes = [names.get(m, -1) for m in self.nodes_modes or ()]
-        missing = self.nodes_missing_value_tracks_true or (0,) * len(modes)
-        values = self.floats("nodes_values")
-        every = {"nodes_modes": modes, **{f"nodes_{k}": v for k, v in lists.items()}}
-        every |= {"nodes_missing_value_tracks_true": missing, "nodes_values": values}
-        same_length(every)
-        mode = np.array(modes, np.int64)
-        if ((mode < 0) | (mode == MEMBER)).any():
-            raise refuse("E0341", "`nodes_modes` is unknown", wanted=", ".join(MODES))
-        places = Places(lists["treeids"], lists["nodeids"])
-        places.check()
-        return self._joined(lists, mode, integers(missing), values, places)
-
-    def _joined(
-        self, lists: dict[str, Array], mode: Array, missing: Array, values: Array, places: Places
-    ) -> Forest:
-        inner = np.flatnonzero(mode != LEAF)
-        yes = np.arange(len(mode))
-        no = yes.copy()
-        for name, ids in (("true", yes), ("false", no)):
-            what = f"nodes_{name}nodeids"
-            wanted = lists[f"{name}nodeids"][inner]
-            ids[inner] = places.find(lists["treeids"][inner], wanted, what)
-        start, target, weight = self._given(places, mode)
-        return Forest(
-            feature=np.where(mode == LEAF, 0, lists["featureids"]),
-            threshold=values,
-            mode=mode.astype(np.uint8),
-            missing=missing != 0,
-            yes=yes,
-            no=no,
-            roots=places.roots,
-            start=start,
-            target=target,
-            weight=weight,
-            targets=self.targets,
-        ).check()
-
-    def _given(self, places: Places, mode: Array) -> tuple[Array, Array, Array]:
-        """What leaves give, in the order of nodes: where each node's begin, targets, weights."""
-        kind = self.kind
-        ids = {n: integers(getattr(self, f"{kind}_{n}")) for n in ("ids", "nodeids", "treeids")}
-        weights = self.floats(f"{kind}_weights")
-        same_length({f"{kind}_ids": ids["ids"], f"{kind}_nodeids": ids["nodeids"],
-                     f"{kind}_treeids": ids["treeids"], f"{kind}_weights": weights})  # fmt: skip
-        nodes = places.find(ids["treeids"], ids["nodeids"], f"{kind}_nodeids")
-        leaf = mode[nodes] == LEAF
-        nodes, targets, weights = nodes[leaf], ids["ids"][leaf], weights[leaf]
-        order = np.argsort(nodes, kind="stable")
-        counts = np.bincount(nodes, minlength=len(mode))
-        start = np.concatenate([[0], np.cumsum(counts)])
-        return start, targets[order], weights[order]
-
-    def of_type(self, x: Array) -> tuple[Array, Forest]:
-        """The rows and the forest in one type: that of the thresholds for integers.
-
-        Thresholds and weights of float32 take part in float64 where the rows are float64.
-        """
-        rows, forest = table(x), self.forest
-        kind = rows.dtype
-        if forest.threshold.dtype == kind and forest.weight.dtype == kind:
-            return rows, forest
-        made = {n: getattr(forest, n) for n in forest.__dataclass_fields__}
-        made["threshold"] = forest.threshold.astype(kind)
-        made["weight"] = forest.weight.astype(kind)
-        return rows, Forest(**made)
-
-
-class TreeEnsembleRegressorV1(_Listed):
-    """For each row and target what the leaves reached give, joined, with a base, transformed."""
-
-    kind = "target"
-
-    aggregate_function: str = "SUM"
-    n_targets: int | None = None
-    target_ids: tuple[int, ...] | None = None
-    target_nodeids: tuple[int, ...] | None = None
-    target_treeids: tuple[int, ...] | None = None
-    target_weights: tuple[float, ...] | None = None
-
-    @property
-    def how(self) -> str:
-        return one_of(self.aggregate_function, _HOW, "aggregate_function")
-
-    @property
-    def targets(self) -> int:
-        count = 1 if self.n_targets is None else self.n_targets
-        if count < 1:
-            raise refuse("E0341", "`n_targets` must be positive", count)
-        return count
-
-    @property
-    def base(self) -> Array:
-        """What is added to the scores: one number for each target, or none."""
-        given = self.floats("base_values")
-        if len(given) not in (0, self.targets):
-            raise refuse("E0341", "`base_values` does not fit", len(given), self.targets)
-        return given
-
-    def infer(self, x: Type) -> Type:
-        dims = self.rows(x)
-        assert self.how and self.transform and self.base.ndim  # noqa: PT018 - all are checked
-        return Type(DType.FLOAT32, None if dims is None else (dims[0], const(self.targets)))
-
-    @quiet
-    def reference(self, x: Array) -> Array:
-        rows, forest = self.of_type(x)
-        made, _ = forest.sums(rows, self.how)
-        if self.base.size:
-            made = made + self.base.astype(made.dtype)
-        return np.asarray(transformed(made, single(self.transform, self.targets)), np.float32)
-
-
-class TreeEnsembleRegressor(TreeEnsembleRegressorV1):
-    """TreeEnsembleRegressor with thresholds and weights in double precision."""
-
-    since = 3
-    base_values_as_tensor: Tensor | None = None
-    nodes_hitrates_as_tensor: Tensor | None = None
-    nodes_values_as_tensor: Tensor | None = None
-    target_weights_as_tensor: Tensor | None = None
-
-
-class TreeEnsembleClassifierV1(_Listed):
-    """The label of the greatest score of each row, and the scores, transformed."""
-
-    kind = "class"
-
-    class_ids: tuple[int, ...] | None = None
-    class_nodeids: tuple[int, ...] | None = None
-    class_treeids: tuple[int, ...] | None = None
-    class_weights: tuple[float, ...] | None = None
-    classlabels_int64s: tuple[int, ...] | None = None
-    classlabels_strings: tuple[str, ...] | None = None
-
-    @cached_property
-    def labels(self) -> Array:
-        """The class labels."""
-        return labels(self.classlabels_int64s, self.classlabels_strings)
-
-    @property
-    def targets(self) -> int:
-        return len(self.labels)
-
-    @property
-    def base(self) -> Array:
-        """What is added to the scores."""
-        given = self.floats("base_values")
-        fits = (0, self.targets) if self.targets > 2 else (0, 1, 2)
-        if len(given) not in fits:
-            raise refuse("E0341", "`base_values` does not fit", len(given), self.targets)
-        return given
-
-    @property
-    def binary(self) -> bool:
-        """Whether all weights are of one of two classes."""
-        return self.targets == 2 and len(np.unique(self.forest.target)) == 1
-
-    @property
-    def positive(self) -> bool:
-        """Whether no weight is negative."""
-        return not (self.forest.weight < 0).any()
-
-    def infer(self, x: Type) -> Any:
-        dims = self.rows(x)
-        assert self.transform and self.base.ndim  # noqa: PT018 - both are checked
-        scores = Type(DType.FLOAT32, None if dims is None else (dims[0], const(self.targets)))
-        return label_type(self.labels, dims), scores
-
-    @quiet
-    def reference(self, x: Array) -> Any:
-        rows, forest = self.of_type(x)
-        made, given = forest.sums(rows, "SUM")
-        base = self.base.astype(made.dtype)
-        if self.targets == 1:
-            found, scores = self._one(made, base)
-        elif self.targets == 2:
-            found, scores = self._binary(made, base) if self.binary else self._two(made, base)
-        else:
-            found, scores = self._many(made, given, base)
-        return found, np.asarray(scores, np.float32)
-
-    def _one(self, made: Array, base: Array) -> tuple[Array, Array]:
-        scores = made + base[:1] if base.size else made
-        over = (scores[:, 0] > 0).astype(np.int64)
-        return either(self.labels)[over], transformed(scores, single(self.transform, 1))
-
-    def _two(self, made: Array, base: Array) -> tuple[Array, Array]:
-        scores = made.copy()
-        scores[:, : base.size] += base
-        return self.labels[top(scores)], transformed(scores, self.transform)
-
-    def _binary(self, made: Array, base: Array) -> tuple[Array, Array]:
-        """The weights are all of one class, whose score decides by itself."""
-        own = int(self.forest.target[0])
-        score = made[:, own : own + 1]
-        if base.size == 2 or not own:
-            score = score + base[own : own + 1] if base.size else score
-        found = self.labels[(score[:, 0] > self.threshold).astype(np.int64)]
-        if base.size == 2 or own:
-            beside = -score if base.size == 2 and own else np.zeros_like(score)
-            both = np.concatenate([beside, score] if own else [score, beside], axis=1)
-            return found, transformed(both, self.transform)
-        return found, pair(score, self.transform, mixed=not self.positive)
-
-    @property
-    def threshold(self) -> float:
-        """What the one score of two classes must exceed."""
-        return 0.5 if self.positive else 0.0
-
-    def _many(self, made: Array, given: Array, base: Array) -> tuple[Array, Array]:
-        if base.size:
-            made, given = made + base, np.ones_like(given)
-        best = top(np.where(given, made, -np.inf))
-        return self.labels[best], transformed(made, self.transform)
-
-
-class TreeEnsembleClassifier(TreeEnsembleClassifierV1):
-    """TreeEnsembleClassifier with thresholds and weights in double precision."""
-
-    since = 3
-    base_values_as_tensor: Tensor | None = None
-    class_weights_as_tensor: Tensor | None = None
-    nodes_hitrates_as_tensor: Tensor | None = None
-    nodes_values_as_tensor: Tensor | None = None
