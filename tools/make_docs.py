@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
 
+import dropin_page
 import rooms
 import sardonyx
 from sardonyx.core.codes import explanations
@@ -127,6 +128,7 @@ def _stages() -> Iterator[str]:
 
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
+    "onnxruntime.md": lambda: dropin_page.page(NOTE),
     "python.md": python_page,
     "settings.md": settings_page,
 }
