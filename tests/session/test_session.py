@@ -268,14 +268,16 @@ def test_run_on_another_thread(path: str) -> None:
         seen.append((outputs, data, error))
         done.set()
 
-    for feeds in ({"x": X}, {}):
+    for feeds in ({"x": X}, {"x": X.astype(np.float64)}):
         done.clear()
         session.run_async(None, feeds, callback, "mine")
         assert done.wait(10)
     (outputs, data, error), (_, _, refused) = seen
     np.testing.assert_allclose(outputs[0], Y, rtol=1e-6)
     assert (data, error) == ("mine", "")
-    assert "E0201" in refused
+    assert "E0203" in refused
+    with pytest.raises(InvalidArgument):
+        session.run_async(None, {}, callback, "mine")
 
 
 def test_many_threads_share_a_session(path: str) -> None:

@@ -78,8 +78,12 @@ def get_default_session_options() -> SessionOptions:
 
 
 def set_default_logger_callback(callback: object, severity: int = 2) -> None:
-    """Accepted; nothing is logged, so nothing is called."""
+    """Accepted; nothing is logged, so nothing is called. InvalidArgument (E0257) but for a function
+    or None.
+    """
     _check_severity(severity)
+    if callback is not None and not callable(callback):
+        raise InvalidArgument("E0257", "no function to log by", given=type(callback).__name__)
 
 
 def set_default_logger_severity(severity: int) -> None:

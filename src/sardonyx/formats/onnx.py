@@ -18,12 +18,12 @@ from sardonyx.formats.files import Folder, replacing
 from sardonyx.formats.message import Message, find_all
 from sardonyx.formats.onnx_read import GraphExtra, ModelExtra, read_model
 from sardonyx.formats.onnx_tensor import EXTERNAL, resolve
-from sardonyx.formats.onnx_type import dims_of
+from sardonyx.formats.onnx_type import denotations, dims_of
 from sardonyx.formats.onnx_write import write_model, write_pairs
 from sardonyx.formats.skeleton import Skeleton
 from sardonyx.formats.stored import Stored
 from sardonyx.formats.wire import decode, entries
-from sardonyx.graph.ir import Graph
+from sardonyx.graph.ir import Graph, Value
 
 # Bytes of a protobuf message: its own limit.
 LARGEST = (1 << 31) - 1
@@ -147,6 +147,15 @@ def declared_dims(graph: Graph) -> dict[str, list[int | str | None]]:
         return {}
     told = [info.message for _, info in (*extra.inputs, *extra.outputs)]
     return {m.text("name"): dims for m in told if (dims := dims_of(m)) is not None}
+
+
+def denoted(graph: Graph) -> Iterator[tuple[Value, int, str]]:
+    """Each input, axis and word of a main graph where the file says what a dim stands for."""
+    extra = graph.extra
+    for value, info in extra.inputs if isinstance(extra, GraphExtra) else ():
+        for axis, word in enumerate(denotations(info.message)):
+            if word:
+                yield value, axis, word
 
 
 def to_bytes(graph: Graph) -> bytes:

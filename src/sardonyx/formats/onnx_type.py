@@ -70,10 +70,20 @@ def _dim(message: Message, unnamed: str) -> Expr:
 
 def dims_of(declared: Message) -> list[int | str | None] | None:
     """The dims of a ValueInfoProto's tensor as they stand there; None where it has no shape."""
+    shape = _shape_of(declared)
+    return None if shape is None else [_said(dim) for dim in shape.children("dim")]
+
+
+def denotations(declared: Message) -> list[str]:
+    """What the dims of a ValueInfoProto's tensor stand for (`DATA_BATCH`), empty where not said."""
+    shape = _shape_of(declared)
+    return [] if shape is None else [d.text("denotation") for d in shape.children("dim")]
+
+
+def _shape_of(declared: Message) -> Message | None:
     kind = declared.child("type")
     tensor = None if kind is None else kind.child("tensor_type")
-    shape = None if tensor is None else tensor.child("shape")
-    return None if shape is None else [_said(dim) for dim in shape.children("dim")]
+    return None if tensor is None else tensor.child("shape")
 
 
 def _said(dim: Message) -> int | str | None:

@@ -19,18 +19,22 @@ class Named(Protocol):
     def output_index(self, name: str) -> int:
         """The position of an output; InvalidArgument (E0204) for an unknown name."""
 
+    def check_input(self, name: str) -> None:
+        """InvalidArgument (E0202) for an unknown name."""
+
 
 class IOBinding:
     """Bound inputs are fed in every run; bound output arrays are written in place."""
 
     def __init__(self, session: Named) -> None:
-        self._session = session
+        self.session = session
         self.inputs: dict[str, Any] = {}
         self._outs: dict[str, Array | None] = {}
         self._results: list[Any] = []
 
     def bind_cpu_input(self, name: str, arr_on_cpu: Any) -> None:
         """Feeds an array to an input."""
+        self.session.check_input(name)
         self.inputs[name] = as_array(arr_on_cpu)
 
     def bind_input(
@@ -45,10 +49,12 @@ class IOBinding:
         """Feeds memory to an input; the caller vouches for the address and keeps it alive."""
         del device_id
         check_device(device_type)
+        self.session.check_input(name)
         self.inputs[name] = array_at(buffer_ptr, element_type, shape)
 
     def bind_ortvalue_input(self, name: str, ortvalue: OrtValue) -> None:
         """Feeds a value to an input."""
+        self.session.check_input(name)
         self.inputs[name] = ortvalue.content
 
     def bind_output(
@@ -63,7 +69,7 @@ class IOBinding:
         """Asks for an output: in fresh memory, or at an address that the caller vouches for."""
         del device_id
         check_device(device_type)
-        self._session.output_index(name)
+        self.session.output_index(name)
         target = None
         if buffer_ptr is not None:
             if element_type is None or shape is None:
@@ -75,14 +81,14 @@ class IOBinding:
 
     def bind_ortvalue_output(self, name: str, ortvalue: OrtValue) -> None:
         """Has an output written into a value's memory."""
-        self._session.output_index(name)
+        self.session.output_index(name)
         self._outs[name] = ortvalue.content
 
     def complete(self, results: Sequence[Any]) -> None:
         """Takes all the outputs of a run; ShapeMismatch where one does not fit what is bound."""
         held = []
         for name, target in self._outs.items():
-            found = results[self._session.output_index(name)]
+            found = results[self.session.output_index(name)]
             if target is not None:
                 _write(name, target, found)
             held.append(found if target is None else target)

@@ -24,7 +24,8 @@ def choose(
     CPU as they do there; one of ours or an unknown word raises ProviderUnavailable. InvalidArgument
     (E0257) for what is neither a name nor a pair.
     """
-    pairs = _pairs([asked] if isinstance(asked, str) else asked or [DEFAULT], options)
+    named = [asked] if isinstance(asked, str) else asked
+    pairs = _pairs(named, options) if named else [(DEFAULT, {})]
     refused: list[ProviderUnavailable] = []
     for name, extra in pairs:
         try:
@@ -42,9 +43,14 @@ def choose(
 def _pairs(
     asked: Sequence[Any], options: Sequence[Mapping[str, Any]] | None
 ) -> list[tuple[str, Mapping[str, Any]]]:
-    given = [*(options or ()), *({} for _ in asked)]
+    if options is not None and len(options) != len(asked):
+        raise InvalidArgument(
+            "E0257", "there are options for another number of providers", given=len(options),
+            wanted=len(asked),
+        )  # fmt: skip
+    given = options if options is not None else [{} for _ in asked]
     pairs = []
-    for one, extra in zip(asked, given, strict=False):
+    for one, extra in zip(asked, given, strict=True):
         pair = (one, extra) if isinstance(one, str) else one
         match pair:
             case [str(), Mapping()]:

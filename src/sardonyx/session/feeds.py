@@ -39,7 +39,7 @@ class Feeds:
         InvalidArgument: E0201 missing, E0202 unknown, E0203 type, E0233 no array. ShapeMismatch:
         E0205, E0206, E0207.
         """
-        self._names(given)
+        self.names(given)
         feeds = {name: self._checked(self._value(name), x) for name, x in given.items()}
         shapes = [(n, x.shape) for n, x in feeds.items() if isinstance(x, np.ndarray)]
         self._bind(tuple(shapes))
@@ -49,7 +49,8 @@ class Feeds:
         found = self.required.get(name)
         return self.optional[name] if found is None else found
 
-    def _names(self, given: Mapping[str, Any]) -> None:
+    def names(self, given: Iterable[str]) -> None:
+        """InvalidArgument where one is missing (E0201) or unknown (E0202)."""
         unknown = [n for n in given if n not in self.required and n not in self.optional]
         if unknown:
             raise unknown_input(unknown[0], (*self.required, *self.optional))

@@ -16,7 +16,6 @@ from sardonyx.core.errors import InvalidArgument, NotFound
 
 NO_EFFECT = {
     "SessionOptions": (
-        "add_free_dimension_override_by_denotation",
         "clear_ep_context_data_read_func",
         "enable_cpu_mem_arena",
         "enable_mem_pattern",
@@ -102,6 +101,7 @@ class SessionOptions:
     use_per_session_threads: bool = True
     config_entries: dict[str, str] = field(default_factory=dict)
     free_dimensions: dict[str, int] = field(default_factory=dict)
+    denoted_dimensions: dict[str, int] = field(default_factory=dict)
     initializers: dict[str, Any] = field(default_factory=dict)
     providers: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     cancelled: bool = False
@@ -121,7 +121,10 @@ class SessionOptions:
         self.free_dimensions[name] = value
 
     def add_free_dimension_override_by_denotation(self, denotation: str, value: int) -> None:
-        """Accepted; dims that only carry a denotation stay symbolic."""
+        """Fixes the dims of the model's inputs that stand for a thing, such as DATA_BATCH."""
+        if value < 1:
+            raise InvalidArgument("E0232", f"the size of `{denotation}` would be {value}")
+        self.denoted_dimensions[denotation] = value
 
     def add_initializer(self, name: str, ortvalue: Any) -> None:
         """Puts an array in the place of an initializer of the same type and dims."""

@@ -10,6 +10,7 @@ import importlib
 import threading
 import time
 import types
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -38,7 +39,7 @@ from sardonyx.session.describe import (
     metadata,
     node_args,
 )
-from sardonyx.session.feeds import Feeds
+from sardonyx.session.feeds import Feeds, unknown_input
 from sardonyx.session.options import GraphOptimizationLevel, RunOptions, SessionOptions
 from sardonyx.session.settle import settle, write_optimized
 from sardonyx.session.value import OrtValue
@@ -56,7 +57,7 @@ class InferenceSession:
     `path_or_bytes` is a path, bytes, a binary file object, an `onnx.ModelProto` or a Graph.
     `providers` are names or (name, options) pairs; the first usable one runs the whole model, and
     each one passed over is named in a UserWarning. `disabled_optimizers`, `enable_fallback` and
-    `read_config_from_model` are accepted and do nothing.
+    `read_config_from_model` are accepted and do nothing, others too with a UserWarning.
 
     Raises NoModel, NoSuchFile, InvalidProtobuf, InvalidGraph, ProviderUnavailable, LimitExceeded.
     """
@@ -72,8 +73,12 @@ class InferenceSession:
         disabled_optimizers: object = None,
         enable_fallback: object = None,
         read_config_from_model: object = None,
+        **unknown: object,
     ) -> None:
         del disabled_optimizers, enable_fallback, read_config_from_model
+        if unknown:
+            said = f"a session has no setting `{next(iter(unknown))}`: it is ignored"
+            warnings.warn(said, UserWarning, stacklevel=2)
         self._options = sess_options or SessionOptions()
         self._limits = limits or Limits.current()
         if self._options.cancelled:
@@ -150,7 +155,8 @@ class InferenceSession:
                     v.const.release()
 
     def _encoded(self) -> str | bytes:
-        changed = self._options.free_dimensions or self._options.initializers
+        options = self._options
+        changed = options.free_dimensions or options.denoted_dimensions or options.initializers
         if isinstance(self._model, bytes) and not changed:
             return self._model
         if self.graph.source and not isinstance(self._model, Graph) and not changed:
@@ -223,6 +229,12 @@ class InferenceSession:
             )
         return found
 
+    def check_input(self, name: str) -> None:
+        """InvalidArgument (E0202) for an unknown name."""
+        known = (*self._given.required, *self._given.optional)
+        if name not in known:
+            raise unknown_input(name, known)
+
     def run_with_ort_values(
         self,
         output_names: Sequence[str] | None,
@@ -254,7 +266,11 @@ class InferenceSession:
         user_data: Any,
         run_options: RunOptions | None = None,
     ) -> None:
-        """Runs on another thread, which then calls `callback(outputs, user_data, error text)`."""
+        """Runs on another thread, which then calls `callback(outputs, user_data, error text)`.
+
+        InvalidArgument (E0201, E0202) at once for names that do not fit.
+        """
+        self._given.names(input_feed)
 
         def work() -> None:
             try:
@@ -327,7 +343,12 @@ class InferenceSession:
     def run_with_iobinding(
         self, iobinding: IOBinding, run_options: RunOptions | None = None
     ) -> None:
-        """Runs on bound inputs; bound output arrays are written in place."""
+        """Runs on bound inputs; bound output arrays are written in place.
+
+        InvalidArgument (E0257) for a binding of another session.
+        """
+        if iobinding.session is not self:
+            raise InvalidArgument("E0257", "the binding belongs to another session")
         iobinding.complete(self.run(None, iobinding.inputs, run_options))
 
     def create_ortvalue_from_shape_and_type(
@@ -349,14 +370,10 @@ class InferenceSession:
         """Accepted; a session never changes its provider by itself."""
 
     def end_profiling(self) -> str:
-        """Writes the profile so far and ends it; its path. InvalidArgument (E0259) without one."""
+        """Writes the profile so far and ends it; its path, empty where nothing is profiled."""
         found, self._profile = self._profile, None
-        if found is None:
-            raise InvalidArgument(
-                "E0259", "the session is not profiled", hint="set SessionOptions.enable_profiling"
-            )
         self._quick = self._runnable.quick
-        return found.write()
+        return "" if found is None else found.write()
 
     def get_profiling_start_time_ns(self) -> int:
         """When the profile began, or now without one, in nanoseconds of the monotonic clock."""

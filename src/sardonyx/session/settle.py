@@ -8,6 +8,7 @@ from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, name_of, substitute
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.formats import save
+from sardonyx.formats.onnx import denoted
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.passes.pipeline import optimize
 from sardonyx.session.options import GraphOptimizationLevel, SessionOptions
@@ -18,8 +19,8 @@ def settle(graph: Graph, options: SessionOptions) -> None:
     """Fixes symbols and replaces initializers, in place; InvalidArgument for unknown names."""
     for name, value in options.initializers.items():
         _replace(graph, name, value)
-    if options.free_dimensions:
-        _fix(graph, options.free_dimensions)
+    if options.free_dimensions or options.denoted_dimensions:
+        _fix(graph, options)
 
 
 def _replace(graph: Graph, name: str, given: object) -> None:
@@ -42,9 +43,14 @@ def _replace(graph: Graph, name: str, given: object) -> None:
     value.const = made
 
 
-def _fix(graph: Graph, sizes: dict[str, int]) -> None:
+def _fix(graph: Graph, options: SessionOptions) -> None:
+    sizes, words = options.free_dimensions, options.denoted_dimensions
     symbols = {x for v in graph.inputs for dim in v.shape or () for x in dim.free}
     known = {x: const(sizes[name_of(x)]) for x in symbols if name_of(x) in sizes}
+    for v, axis, word in denoted(graph):
+        dim = (v.shape or ())[axis]
+        if word in words and dim.op == "var":
+            known[dim] = const(words[word])
     for v in graph.inputs:
         v.type = _fixed(v, known)
 
