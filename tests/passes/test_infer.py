@@ -126,9 +126,18 @@ def test_inference_again_gives_the_same() -> None:
 
 def test_declared_numbers_that_contradict_are_findings() -> None:
     graph = parse("input x: float32[N, 3]\n y: float64[N, 4] = Relu(x)\n output y")
-    found = infer(graph)
+    found = infer(graph, strict=False)
     assert {e.code for e in found} == {"E0332", "E0333"}
+    assert {(e.op, e.tensor) for e in found} == {("Relu", "y")}
     assert show_type(graph.outputs[0].type) == "float32[N, 3]"
+
+
+def test_a_declared_type_that_contradicts_is_refused_and_a_dim_is_not() -> None:
+    assert [e.code for e in infer(parse("input x: float32[3]\n y: float32[4] = Relu(x)"))] == [
+        "E0333"
+    ]
+    with pytest.raises(InvalidGraph, match="E0332"):
+        infer(parse("input x: float32[3]\n y: float64[3] = Relu(x)\n output y"))
 
 
 def test_the_first_impossible_node_is_named_or_collected() -> None:

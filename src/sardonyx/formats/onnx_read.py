@@ -170,8 +170,12 @@ class Reader:
         self._declare(message, graph, extra)
         for declared in message.children("output"):
             value = scope.find(declared.text("name"))
+            kind = self._declared(declared).type
             if value.type == Type():
-                value.type = self._declared(declared).type
+                value.type = kind
+            elif kind.dtype not in (None, value.type.dtype) and value.type.dtype is not None:
+                said = f"the output `{value.name}` is declared with two types"
+                raise InvalidGraph("E0332", said, given=kind, wanted=value.type)
             extra.outputs.append((value, Info(declared, value.type)))
             graph.outputs.append(value)
         return graph

@@ -22,18 +22,20 @@ from sardonyx.graph.op import Op, Opaque, exactly
 from sardonyx.graph.type import constant_type
 from sardonyx.ops.base.shapes import assumptions
 from sardonyx.passes import values
+from sardonyx.passes.allowed import refuse_types
 
 
 def infer(
-    graph: Graph, *, strict: bool = True, limits: Limits | None = None
+    graph: Graph, *, strict: bool = True, limits: Limits | None = None, allowed: bool = False
 ) -> list[SardonyxError]:
     """Sets the type of every value in place; linear in the graph.
 
     Functions are inlined before; a node of an unknown op keeps what is
     declared. With `strict` the first node whose inputs cannot be raises InvalidGraph, otherwise
-    such errors are returned and the node's outputs keep what is declared.
+    such errors are returned and the node's outputs keep what is declared. With `allowed` inputs
+    cannot be of a type that the graph's opset does not allow: for models as they come.
     """
-    walk = Inference(limits or Limits.current(), strict, known=graph.inferred)
+    walk = Inference(limits or Limits.current(), strict, allowed=allowed, known=graph.inferred)
     for v in graph.inputs:
         walk.symbols.update(_free(v.type))
     known = dict.fromkeys(graph.assumed)
@@ -54,6 +56,9 @@ def emit(graph: Graph, op: Op, inputs: Sequence[Value | None], stem: str) -> Val
     return out
 
 
+# Errors of element types, which no feed mends: they count in a body that may never run, too.
+_TYPED = frozenset({"E0323", "E0324", "E0332"})
+
 Types = Sequence[Type | None]
 _Found = tuple[Types, tuple[tuple[Expr, Expr], ...]]
 
@@ -70,9 +75,12 @@ class Inference:
     assumed: dict[tuple[Expr, Expr], None] = field(default_factory=dict)
     symbols: set[Expr] = field(default_factory=set)
     errors: list[SardonyxError] = field(default_factory=list)
+    allowed: bool = False
     visits: int = 0
     budget: int = 1 << 16
     known: dict[Any, _Found] = field(default_factory=dict)
+    _doubts: int = 0
+    _opsets: dict[str, int] = field(default_factory=dict)
     _light: set[Expr] = field(default_factory=set)
 
     def graph(self, graph: Graph) -> None:
@@ -81,6 +89,7 @@ class Inference:
         What it assumes is its own: the graph around a body holds whether the body runs or not.
         """
         outer, self.assumed = self.assumed, {}
+        self._opsets = graph.opsets or self._opsets
         if not graph.is_sorted():
             graph.sort()
         changeable = graph.defaults()
@@ -106,6 +115,8 @@ class Inference:
         op = node.op
         types = [None if v is None else v.type for v in node.inputs]
         try:
+            if self.allowed:
+                refuse_types(op, self._opsets.get(type(op).domain), types)
             made, pairs = self._known_before(node, types) or self._found(node, types)
             self.assumed.update(dict.fromkeys(pairs))
         except SardonyxError as error:
@@ -149,17 +160,23 @@ class Inference:
         return values.outputs(op, types, made)
 
     def _fail(self, error: SardonyxError) -> None:
-        if self.strict or isinstance(error, LimitExceeded):
+        sure = self.strict and (not self._doubts or error.code in _TYPED)
+        if sure or isinstance(error, LimitExceeded):
             raise error
         self.errors.append(error)
 
     def _set(self, v: Value, made: Type, node: Node) -> None:
+        place, before = (
+            {"node": node.name, "op": node.op.op_type, "tensor": v.name},
+            len(self.errors),
+        )
         try:
             self._check(made)
             v.type = self._merged(made, v.type)
         except SardonyxError as error:
-            place = {"node": node.name, "op": node.op.op_type, "tensor": v.name}
             self._fail(error.locate(**place))
+        for noted in self.errors[before:]:
+            noted.locate(**place)
 
     def _check(self, t: Type) -> None:
         if t.shape is None:
@@ -177,6 +194,9 @@ class Inference:
                 self._light.add(d)
 
     def _merged(self, made: Type, declared: Type) -> Type:
+        if declared != Type() and made.kind != declared.kind and made.kind != "optional":
+            self._differ("E0332", f"the type is declared {declared}", made, declared)
+            return made
         if made.kind != "tensor":
             return made if made.elem is not None else replace(made, elem=declared.elem)
         if made.dtype is not None and declared.dtype not in (None, made.dtype):
@@ -208,7 +228,11 @@ class Inference:
         return declared if named else inferred
 
     def _differ(self, code: str, said: str, made: Type, declared: Type | None) -> None:
-        self.errors.append(InvalidGraph(code, said, given=declared, wanted=made))
+        error = InvalidGraph(code, said, given=declared, wanted=made)
+        if code == "E0332":
+            self._fail(error)
+        else:
+            self.errors.append(error)
 
     @property
     def hurries(self) -> bool:
@@ -216,11 +240,10 @@ class Inference:
         return self.visits > self.budget
 
     def doubtful(self, body: Graph) -> None:
-        """Infers a body that may never run: errors are only noted, and what it needs is not."""
-        strict, self.strict = self.strict, False
-        assumed = dict(self.assumed)
+        """Infers a body that may never run: an error in it is only noted, unless it is of types."""
+        self._doubts += 1
         self.graph(body)
-        self.strict, self.assumed = strict, assumed
+        self._doubts -= 1
 
 
 def _follows(made: Types, pairs: Iterable[tuple[Expr, Expr]], given: Types) -> bool:

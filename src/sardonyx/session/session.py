@@ -104,7 +104,7 @@ class InferenceSession:
             with self._working(graph):
                 verify(graph, self._limits)
                 settle(graph, self._options)
-                infer(graph, limits=self._limits)
+                infer(graph, limits=self._limits, allowed=True)
         return graph
 
     def _profiled(self, provider: Provider) -> Profile:

@@ -23,9 +23,10 @@ _ROUNDS = 4
 
 
 def joined(a: Type, b: Type) -> Type:
-    """What is known of a value that is either of two."""
+    """What is known of a value that is either of two; E0323 where these differ in type."""
+    same_type(a, b, "a value of one of two origins has two types")
     if a.kind != b.kind:
-        return replace(a, value=None)
+        return replace(a if a.kind == "optional" else b, value=None)
     if a.kind != "tensor":
         elem = joined(a.elem, b.elem) if a.elem and b.elem else a.elem or b.elem
         return replace(a, elem=elem)
@@ -35,6 +36,17 @@ def joined(a: Type, b: Type) -> Type:
     dims = [x if x is y else unknown_dim("either") for x, y in zip(a.shape, b.shape, strict=True)]
     value = a.value if a.value == b.value else None
     return Type(dtype, tuple(dims), value)
+
+
+def same_type(a: Type, b: Type, said: str, code: str = "E0323") -> None:
+    """Refuses two types of one value that differ in more than dims; an optional may be given."""
+    if a.kind != b.kind:
+        a, b = (t.elem or Type() if t.kind == "optional" else t for t in (a, b))
+    known = Type() not in (a, b)
+    if known and (a.kind != b.kind or (a.dtype is not b.dtype and None not in (a.dtype, b.dtype))):
+        raise refuse(code, said, b, a)
+    if a.elem is not None and b.elem is not None:
+        same_type(a.elem, b.elem, said, code)
 
 
 def repeat(
@@ -59,6 +71,7 @@ def repeat(
         for v, t in declared.items():
             v.type = t
         for v, t in zip(body.inputs, types, strict=False):
+            same_type(t, v.type, f"the body's input `{v.name}` is declared {v.type}", "E0332")
             v.type = t if t.kind != "tensor" or t.shape is not None else v.type
         (walk.doubtful if doubtful else walk.graph)(body)
         loose = attempt >= _ROUNDS - 1 or walk.hurries
@@ -81,7 +94,8 @@ def _unvalued(t: Type | None) -> Type:
 
 
 def _on_any_trip(a: Type, b: Type, loose: bool) -> Type:
-    """A type that both `a` (which came before) and `b` are."""
+    """A type that both `a` (which came before) and `b` are; E0323 where these differ in type."""
+    same_type(a, b, "a state changes its type from one trip to the next")
     if a.kind != "tensor" or b.kind != "tensor" or a.shape is None:
         return a
     if b.shape is None or len(a.shape) != len(b.shape):
@@ -150,6 +164,8 @@ class Loop(Op, kw_only=True):
         states = [_unvalued(t) for t in inputs[2:]]
         never = any(t is not None and not _known_to_go(t) for t in inputs[:2])
         repeat(walk, self.body, [*head, *states], first=2, made=1, doubtful=never)
+        for v in self.body.outputs[:1]:
+            same_type(Type(DType.BOOL), v.type, "the body's condition is no bool")
 
     def carried(self, inputs: int) -> int | None:
         return inputs - 1
@@ -362,8 +378,12 @@ class SequenceMap(Op, kw_only=True):
 
     def enter(self, walk: Bodies, *inputs: Type | None) -> None:
         for v, t in zip(self.body.inputs, inputs, strict=False):
-            if t is not None and t.kind == "sequence" and t.elem is not None:
-                v.type = t.elem
+            each = t.elem if t is not None and t.kind == "sequence" else t
+            if each is not None:
+                same_type(
+                    each, v.type, f"the body's input `{v.name}` is declared {v.type}", "E0332"
+                )
+                v.type = each
         walk.graph(self.body)
 
     def infer(self, sequence: Type, *extras: Type) -> Any:
