@@ -57,8 +57,8 @@ class Value:
         return self.type.shape
 
     def made_by(self, *names: str) -> bool:
-        """Whether the node that makes it is one of these operators."""
-        return self.producer is not None and self.producer.op.op_type in names
+        """Whether the node that makes it is one of these operators of ai.onnx."""
+        return self.producer is not None and self.producer.op.standard(*names)
 
     def __repr__(self) -> str:
         return f"%{self.name}: {self.type}"

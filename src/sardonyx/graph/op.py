@@ -224,6 +224,11 @@ class Op(_Fields):
         """The ONNX operator name."""
         return type(self).name
 
+    @classmethod
+    def standard(cls, *names: str) -> bool:
+        """Whether it is one of these operators of ai.onnx; of another domain none is."""
+        return cls.name in names and cls.domain == ""
+
     def attributes(self) -> dict[str, Any]:
         """The attributes by ONNX name, those left at None (absent) excluded."""
         found = {}

@@ -68,7 +68,8 @@ class Log:
 
 @dataclass(frozen=True)
 class Rule:
-    """A named rewriting of single nodes; `ops` (names, traits) is what it looks at, none for all.
+    """A named rewriting of single nodes; `ops` (names of ai.onnx, traits) is what it looks at, none
+    for all.
 
     `match` returns the value (or tuple, one per output) that replaces the node's outputs, after
     appending what makes them; or a text saying why not; or None where it has nothing to say.
@@ -81,7 +82,7 @@ class Rule:
 
     def looks_at(self, op: Op) -> bool:
         """Whether it is about such an operator."""
-        names = (o in op.traits if isinstance(o, Trait) else o == op.op_type for o in self.ops)
+        names = (o in op.traits if isinstance(o, Trait) else op.standard(o) for o in self.ops)
         return not self.ops or any(names)
 
 

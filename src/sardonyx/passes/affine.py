@@ -65,7 +65,7 @@ def _operand(node: Node) -> Value | None:
     """The input that a product makes."""
     first, second = node.operand(0), node.operand(1)
     sides = [first]
-    if node.op.op_type in ("Mul", "Add"):
+    if node.op.standard("Mul", "Add"):
         sides.append(second)
     for v in sides:
         if v is not None and v.made_by(*PRODUCTS):

@@ -63,7 +63,7 @@ class _Fold:
 
     def is_told(self, node: Node) -> bool:
         """Whether shape arithmetic has already told all that the node makes."""
-        if node.op.op_type in _KEPT:
+        if node.op.standard(*_KEPT):
             return False
         made = [v for v in node.outputs if v is not None]
         wanted = [v for v in made if v.uses or v in self.outputs]
@@ -74,7 +74,7 @@ class _Fold:
         op = node.op
         if isinstance(op, Opaque) or op.random or op.has("control"):
             return f"{op.op_type} is not computed before running"
-        if op.op_type in _KEPT:
+        if op.standard(*_KEPT):
             return "kept for the integer kernels"
         if time.monotonic() > self.deadline:
             return f"folding has taken {SECONDS:.0f} s"

@@ -104,7 +104,7 @@ def _take_branches(graph: Graph, log: Log) -> None:
     outputs = Counter(graph.outputs)
     changed = False
     for node in graph.nodes:
-        if node.op.op_type != "If" or node.inputs[0] is None:
+        if not node.op.standard("If") or node.inputs[0] is None:
             continue
         told = node.inputs[0].type.value
         if told is None or not told[0].is_const:

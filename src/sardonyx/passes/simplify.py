@@ -62,7 +62,7 @@ def cast(node: Node, graph: Graph) -> Value | str | None:
     if x.type.dtype is to and to is not None:
         return x
     maker = x.producer
-    if maker is None or maker.op.op_type != "Cast" or node.op.op_type != "Cast":
+    if maker is None or not maker.op.standard("Cast") or not node.op.standard("Cast"):
         return None
     source = _first(maker)
     if source.type.dtype is None or not _widens(source.type.dtype, x.type.dtype):

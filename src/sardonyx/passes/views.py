@@ -109,7 +109,7 @@ def transpose(node: Node, graph: Graph) -> Value | None:
     if order == tuple(range(rank)):
         return x
     maker = x.producer
-    if maker is None or maker.op.op_type != "Transpose":
+    if maker is None or not maker.op.standard("Transpose"):
         return None
     inner = _order(maker, rank)
     changed: Any = node.op

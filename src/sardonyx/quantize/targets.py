@@ -89,10 +89,9 @@ def _taken(
     fed = graph.defaults()
     wanted: set[Value] = set()
     for node in reversed(graph.nodes):
-        kind = node.op.op_type
         if node.op.traits & _LEADING and node.output in wanted:
             wanted.update(v for v in node.inputs[:1] if v is not None)
-        if kind not in ops:
+        if not node.op.standard(*ops):
             continue
         reason = "it is excluded" if label(node) in exclude else _unfit(node, fed)
         if not reason and not is_weighted(node) and node.output not in wanted:
@@ -164,9 +163,9 @@ def _unfit_weight(node: Node, fed: Collection[Value]) -> str:
         return "its weight is a vector"
     if not weight.const.count or not np.isfinite(weight.const.numpy()).all():
         return "its weight is empty or not finite"
-    if node.op.op_type == "Gemm" and not _plain_gemm(node):
+    if node.op.standard("Gemm") and not _plain_gemm(node):
         return "alpha, beta or transA is set"
-    if node.op.op_type == "ConvTranspose" and getattr(node.op, "group", 1) != 1:
+    if node.op.standard("ConvTranspose") and getattr(node.op, "group", 1) != 1:
         return "a grouped ConvTranspose has no channel axis of its own"
     return ""
 
