@@ -297,12 +297,12 @@ def arity(kind: type[Op]) -> Arity | None:
 
 
 def _arity(kind: type[Op]) -> Arity | None:
-    names = [name for name in ("infer", "reference", "control") if kind.has(name)]
+    names = [n for n in ("compose", "infer", "reference", "control") if kind.has(n)]
     if not names:
         return None
     method = getattr(kind, names[0])
     params = list(inspect.signature(method).parameters.values())
-    params = params[2 if names[0] == "control" else 1 :]
+    params = params[2 if names[0] in ("compose", "control") else 1 :]
     plain = [p for p in params if p.kind is p.POSITIONAL_OR_KEYWORD]
     fixed = [p for p in plain if p.default is p.empty]
     needed = [n for n, p in enumerate(fixed) if "None" not in str(p.annotation)]

@@ -115,7 +115,7 @@ def _flat(e: Expr) -> Expr:
     """The same with places in memory as names, since no proof looks into memory."""
 
     def named(x: Expr) -> Expr | None:
-        if x.op != "load" or x.args[0].op == "var":
+        if x.op != "load" or not x.args or x.args[0].op == "var":
             return None
         return load(x.arg, [scalar(f"at {x.key.hex()}", INDEX)], x.dtype)
 

@@ -61,10 +61,10 @@ class _OfTwo(Composed, abstract=True):
         body: Body,
         a: Value,
         a_scale: Value,
-        a_zero: Made,
+        a_zero: Value | None,
         b: Value,
         b_scale: Value,
-        b_zero: Made,
+        b_zero: Value | None,
         scale: Value,
         zero: Made = None,
     ) -> Value:
@@ -90,7 +90,13 @@ class _OfOne(Composed, abstract=True):
         raise NotImplementedError
 
     def compose(
-        self, body: Body, x: Value, x_scale: Value, x_zero: Made, scale: Value, zero: Made = None
+        self,
+        body: Body,
+        x: Value,
+        x_scale: Value,
+        x_zero: Value | None,
+        scale: Value,
+        zero: Made = None,
     ) -> Results:
         y = self.numbers(body, real(body, x, x_scale, x_zero))
         return coded(body, y, scale, zero, x.type.dtype)
