@@ -26,7 +26,7 @@ BUDGETS = {
     "loops": 39_450,
     "ops": 147_000,
     "passes": 18_300,
-    "formats": 21_700,
+    "formats": 22_300,
     "kernels": 25_500,
     "engine": 43_600,
     "providers": 3_800,

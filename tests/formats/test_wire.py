@@ -12,10 +12,13 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import onnx_data_pb2, onnx_ml_pb2
 
 from sardonyx.core.errors import InvalidProtobuf, LimitExceeded
 from sardonyx.core.limits import Limits
+from sardonyx.formats import wire
 from sardonyx.formats.encode import encode
 from sardonyx.formats.message import UNKNOWN, Message
 from sardonyx.formats.onnx_tables import MESSAGES
@@ -318,3 +321,64 @@ def test_a_message_built_by_hand_is_read_by_protobuf() -> None:
     read = onnx_ml_pb2.NodeProto.FromString(encode(node))
     assert list(read.input) == ["a", ""]
     assert read.op_type == "Abs"
+
+
+LISTS = st.lists(
+    st.tuples(
+        st.sampled_from([1, 1 << 6, 1 << 7, 1 << 13, 1 << 14, 1 << 31, 1 << 62, 1 << 63]),
+        st.integers(1, 300),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(LISTS, st.booleans(), st.randoms(use_true_random=False))
+def test_long_lists_of_numbers_read_as_protobuf_reads_them(
+    runs: list[tuple[int, int]], negative: bool, random: Any
+) -> None:
+    ints = [random.randrange(-most * negative, most) for most, count in runs for _ in range(count)]
+    floats = [random.choice([0.5, -3.25, float("inf"), 1e-30]) for _ in ints]
+    texts = [random.choice([b"a", b"", b"x" * 200]) for _ in ints]
+    if negative:
+        floats[len(floats) // 2] = float("nan")
+    plain = onnx.AttributeProto(name="n", ints=ints, floats=floats, strings=texts)
+    found = decode("AttributeProto", plain.SerializeToString())
+    assert found.fields["ints"] == ints
+    assert repr(list(map(float, found.fields["floats"]))) == repr(list(plain.floats))
+    assert found.fields["strings"] == texts
+    assert encode(found) == plain.SerializeToString()
+
+
+def _one_by_one(data: bytes) -> Any:
+    """What is read where no two elements are looked at together."""
+    held, wire._RUN = wire._RUN, 1 << 40
+    try:
+        return _read(data)
+    finally:
+        wire._RUN = held
+
+
+def _read(data: bytes) -> Any:
+    try:
+        return repr(decode("AttributeProto", data).fields)
+    except InvalidProtobuf as error:
+        return error.code
+
+
+ITEMS = (
+    b"\x40\x05",
+    b"\x40\x85\x7f",
+    b"\x3d\0\0\xc0\x7f",
+    b"\x3d\0\0\0\x40",
+    b"\x4a\x01a",
+    b"\x40" + b"\xff" * 9 + b"\x01",
+)
+
+
+@given(st.binary(max_size=600), st.integers(0, 700), st.sampled_from(ITEMS))
+def test_a_list_that_ends_in_anything_is_read_as_one_by_one(
+    tail: bytes, count: int, item: bytes
+) -> None:
+    data = item * count + tail
+    assert _read(data) == _one_by_one(data)

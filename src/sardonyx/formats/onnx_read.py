@@ -6,7 +6,7 @@ producer, an attribute that no class knows leaves its node Opaque. The checker j
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -277,7 +277,7 @@ class Reader:
         convert = self._converter(kind.removesuffix("S"), scope, opsets)
         value = message.fields.get(field_name)
         if kind.endswith("S"):
-            return tuple(convert(item) for item in value or ())
+            return _each(convert, value or ())
         if value is None:
             value = {"FLOAT": 0.0, "INT": 0, "STRING": b""}.get(kind)
         if value is None:
@@ -311,6 +311,14 @@ class Reader:
             if value.type == Type():
                 value.type = read_type(declared.child("type"), name, self.limits)
             extra.inner[name] = (value, Info(declared, value.type))
+
+
+def _each(convert: Callable[[Any], Any], values: Sequence[Any]) -> tuple[Any, ...]:
+    """The items of a list converted; of texts each once, since long lists have few."""
+    if values and isinstance(values[0], bytes):
+        known = {value: convert(value) for value in set(values)}
+        return tuple(map(known.__getitem__, values))
+    return tuple(map(convert, values))
 
 
 def _attribute_kind(message: Message) -> str:

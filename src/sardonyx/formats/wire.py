@@ -10,10 +10,13 @@ the message where they stood.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple, TypeAlias
+
+import numpy as np
 
 from sardonyx.core.errors import InvalidProtobuf
 from sardonyx.core.limits import Limits
@@ -26,6 +29,10 @@ Read: TypeAlias = "Callable[[memoryview, int, int, Fields, Tag], int]"
 _VIEWS = frozenset({"raw_data"})
 _MESSAGE_COST = 4
 _SIGNED = 1 << 63
+# Elements of a repeated field that are looked at together.
+_RUN = 64
+# Bytes of such a field that are looked at together, and of numbers in it that are less than 2^63.
+_PIECE, _LONGEST = 1 << 16, 10
 _TOO_LONG = "an integer is longer than ten bytes"
 
 
@@ -78,10 +85,14 @@ def _read_bytes(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag
     start, stop = _span(view, pos, end)
     chunk = view[start:stop]
     value = chunk if entry.name in _VIEWS else bytes(chunk)
-    if entry.row.repeated:
-        fields.setdefault(entry.name, []).append(value)
-    else:
+    if not entry.row.repeated:
         _set(fields, entry, value)
+        return stop
+    values, tag = fields.setdefault(entry.name, []), view[pos - 1]
+    values.append(value)
+    while entry.row.number < 16 and stop < end and view[stop] == tag:
+        start, stop = _span(view, stop + 1, end)
+        values.append(bytes(view[start:stop]))
     return stop
 
 
@@ -101,6 +112,7 @@ def _read_varints(view: memoryview, pos: int, end: int, fields: Fields, entry: T
     """An element of a repeated field and those that follow it, as long as the tag is the same."""
     values = fields.setdefault(entry.name, [])
     kind, tag, last = entry.row.kind, view[pos - 1], end - 2
+    many = kind == "int64"
     while True:
         byte = view[pos]
         if byte < 0x80:
@@ -109,9 +121,33 @@ def _read_varints(view: memoryview, pos: int, end: int, fields: Fields, entry: T
         else:
             value, pos = length_at(view, pos)
             values.append(_typed(value, kind))
+        while many and end - pos > 4 * _RUN:
+            found, size = _run_of(view[pos : min(end, pos + _PIECE)], tag)
+            values += found
+            pos, many = pos + size, size > 2 * _RUN
         if pos > last or view[pos] != tag:
             return pos
         pos += 1
+
+
+def _run_of(view: memoryview, tag: int) -> tuple[list[int], int]:
+    """The whole numbers that a piece begins with, each behind the tag, and how many bytes they are.
+
+    A tag is one byte, and like a number ends in a byte below 0x80.
+    """
+    held = np.frombuffer(view, np.uint8)
+    ends = np.flatnonzero(held < 0x80)
+    starts, stops = ends[: len(ends) // 2 * 2 : 2], ends[1::2]
+    before = np.concatenate([[-1], stops[:-1]])[: len(starts)]
+    good = (held[starts] == tag) & (starts == before + 1) & (stops - starts < _LONGEST)
+    count = len(good) if good.all() else int(good.argmin())
+    starts, sizes = starts[:count], (stops - starts)[:count]
+    values = np.zeros(count, np.uint64)
+    for k in range(int(sizes.max(initial=0))):
+        more = np.flatnonzero(sizes > k)
+        part = held[starts[more] + 1 + k].astype(np.uint64) & np.uint64(0x7F)
+        values[more] |= part << np.uint64(7 * k)
+    return values.view(np.int64).tolist(), int(stops[count - 1]) + 1 if count else 0
 
 
 def _read_fixed(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:
@@ -120,11 +156,20 @@ def _read_fixed(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag
         raise IndexError
     bits = bytes(view[pos : pos + size])
     value = _float(bits)
-    if entry.row.repeated:
-        fields.setdefault(entry.name, []).append(value)
-    else:
+    if not entry.row.repeated:
         _set(fields, entry, value)
-    return pos + size
+        return pos + size
+    values, tag = fields.setdefault(entry.name, []), view[pos - 1]
+    values.append(value)
+    pos, step = pos + size, size + 1
+    while pos + step * _RUN <= end and entry.row.number < 16:
+        part = bytes(view[pos : pos + step * _RUN])
+        alike = struct.unpack(("<" + "xf" * _RUN) if size == 4 else ("<" + "xd" * _RUN), part)
+        if part[::step].count(tag) < _RUN or math.isnan(sum(alike)):
+            break
+        values += alike
+        pos += len(part)
+    return pos
 
 
 def _read_run(view: memoryview, pos: int, end: int, fields: Fields, entry: Tag) -> int:

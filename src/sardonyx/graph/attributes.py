@@ -68,7 +68,8 @@ def _fits_one(value: Any, wanted: str) -> bool:
         inner = wanted.removeprefix("tuple[").removesuffix(", ...]")
         if not isinstance(value, tuple):
             return False
-        return all(_fits_one(item, inner) for item in value)
+        kind = _PLAIN.get(inner)
+        return kind is None or all(issubclass(found, kind) for found in set(map(type, value)))
     kind = _PLAIN.get(wanted)
     return kind is None or isinstance(value, kind)
 

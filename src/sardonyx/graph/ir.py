@@ -344,7 +344,8 @@ def subgraphs(op: Op) -> list[Graph]:
 def _collect(value: Any, found: list[Graph]) -> None:
     if isinstance(value, Graph):
         found.append(value)
-    elif isinstance(value, tuple):
+    # A list is of one kind, and a pair of a name and a value ends in the value.
+    elif isinstance(value, tuple) and value and isinstance(value[-1], Graph | tuple):
         for item in value:
             _collect(item, found)
 

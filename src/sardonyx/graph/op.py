@@ -18,6 +18,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 import importlib
+from array import array
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, dataclass_transform
@@ -386,7 +387,13 @@ def exactly(op: Op) -> Hashable:
     if not names:
         return op
     held = [getattr(op, name) for name in names]
-    return (op, *[repr(x) for x in held if isinstance(x, float | tuple)])
+    return (op, *[_bits(x) for x in held if isinstance(x, float | tuple)])
+
+
+def _bits(x: float | tuple[Any, ...]) -> str | bytes:
+    if isinstance(x, tuple) and x and set(map(type, x)) == {float}:
+        return array("d", x).tobytes()
+    return repr(x)
 
 
 def find(domain: str, name: str, opset: int = 1 << 30) -> type[Op] | None:

@@ -75,14 +75,14 @@ class Listed(Ensemble, abstract=True):
             name: integers(getattr(self, f"nodes_{name}"))
             for name in ("treeids", "nodeids", "featureids", "truenodeids", "falsenodeids")
         }
-        names = {name: n for n, name in enumerate(MODES)}
-        modes = [names.get(m, -1) for m in self.nodes_modes or ()]
+        modes = self.nodes_modes or ()
+        known = {m: MODES.index(m) if m in MODES else -1 for m in set(modes)}
         missing = self.nodes_missing_value_tracks_true or (0,) * len(modes)
         values = self.floats("nodes_values")
         every = {"nodes_modes": modes, **{f"nodes_{k}": v for k, v in lists.items()}}
         every |= {"nodes_missing_value_tracks_true": missing, "nodes_values": values}
         same_length(every)
-        mode = np.array(modes, np.int64)
+        mode = np.fromiter(map(known.__getitem__, modes), np.int64, len(modes))
         if ((mode < 0) | (mode == MEMBER)).any():
             raise refuse("E0341", "`nodes_modes` is unknown", wanted=", ".join(MODES))
         places = Places(lists["treeids"], lists["nodeids"])

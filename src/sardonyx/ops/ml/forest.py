@@ -27,6 +27,8 @@ LEQ, LT, GTE, GT, EQ, NEQ, MEMBER, LEAF = range(8)
 
 # Levels beyond which a tree is taken for a mistake: the deepest real ones have hundreds.
 _DEEPEST = 1 << 16
+# Ids of trees, and of nodes, between the least and the greatest: a pair is one number of 62 bits.
+_APART = 1 << 31
 # Walks that go on side by side: their state is a few megabytes.
 _WALKS = 1 << 18
 
@@ -87,16 +89,20 @@ class Forest:
     @cached_property
     def depth(self) -> int:
         """The most comparisons of one walk; E0341 where one never ends."""
-        level, count, most = np.unique(self.roots), 0, min(len(self.mode), _DEEPEST)
-        while True:
-            level = level[self.mode[level] != LEAF]
-            if not level.size:
-                return count
-            count += 1
-            if count > most:
-                said = "a tree has a cycle" if most < _DEEPEST else "a tree is too deep"
-                raise refuse("E0341", said, count, f"at most {most} levels")
-            level = np.unique(np.concatenate([self.yes[level], self.no[level]]))
+        inner = np.flatnonzero(self.mode != LEAF)
+        waiting = np.bincount(np.concatenate([self.yes[inner], self.no[inner]]), minlength=1)
+        waiting = np.pad(waiting, (0, max(0, len(self.mode) - len(waiting))))
+        level, left, depth = inner[waiting[inner] == 0], len(inner), -1
+        while level.size:
+            depth, left = depth + 1, left - len(level)
+            below = np.concatenate([self.yes[level], self.no[level]])
+            np.subtract.at(waiting, below, 1)
+            below = below[(waiting[below] == 0) & (self.mode[below] != LEAF)]
+            level = np.unique(below) if len(below) > 1 else below
+        if left or depth >= _DEEPEST:
+            said = "a tree has a cycle" if left else "a tree is too deep"
+            raise refuse("E0341", said, left or depth, f"at most {_DEEPEST} levels")
+        return depth + 1
 
     def leaves(self, x: Array) -> Array:
         """The leaf where each walk of each row [N, F] ends: [N, roots]."""
@@ -225,25 +231,37 @@ class Places:
 
     @cached_property
     def _sorted(self) -> tuple[Array, Array]:
-        """Positions in the order of (tree, node), and the ranks of trees in it."""
-        order = np.lexsort((self.nodes, self.trees))
-        return order, np.stack([self.trees[order], self.nodes[order]], axis=1)
+        """Positions in the order of (tree, node), and their keys."""
+        keys = self._keys(self.trees, self.nodes)
+        order = np.argsort(keys, kind="stable")
+        return order, keys[order]
+
+    def _keys(self, trees: Array, nodes: Array) -> Array:
+        """A number for each pair in the order of pairs; -1 for one outside of all there are."""
+        keys, inside = np.zeros(len(trees), np.int64), np.ones(len(trees), bool)
+        for ids, known in ((trees, self.trees), (nodes, self.nodes)):
+            low, high = int(known.min(initial=1 << 62)), int(known.max(initial=-(1 << 62)))
+            if high - low >= _APART:
+                raise refuse("E0341", "the ids of trees or nodes are too far apart", high - low)
+            inside &= (ids >= low) & (ids <= high)
+            keys = keys * (high - low + 1) + (ids - low)
+        return np.where(inside, keys, -1)
 
     def check(self) -> None:
         """E0341 where two nodes have one name."""
-        _, pairs = self._sorted
-        if len(pairs) > 1 and (pairs[1:] == pairs[:-1]).all(axis=1).any():
+        _, keys = self._sorted
+        if (keys[1:] == keys[:-1]).any():
             raise refuse("E0341", "two nodes of a tree have the same id")
 
     def find(self, trees: Array, nodes: Array, what: str) -> Array:
         """The positions of nodes; E0341 where there is no such node."""
-        order, pairs = self._sorted
-        wanted = np.stack([trees, nodes], axis=1)
-        at = _searched(pairs, wanted)
-        hit = at < len(pairs)
-        hit[hit] = (pairs[at[hit]] == wanted[hit]).all(axis=1)
+        order, keys = self._sorted
+        wanted = self._keys(trees, nodes)
+        at = np.searchsorted(keys, wanted)
+        hit = at < len(keys)
+        hit[hit] = keys[at[hit]] == wanted[hit]
         if not hit.all():
-            tree, node = wanted[~hit][0].tolist()
+            tree, node = int(trees[~hit][0]), int(nodes[~hit][0])
             said = f"`{what}` names a node that is not there"
             raise refuse("E0341", said, f"node {node} of tree {tree}")
         return np.asarray(order[at], np.int64)
@@ -254,12 +272,3 @@ class Places:
         changes = np.ones(len(self.trees), bool)
         changes[1:] = self.trees[1:] != self.trees[:-1]
         return np.flatnonzero(changes)
-
-
-def _searched(pairs: Array, wanted: Array) -> Array:
-    """Where each wanted pair stands, or would, among sorted pairs."""
-    every = np.concatenate([pairs, wanted])
-    _, trees = np.unique(every[:, 0], return_inverse=True)
-    values, nodes = np.unique(every[:, 1], return_inverse=True)
-    keys = trees.reshape(-1) * (len(values) + 1) + nodes.reshape(-1)
-    return np.searchsorted(keys[: len(pairs)], keys[len(pairs) :])

@@ -142,6 +142,11 @@ def laid_out(forest: Forest) -> Layout | None:
 
 def _visited(nodes: _Nodes, roots: Array) -> Iterator[Array]:
     """The inner nodes of each level as (tree, node), each once a tree."""
+    inner = np.flatnonzero(~nodes.leaf)
+    ways = np.bincount(
+        np.concatenate([nodes.yes[inner], nodes.no[inner]]), minlength=len(nodes.leaf)
+    )
+    shared = bool((ways[inner] > 1).any())
     pairs, count = np.stack([np.arange(len(roots)), roots], axis=1), 0
     most = _SHARED * (len(nodes.leaf) + len(roots))
     while True:
@@ -153,8 +158,10 @@ def _visited(nodes: _Nodes, roots: Array) -> Iterator[Array]:
             return
         yield pairs
         both = np.concatenate([nodes.yes[pairs[:, 1]], nodes.no[pairs[:, 1]]])
-        keys = np.unique(np.tile(pairs[:, 0], 2) * len(nodes.leaf) + both)
-        pairs = np.stack(np.divmod(keys, len(nodes.leaf)), axis=1)
+        pairs = np.stack([np.tile(pairs[:, 0], 2), both], axis=1)
+        if shared:
+            keys = np.unique(pairs[:, 0] * len(nodes.leaf) + both)
+            pairs = np.stack(np.divmod(keys, len(nodes.leaf)), axis=1)
 
 
 def _slots(
