@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from kernels.agree import LEVELS, machine
 from kernels.native import run
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, const, load, reduce, var
+from sardonyx.core.expr import Expr, const, load, name_of, product, reduce, symbol, var
 from sardonyx.kernels.pick import schedule
 from sardonyx.loops.build import Closed, pointwise
 from sardonyx.loops.check import check
 from sardonyx.loops.interp import interpret
 from sardonyx.loops.ir import Fold, For, statements
 from sardonyx.loops.target import make
+from sardonyx.loops.text import canonical, from_text, to_text
 from sardonyx.loops.vector.rewrite import vectorise
 
 F32 = DType.FLOAT32
@@ -73,6 +74,61 @@ def test_reductions_over_any_axes_in_any_layout(
     if target is not None:
         found = run(target, closed.kernel, made, [np.full_like(got, 7), flat], ())
         np.testing.assert_array_equal(found, wanted)
+
+
+KINDS = (DType.FLOAT32, DType.FLOAT64, DType.INT8, DType.FLOAT16, DType.BOOL, DType.INT64)
+ENDS = st.sampled_from([1, 3, 4, 7, 8, 16, 17, 21, 32, 40, 67])
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=list(HealthCheck))
+@given(st.lists(ENDS, min_size=2, max_size=4), st.data())
+@pytest.mark.parametrize("level", LEVELS)
+def test_any_order_of_axes_of_any_type(level: str, dims: list[int], data: st.DataObject) -> None:
+    order, dtype = data.draw(st.permutations(range(len(dims)))), data.draw(st.sampled_from(KINDS))
+    named = data.draw(st.sets(st.integers(0, len(dims) - 1)))
+    sizes = [symbol(f"d{n}") if n in named else const(d) for n, d in enumerate(dims)]
+    strides = {n: product(sizes[m] for m in order[k + 1 :]) for k, n in enumerate(order)}
+    index = [var(f"o{n}", d) for n, d in enumerate(sizes)]
+    straight = functools.reduce(lambda a, n: a * sizes[n] + index[n], range(len(dims)), const(0))
+    crosswise = functools.reduce(lambda a, n: a + index[n] * strides[n], order, const(0))
+    count = product(sizes)
+    value = load("x", [crosswise], dtype)
+    if dtype.is_int:
+        value = value + load("y", [straight], dtype) * load("x", [crosswise], dtype)
+    kept = dict.fromkeys("zxy", (dtype, count))
+    closed = pointwise("z", index, straight, value, kept)
+    rng = np.random.default_rng(len(dims))
+    x, y = (rng.integers(0, 2 if dtype.is_bool else 9, dims).astype(dtype.numpy) for _ in range(2))
+    flat = np.ascontiguousarray(x.transpose(order)).reshape(-1)
+    wanted = (x + y * x if dtype.is_int else x).reshape(-1)
+    by_key = {"z": np.zeros_like(wanted), "x": flat, "y": y.reshape(-1)}
+    arrays = [by_key[key] for key in closed.params]
+    symbols = [dims[int(name_of(s)[1:])] for s in closed.symbols]
+    target = machine(level)
+    made = schedule(closed.kernel, target or make(level))
+    lanes = vectorise(made.kernel, make(level))
+    for stage in (made.kernel, lanes):
+        check(stage)
+        assert from_text(to_text(canonical(stage))) == canonical(stage)
+    if flat.size < 2000:
+        interpret(lanes, arrays, symbols)
+        np.testing.assert_array_equal(arrays[0], wanted)
+    if target is not None:
+        arrays[0] = np.zeros_like(wanted)
+        np.testing.assert_array_equal(run(target, closed.kernel, made, arrays, symbols, 2), wanted)
+
+
+def test_blocks_are_turned_where_memory_lies_crosswise() -> None:
+    i, j = var("i", 64), var("j", 48)
+    sizes = {key: (F32, const(64 * 48)) for key in "zx"}
+    closed = pointwise("z", [i, j], i * 48 + j, load("x", [j * 64 + i], F32), sizes)
+    kernel = schedule(closed.kernel, make("avx2")).kernel
+    assert [s.kind for s in statements(kernel.body) if isinstance(s, For)] == [
+        "parallel", "turn", "vector",
+    ]  # fmt: skip
+    lanes = to_text(canonical(vectorise(kernel, make("avx2"))))
+    assert lanes.count("turn.") == 8
+    assert "by" not in lanes
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@
 
 Adjacent loops that every subscript treats as one become one, those of a reduction too; the loops
 outside the innermost store are one parallel loop; the loop along which memory is contiguous runs in
-vector lanes, be it one of the store's or of a reduction. One flat loop is cut into blocks so that
-threads share it.
+vector lanes, be it one of the store's or of a reduction. Where it reads crosswise to what it
+stores, blocks of both are turned. One flat loop is cut into blocks so that threads share it.
 """
 
 from __future__ import annotations
@@ -13,21 +13,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sardonyx.core.expr import (
-    Expr,
-    const,
-    minimum,
-    name_of,
-    number,
-    polynomial,
-    product,
-    substitute,
-    var,
-    walk,
-)
-from sardonyx.loops.build import map_statement
+from sardonyx.core.expr import Expr, const, minimum, name_of, number, product, substitute, var, walk
+from sardonyx.loops.build import coefficient, mapped
 from sardonyx.loops.ir import Fold, For, Kernel, LoopKind, Stmt, Store, expressions, statements
 from sardonyx.loops.target import Target
+from sardonyx.loops.vector.turn import crossing, width_of
 
 # Elements of a task of a flat loop: 16 KiB of float32, half of a first-level cache for what is read
 # and half for what is written.
@@ -35,6 +25,10 @@ _BLOCK = 4096
 # Trips of a reduction from which its own lanes, joined at the end of each row, beat lanes that read
 # an element of a row each: joining takes about four steps of an add and a move.
 _ROW = 8
+# Bytes of a line of the cache, and rows that are turned at once where its elements are large.
+_LINE, _ROWS = 64, 16
+# Elements from one lane to the next up to which whole vectors are read and permuted.
+_NEAR = 4
 
 
 def nest(kernel: Kernel, target: Target) -> Kernel | str:
@@ -42,6 +36,8 @@ def nest(kernel: Kernel, target: Target) -> Kernel | str:
     del target
     if not all(isinstance(s, For | Fold | Store) for s in statements(kernel.body)):
         return "the kernel holds more than loops, folds and stores"
+    if any(isinstance(s, For) and s.kind != "serial" for s in statements(kernel.body)):
+        return "the kernel says how its loops are to run"
     loops, pre, body = _unnest(_folds(kernel.body, _merged))
     if not loops:
         return replace(kernel, body=_folds(body, _in_lanes))
@@ -76,19 +72,15 @@ def _merge(
             flat = var(f"{name_of(outer)}f", outer.args[0] * inner.args[0])
             mapping = {outer: flat // inner.args[0], inner: flat % inner.args[0]}
             rest = (*(s for p in pre[depth + 2 :] for s in p), *body)
-            if not _splits(_mapped(rest, mapping), flat):
-                pre = [_mapped(p, mapping) for p in pre]
-                body = _mapped(body, mapping)
+            if not _splits(mapped(rest, mapping), flat):
+                pre = [mapped(p, mapping) for p in pre]
+                body = mapped(body, mapping)
                 loops[depth : depth + 2] = [flat]
                 pre[depth : depth + 2] = [pre[depth]]
                 depth = min(depth, len(loops) - 2)
                 continue
         depth -= 1
     return loops, pre, body
-
-
-def _mapped(body: Sequence[Stmt], mapping: dict[Expr, Expr]) -> tuple[Stmt, ...]:
-    return tuple(map_statement(s, lambda e: substitute(e, mapping)) for s in body)
 
 
 def _splits(body: Sequence[Stmt], flat: Expr) -> bool:
@@ -108,6 +100,9 @@ def _schedule(
         return (*pre[0], *_parallel(loops, pre[1:], _folds(body, _in_lanes)))
     if len(loops) == 1 and not pre[0]:
         return _blocks(loops[0], body)
+    across = None if lane is None or any(pre) else _across(loops, body, loops[lane])
+    if lane is not None and across is not None:
+        return _turned(loops, body, across, loops[lane])
     if lane is None or lane == len(loops) - 1:
         kind: LoopKind = "serial" if lane is None else "vector"
         inner: tuple[Stmt, ...] = (*_folds(pre[-1], _in_lanes), For(loops[-1], body, kind))
@@ -142,55 +137,98 @@ def _merged(s: Fold) -> Fold:
     """A reduction whose adjacent loops are one where no subscript can tell the difference."""
     *outer, inner = s.vars
     while outer:
-        flat = var(f"{name_of(outer[-1])}f", outer[-1].args[0] * inner.args[0])
-        mapping = {outer[-1]: flat // inner.args[0], inner: flat % inner.args[0]}
+        last, size = outer.pop(), inner.args[0]
+        flat = var(f"{name_of(last)}f", last.args[0] * size)
+        mapping = {last: flat // size, inner: flat % size}
         value = substitute(s.value, mapping)
-        if inner.args[0].free & set(outer) or _divides([value], flat):
+        if size.free & set(s.vars) or _divides([value], flat):
             break
         inner = flat
-        s = replace(s, vars=(*outer[:-1], flat), value=value)
-        outer.pop()
+        s = replace(s, vars=(*outer, flat), value=value)
     return s
 
 
 def _in_lanes(s: Fold) -> Fold:
-    """A reduction that runs its contiguous innermost loop in lanes, where it has one."""
-    return s if _strays(s, s.vars[-1]) else replace(s, kind="vector")
+    """A reduction that runs its innermost loop in lanes, where elements are close along it."""
+    return s if _strays(s, s.vars[-1], _NEAR) else replace(s, kind="vector")
+
+
+def _across(loops: Sequence[Expr], body: tuple[Stmt, ...], lane: Expr) -> Expr | None:
+    """The loop along which lie the elements that the lanes' loop reads crosswise, if any."""
+    bound = set(loops)
+    fixed = all(v.args[0].free.isdisjoint(bound) for v in loops)
+    plain = all(isinstance(s, Store) for s in body)
+    best, most = None, 0
+    for v in loops if fixed and plain else ():
+        if v is lane or width_of(_LINE, v.args[0], lane.args[0]) == 1:
+            continue
+        count = len(crossing(body, v, lane))
+        if count > most:
+            best, most = v, count
+    return best
+
+
+def _turned(
+    loops: Sequence[Expr], body: tuple[Stmt, ...], across: Expr, lane: Expr
+) -> tuple[Stmt, ...]:
+    """Blocks of the loops of lanes and across, as many rows as elements in a line of the cache."""
+    rest = [v for v in loops if v not in (across, lane)]
+    extent, inside = across.args[0], across
+    rows = max(_LINE // _smallest(body), _ROWS)
+    known = number(extent)
+    if known is None or known > rows:
+        cut = var(f"{name_of(across)}b", (extent + (rows - 1)) // rows)
+        length: Expr = const(rows)
+        if known is None or known % rows:
+            length = minimum(extent - cut * rows, length)
+        inside = var(f"{name_of(across)}r", length)
+        body = mapped(body, {across: cut * rows + inside})
+        rest.append(cut)
+    row = For(lane, body, "vector")
+    inner = (For(inside, (row,), "turn"),)
+    if not rest:
+        return inner
+    return _parallel(rest, [()] * (len(rest) - 1), inner)
+
+
+def _smallest(body: tuple[Stmt, ...]) -> int:
+    """Bytes of the smallest element that is read."""
+    loads = [x for x in walk(*_all_exprs(body)) if x.op == "load"]
+    return min(max(8, x.dtype.bits) for x in loads) // 8
 
 
 def _in_rows(lane: Expr, pre: Sequence[Sequence[Stmt]], body: Sequence[Stmt]) -> bool:
     """Whether reductions had better run in lanes of their own than side by side in the store's."""
     inside = [s for part in (*pre, body) for s in statements(tuple(part))]
     folds = [s for s in inside if isinstance(s, Fold)]
-    long = [number(s.vars[-1].args[0]) or _ROW for s in folds]
-    own = sum(_strays(s, s.vars[-1]) for s in folds)
-    return max(long, default=0) >= _ROW and own < sum(_strays(s, lane) for s in folds)
+    longest = own = beside = 0
+    for s in folds:
+        inner = s.vars[-1]
+        longest = max(longest, number(inner.args[0]) or _ROW)
+        own += _strays(s, inner)
+        beside += _strays(s, lane)
+    return longest >= _ROW and own < beside
 
 
-def _strays(s: Fold, v: Expr) -> int:
-    """How many loads of a reduction do not go from one element to the next, or stay, along v."""
-    loads = [x for x in walk(s.value) if x.op == "load"]
-    return sum(coefficient(x.args[0], v) not in (0, 1) for x in loads)
-
-
-def coefficient(index: Expr, v: Expr) -> int | None:
-    """By how much a flat index moves when v moves by one; None unless a known integer."""
-    total = 0
-    for monomial, c in polynomial(index).items():
-        if monomial == (v,):
-            total += c
-        elif any(v in atom.free for atom in monomial):
-            return None
-    return total
+def _strays(s: Fold, v: Expr, near: int = 1) -> int:
+    """How many loads of a reduction go by more than that many elements along v."""
+    found = 0
+    for x in walk(s.value):
+        if x.op == "load":
+            step = coefficient(x.args[0], v)
+            found += step is None or not 0 <= step <= near
+    return found
 
 
 def _lane(loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...]) -> int | None:
     """The depth of the loop to run in lanes: the one along which stores are contiguous."""
     stores = [s for s in statements(body) if isinstance(s, Store)]
     for depth in range(len(loops) - 1, -1, -1):
-        if all(coefficient(s.index, loops[depth]) == 1 for s in stores):
+        v = loops[depth]
+        if all(coefficient(s.index, v) == 1 for s in stores):
             inside = [s for p in pre[depth + 1 :] for s in p]
-            return depth if _uniform(loops[depth], depth, loops, inside, body) else None
+            same = _uniform(v, depth, loops, inside, body)
+            return depth if same else None
     return None
 
 
@@ -221,7 +259,7 @@ def _parallel(
         mapping[v] = rest % v.args[0]
         rest = rest // v.args[0]
     mapping[loops[0]] = rest
-    return (For(whole, _mapped(inner, mapping), "parallel"),)
+    return (For(whole, mapped(inner, mapping), "parallel"),)
 
 
 def _blocks(v: Expr, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
@@ -233,5 +271,5 @@ def _blocks(v: Expr, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     block = var("p", (extent + (_BLOCK - 1)) // _BLOCK)
     start = block * _BLOCK
     inside = var(name_of(v) + "v", minimum(extent - start, const(_BLOCK)))
-    lanes = For(inside, _mapped(body, {v: start + inside}), "vector")
+    lanes = For(inside, mapped(body, {v: start + inside}), "vector")
     return (For(block, (lanes,), "parallel"),)

@@ -27,8 +27,10 @@ from sardonyx.core.expr import (
     Expr,
     const,
     load,
+    maximum,
     name_of,
     number,
+    polynomial,
     product,
     rebuild,
     scalar,
@@ -294,6 +296,26 @@ def _detours(x: Expr) -> bool:
     )
 
 
+def coefficient(index: Expr, v: Expr) -> int | None:
+    """By how much a flat index moves when v moves by one; None unless a known integer."""
+    total = 0
+    for monomial, c in polynomial(index).items():
+        if monomial == (v,):
+            total += c
+        elif any(v in atom.free for atom in monomial):
+            return None
+    return total
+
+
+def mapped(body: Sequence[Stmt], known: Mapping[Expr, Expr]) -> tuple[Stmt, ...]:
+    """Statements with expressions replaced in them."""
+
+    def on(e: Expr) -> Expr:
+        return transform(e, known.get)
+
+    return tuple(map_statement(s, on) for s in body)
+
+
 def map_statement(
     stmt: Stmt, on: Callable[[Expr], Expr], buffer: Callable[[int], int] = lambda n: n
 ) -> Stmt:
@@ -407,9 +429,13 @@ def work_of(kernel: Kernel) -> Expr:
 
 
 def _outer(extent: Expr) -> Expr:
-    """An extent with inner loop variables taken at their largest."""
-    loops = {v: v.args[0] for v in extent.free if v.args}
-    return substitute(extent, loops) if loops else extent
+    """An extent at the first or last trip of the loops around it, whichever makes it larger."""
+    around = [v for v in extent.free if v.args]
+    if not around:
+        return extent
+    first = substitute(extent, dict.fromkeys(around, const(0)))
+    last = substitute(extent, {v: _outer(v.args[0]) - 1 for v in around})
+    return maximum(maximum(first, last), 0)
 
 
 __all__ = [
@@ -417,11 +443,13 @@ __all__ = [
     "Sizes",
     "Unplaceable",
     "close",
+    "coefficient",
     "contraction",
     "cost",
     "expressions",
     "identity",
     "map_statement",
+    "mapped",
     "place",
     "pointwise",
     "statements",

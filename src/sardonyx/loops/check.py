@@ -187,6 +187,9 @@ class _Checker:
             self.need(once, f"a {s.kind} loop is inside another")
         lanes = s.kind == "parallel" and "vector" in context
         self.need(not lanes, "a parallel loop is inside a vector loop")
+        inner = s.body[0] if len(s.body) == 1 else None
+        around = s.kind != "turn" or (isinstance(inner, For) and inner.kind == "vector")
+        self.need(around, "a turn loop is around one vector loop")
         self.inside((s.var,), s.body, (*context, s.kind))
 
     def strips(self, s: Loop, context: tuple[str, ...]) -> None:

@@ -295,6 +295,9 @@ class _Run:
             lanes = [scalar.binary(x.arg, a, b, x.dtype) for a, b in pairs]
         return lanes[0]
 
+    def _turn(self, x: Expr, args: Sequence[Any]) -> list[Any]:
+        return [lanes[x.arg] for lanes in args]
+
     def _gather(self, number: int, index: Array, dtype: DType) -> Array:
         for extreme in (index.min(), index.max()):
             self.place(number, int(extreme))
@@ -315,4 +318,5 @@ _WORDS: dict[str, Callable[[_Run, Expr, Sequence[Any]], Any]] = {
     "below": _Run._below,
     "any": _Run._any,
     "across": _Run._across,
+    "turn": _Run._turn,
 }

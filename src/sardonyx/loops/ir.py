@@ -2,7 +2,7 @@
 
     Kernel   := params (Buffer...), symbols (Expr...), body (Stmt...)
     Stmt     := For | Let | Fold | Store | If | Contract | Tile | Loop
-    For      := for var in [0, extent): body       kind serial | parallel | vector | unroll
+    For      := for var in [0, extent): body       kind serial | parallel | vector | ..
     Let      := var = value                        a scalar (per lane inside a vector loop)
     Fold     := var = op over vars of value        a reduction; `vars` are nested loops
     Store    := buffer[index] = value              index is one flat int64 Expr
@@ -25,7 +25,7 @@ from typing import Literal
 from sardonyx.core.dtype import DType
 from sardonyx.core.expr import Expr
 
-LoopKind = Literal["serial", "parallel", "vector", "unroll"]
+LoopKind = Literal["serial", "parallel", "vector", "unroll", "turn"]
 FoldKind = Literal["serial", "vector"]
 Role = Literal["in", "out"]
 Space = Literal["param", "thread"]
@@ -51,8 +51,9 @@ class For:
     """A loop; `var` is a loop variable whose extent it carries.
 
     A parallel loop is split statically among the threads: thread t of n runs
-    [E*t//n, E*(t+1)//n). A vector loop runs in lanes, its tail masked. No loop carries values
-    from one trip to the next except through memory in a serial loop.
+    [E*t//n, E*(t+1)//n). A vector loop runs in lanes, its tail masked. A turn loop around one reads
+    blocks of both along itself and turns them in registers. No loop carries values from one trip to
+    the next except through memory in a serial loop.
     """
 
     var: Expr

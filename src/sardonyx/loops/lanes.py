@@ -8,6 +8,7 @@
     fma(a, b, c)                a * b + c rounded once
     any(m)                      whether a lane of m holds
     across.op(v)                all lanes of v reduced to one, halves with halves
+    turn.k(u, v, ..)            lane k of each of as many vectors as they have lanes
 
 Where a scalar meets a vector it stands in every lane. How many lanes an expression has follows
 from its leaves.
@@ -24,7 +25,7 @@ from sardonyx.core.term import make
 
 # No loop variable may have this name.
 LANE = "lane()"
-WORDS = frozenset({"select", "any", "across", "below", "span"})
+WORDS = frozenset({"select", "any", "across", "below", "span", "turn"})
 Memo = dict[Expr, int | None]
 
 
@@ -98,6 +99,11 @@ def across(op: str, value: Expr) -> Expr:
     return make("across", (value,), op, value.dtype)
 
 
+def turned(k: int, vectors: Sequence[Expr]) -> Expr:
+    """Lane k of each of as many vectors as they have lanes."""
+    return make("turn", tuple(vectors), k, vectors[0].dtype)
+
+
 def shown(x: Expr, args: Sequence[str]) -> str | None:
     """A word of this stage as text, given its operands'; None for all other expressions."""
     match x.op:
@@ -107,8 +113,8 @@ def shown(x: Expr, args: Sequence[str]) -> str | None:
         case "span":
             step = "" if x.args[1] is const(1) else f" by {args[1]}"
             return f"b{x.arg[0]}[{args[0]} : {x.arg[1]}{step}{_masked(args[2:])}]"
-        case "below" | "across":
-            return f"{x.op}.{x.arg}({args[0]})"
+        case "below" | "across" | "turn":
+            return f"{x.op}.{x.arg}({', '.join(args)})"
     return f"lane({x.args[0].arg})" if is_lane(x) else None
 
 
@@ -126,6 +132,8 @@ def word(name: str, args: tuple[Expr, ...]) -> Expr | None:
             return below(args[0], int(arg))
         case "across", 1 if is_reduction(arg):
             return across(arg, args[0])
+        case "turn", count if arg.isdecimal() and int(arg) < count:
+            return turned(int(arg), args)
     return None
 
 

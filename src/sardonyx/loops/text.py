@@ -3,7 +3,7 @@
     kernel  := "kernel" NEWLINE decl* "work" expr NEWLINE stmt*
     decl    := ("in" | "out" | "thread") buffer ":" dtype "[" expr "]"
              | "symbol" name [">=" int] [":" dtype]
-    stmt    := [kind] "for" name "<" expr ":" block      kind := parallel | vector | unroll
+    stmt    := [kind] "for" name "<" expr ":" block      kind := parallel | vector | unroll | turn
              | name ":" dtype "=" expr                              Let
              | name ":" dtype "=" "fold" op kind ":" over* "of" expr
              | buffer "[" expr "]" "=" expr                         Store

@@ -60,8 +60,8 @@ def _known_inside(node: Node, row: Counted) -> bool:
 
 
 def _fits(span: Any) -> bool:
-    least, most, low, high = span.tolist()
-    return bool(low <= least and most <= high)
+    worst, low, high = span.tolist()
+    return bool(low <= worst <= high)
 
 
 def spans(graph: Graph) -> list[Node]:
@@ -76,10 +76,9 @@ def check(nodes: Sequence[Node], found: Sequence[Any]) -> None:
     for node, span in zip(nodes, found, strict=True):
         if _fits(span):
             continue
-        least, most, low, high = span.tolist()
+        bad, low, high = span.tolist()
         value = node.inputs[0]
         name = value.name if value is not None else ""
-        bad = least if least < low else most
         raise InvalidArgument(
             "E0210",
             f"index {bad} of `{name}` is out of range",

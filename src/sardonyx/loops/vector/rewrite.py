@@ -16,7 +16,7 @@ for itself, in order. Long sums of floats are sums of parts, whose error does no
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
@@ -32,10 +32,11 @@ from sardonyx.core.expr import (
     substitute,
     var,
 )
-from sardonyx.loops.build import identity
+from sardonyx.loops.build import identity, mapped
 from sardonyx.loops.ir import Fold, For, If, Kernel, Let, Loop, Span, Stmt, Store, Tile
 from sardonyx.loops.lanes import across, below, fma, select, vector
 from sardonyx.loops.target import Target
+from sardonyx.loops.vector.turn import block, width_of
 from sardonyx.loops.vector.values import Lanes, Values
 from sardonyx.loops.vector.width import (
     ACCUMULATORS,
@@ -95,9 +96,12 @@ class _Rewriter:
     def _scope(self) -> AbstractContextManager[None]:
         return nullcontext() if self.lanes is None else self.lanes.block()
 
-    def inside(self, lanes: Lanes, body: Sequence[Stmt]) -> tuple[Stmt, ...]:
-        """A body in lanes."""
+    def inside(
+        self, lanes: Lanes, body: Sequence[Stmt], known: Mapping[Expr, Expr] | None = None
+    ) -> tuple[Stmt, ...]:
+        """A body in lanes, some variables of which are known to be vectors."""
         self.lanes = Values(lanes, self.source.buffers, self.note)
+        self.lanes.vectors.update(known or {})
         made = self.block(body)
         self.lanes = None
         return made
@@ -155,9 +159,11 @@ class _Rewriter:
     # Loops
 
     def _for(self, s: For) -> list[Stmt]:
+        if s.kind == "turn":
+            return self._turned(s)
         if s.kind != "vector":
             return [For(s.var, self.block(s.body), s.kind)]
-        width, dtype = self.widths.of(s.body, s.extent)
+        width, dtype = self.widths.of(s.body, s.var)
         if self.lanes is not None or width == 1:
             return [For(s.var, self.block(s.body))]
         self.note(f"{name_of(s.var)}: {width} lanes, a register of {dtype}")
@@ -176,10 +182,14 @@ class _Rewriter:
             yield from self._whole(s, CHAINS * width, const(0), done)
         if done is not full:
             yield from self._whole(s, width, done, full)
+        yield from self._rest(s, width, full)
+
+    def _rest(self, s: For, width: int, full: Expr) -> Iterable[Stmt]:
+        """What is left of a vector loop from `full` on: masked, or one by one."""
         if full is s.extent:
             return
-        rest = var(name, s.extent)
-        if not self.widths.masks(s.body):
+        name, rest = name_of(s.var), var(name_of(s.var), s.extent)
+        if not self.widths.masks(s.body, s.var):
             self.note(f"{name}: what is left over runs one by one, masks being dear here")
             yield Loop(rest, full, 1, self.block(s.body))
             return
@@ -191,6 +201,32 @@ class _Rewriter:
             left = self.left(rest, width)
             body = self.inside(Lanes(s.var, rest, width, left.var), s.body)
             yield Loop(rest, full, width, (left, *body), once=True, sure=True)
+
+    def _turned(self, s: For) -> list[Stmt]:
+        """Blocks of a turn loop, columns first; what fills none as if it were none."""
+        (inner,) = s.body
+        assert isinstance(inner, For)
+        lanes, _ = self.widths.of(inner.body, inner.var)
+        width = width_of(lanes, s.extent, inner.extent)
+        if width == 1 or self.lanes is not None:
+            return [For(s.var, self.block(s.body))]
+        self.note(f"{name_of(s.var)}: blocks of {width} x {width} are turned in registers")
+        down, right = multiple(s.extent, width), multiple(inner.extent, width)
+        i, j = var(name_of(s.var), down), var(name_of(inner.var), right)
+
+        def name(dtype: DType) -> Expr:
+            return self.name(s.var, dtype, width)
+
+        blocks = Loop(i, const(0), width, block(s, (i, j), width, name, self.inside))
+        columns: list[Stmt] = [blocks]
+        if down is not s.extent:
+            k = var(name_of(s.var), s.extent)
+            lanes_here = self.inside(Lanes(inner.var, j, width), mapped(inner.body, {s.var: k}))
+            columns.append(Loop(k, down, 1, lanes_here))
+        made: list[Stmt] = [Loop(j, const(0), width, tuple(columns))]
+        if right is not inner.extent:
+            made.append(For(s.var, tuple(self._rest(inner, width, right))))
+        return made
 
     def left(self, v: Expr, width: int) -> Let:
         """The mask of the lanes whose trips are left from v on, fewer than the width."""
@@ -209,7 +245,7 @@ class _Rewriter:
 
     def _fold(self, s: Fold) -> list[Stmt]:
         if s.kind == "vector" and self.lanes is None and s.vars[-1] in s.value.free:
-            width, dtype = self.widths.of((s,), s.vars[-1].args[0])
+            width, dtype = self.widths.of((s,), s.vars[-1])
             if width > 1:
                 self.note(f"{name_of(s.var)}: folded in {width} lanes, a register of {dtype}")
                 return _Folded(self, s, width).run()
@@ -347,7 +383,9 @@ class _Folded:
         self.inner, self.extent = s.vars[-1], s.vars[-1].args[0]
         known = number(self.extent)
         self.count = ACCUMULATORS if known is None else min(ACCUMULATORS, max(1, known // width))
-        self.masked = rewriter.widths.masks((s,)) or multiple(self.extent, width) is self.extent
+        self.masked = (
+            rewriter.widths.masks((s,), self.inner) or multiple(self.extent, width) is self.extent
+        )
         self.kinds: list[Kind] = [(s.var.dtype, width)] * self.count
         if not self.masked:
             self.kinds.append((s.var.dtype, None))

@@ -7,7 +7,7 @@ sides are computed, and a side that might read outside a buffer reads where it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -101,7 +101,7 @@ class Values:
         unsure = [x for x in walk(e) if x.op == "load" and not self._inside(x)]
         if not unsure:
             return False
-        made = _certain(self._evaluated)
+        made = certain(self._evaluated)
         return not all(x in made for x in unsure)
 
     def _inside(self, x: Expr) -> bool:
@@ -152,7 +152,7 @@ class Values:
         mask = self.predicate
         if mask is None or mask is self.lanes.mask or not self._faults(e):
             return e
-        made = _certain(self._evaluated)
+        made = certain(self._evaluated)
 
         def visit(x: Expr) -> Expr | None:
             if x.op != "load" or x in made or self._inside(x):
@@ -178,8 +178,18 @@ class Values:
         if not self.is_vector(places):
             wanted = None if mask is None or mask is whole else some(mask)
             return loaded(buffer, places, x.dtype, wanted)
+        found = self._regular(places)
+        if found is not None:
+            return span(buffer, found[0], self.lanes.width, const(found[1]), x.dtype, mask)
         self.note(f"b{buffer} is gathered, its index being no fixed step from lane to lane")
         return loaded(buffer, places, x.dtype, mask)
+
+    def _regular(self, places: Expr) -> tuple[Expr, int] | None:
+        """First place and stride of the lanes' where in this strip, if not in all, they are so."""
+        here = lane(self.lanes.width)
+        terms = polynomial(places)
+        step, rest = terms.get((here,), 0), places - here * terms.get((here,), 0)
+        return None if self.is_vector(rest) else (rest, step)
 
     def is_vector(self, e: Expr) -> bool:
         """Whether what was rewritten still differs between lanes: in one strip it may not."""
@@ -224,7 +234,7 @@ class Values:
         self.predicate = before
 
 
-def _certain(exprs: list[Expr]) -> set[Expr]:
+def certain(exprs: Sequence[Expr]) -> set[Expr]:
     """The loads that computing the expressions makes, whatever is chosen."""
     found: set[Expr] = set()
     seen: set[Expr] = set()

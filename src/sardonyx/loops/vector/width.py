@@ -26,33 +26,33 @@ class Widths:
     def __init__(self, target: Target, buffers: Mapping[int, Buffer]) -> None:
         self.target, self.buffers = target, buffers
 
-    def masks(self, body: Sequence[Stmt]) -> bool:
-        """Whether the target reads and writes lanes under a mask in one instruction."""
+    def masks(self, body: Sequence[Stmt], v: Expr) -> bool:
+        """Whether the target reads and writes lanes of v under a mask in one instruction."""
         if self.target.has("avx512bw"):
             return True
         if not self.target.has("avx2"):
             return False
-        return all(dtype.bits >= 32 for dtype in self._touched(body))
+        return all(dtype.bits >= 32 for dtype in self._touched(body, v))
 
-    def _touched(self, body: Sequence[Stmt]) -> set[DType]:
-        """The types of memory that statements touch, apart from subscripts."""
-        found = {x.dtype for x in walk(*_values(body)) if x.op == "load"}
+    def _touched(self, body: Sequence[Stmt], v: Expr) -> set[DType]:
+        """The types of memory that statements touch along v, apart from subscripts."""
+        found = {x.dtype for x in _along(body, v) if x.op == "load"}
         stores = (s for s in statements(tuple(body)) if isinstance(s, Store))
         return found | {self.buffers[s.buffer].dtype for s in stores}
 
-    def of(self, body: Sequence[Stmt], extent: Expr) -> tuple[int, DType]:
-        """Lanes of a loop over a body, and the type that decides.
+    def of(self, body: Sequence[Stmt], v: Expr) -> tuple[int, DType]:
+        """Lanes of a loop over a body along v, and the type that decides.
 
-        They fill a register with the widest type that the body computes with, and are no more than
-        the trips need.
+        They fill a register with the widest type that the body computes with, what is the same in
+        all lanes apart, and are no more than the trips need.
         """
-        types = self._touched(body)
-        types.update(x.dtype for x in walk(*_values(body)) if x.dtype is not INDEX)
+        types = self._touched(body, v)
+        types.update(x.dtype for x in _along(body, v) if x.dtype is not INDEX)
         types.discard(DType.BOOL)
         if types.intersection(HALVES):
             types.add(DType.FLOAT32)
         widest = max(types, key=lambda d: (d.bits, str(d)), default=DType.UINT8)
-        width, trips = max(1, self.target.vector_bits // widest.bits), number(extent)
+        width, trips = max(1, self.target.vector_bits // widest.bits), number(v.args[0])
         return (width if trips is None else min(width, whole(trips))), widest
 
     @property
@@ -63,6 +63,17 @@ class Widths:
 
 def _values(body: Sequence[Stmt]) -> Iterable[Expr]:
     return [s.value for s in statements(tuple(body)) if isinstance(s, Let | Fold | Store)]
+
+
+def _along(body: Sequence[Stmt], v: Expr) -> list[Expr]:
+    """What is computed anew for each v, subscripts apart unless they are read from memory."""
+    moving = {v}
+    for s in statements(tuple(body)):
+        if isinstance(s, Fold):
+            moving.update(s.vars)
+        if isinstance(s, Let | Fold) and not moving.isdisjoint(s.value.free):
+            moving.add(s.var)
+    return [x for x in walk(*_values(body)) if not moving.isdisjoint(x.free)]
 
 
 def whole(trips: int) -> int:

@@ -69,11 +69,11 @@ def _source(i: Expr, dim: Expr, mode: str) -> Expr:
 
 def _padded_at(idx: Index, x: Operand, borders: Sequence[Border], mode: str, value: Expr) -> Expr:
     moved = [idx[b.axis] - b.before for b in borders]
-    sources = [_source(i, x.shape[b.axis], mode) for i, b in zip(moved, borders, strict=True)]
-    e = x[place(idx, [b.axis for b in borders], sources)]
+    axes = [b.axis for b in borders]
     if mode != "constant":
-        return e
-    inside = []
+        sources = [_source(i, x.shape[b.axis], mode) for i, b in zip(moved, borders, strict=True)]
+        return x[place(idx, axes, sources)]
+    e, inside = x[place(idx, axes, moved)], list[Expr]()
     for i, b in zip(moved, borders, strict=True):
         inside += [const(0) <= i, i < x.shape[b.axis]]
     return where(both(inside), e, value)

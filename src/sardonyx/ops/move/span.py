@@ -1,4 +1,4 @@
-"""The least and greatest of what counts elements, beside what it may be: compiled code's E0210."""
+"""The worst of what counts elements, beside what it may be: compiled code's E0210."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from sardonyx.ops.base.nest import total
 
 
 class SubscriptSpan(Op):
-    """[least, greatest, lowest allowed, highest allowed] of subscripts along `axis` of `data`.
+    """[worst, lowest allowed, highest allowed] of subscripts along `axis` of `data`.
 
-    Subscripts may count from the end where `from_end`; of rows of subscripts, `column` says which
-    is looked at; those equal to `ignored` are not. With a `window`, that many elements of its dim
-    `axis` are counted from each subscript on. The subscript after the last is allowed if `ends`.
+    The worst is the farthest above the lowest allowed, numbers below that being above all others,
+    as unsigned numbers are: one look at each decides. Subscripts may count from the end where
+    `from_end`; of rows of subscripts, `column` says which is looked at; those equal to `ignored`
+    are not. With a `window`, that many elements of its dim `axis` are counted from each subscript
+    on. The subscript after the last is allowed if `ends`.
     """
 
     domain = "ai.sardonyx"
@@ -33,7 +35,7 @@ class SubscriptSpan(Op):
 
     def infer(self, indices: Type, data: Type, window: Type | None = None) -> Type:
         del indices, data, window
-        return Type(DType.INT64, (const(4),))
+        return Type(DType.INT64, (const(3),))
 
     def reference(self, indices: Array, data: Array, window: Array | None = None) -> Array:
         found = indices if self.column is None else indices[..., self.column]
@@ -43,8 +45,9 @@ class SubscriptSpan(Op):
         size = data.shape[self.axis]
         high = size - (int(not self.ends) if window is None else window.shape[self.axis])
         low = -size if self.from_end else 0
-        least, most = (found.min(), found.max()) if found.size else (low, high)
-        return np.array([least, most, low, high], np.int64)
+        beyond = found.view(np.uint64) - np.array(low).astype(np.uint64)
+        worst = int(beyond.max(initial=0).astype(np.int64)) + low
+        return np.array([worst, low, high], np.int64)
 
     def at(
         self, idx: Index, indices: Operand, data: Operand, window: Operand | None = None
@@ -53,20 +56,17 @@ class SubscriptSpan(Op):
         low = -size if self.from_end else const(0)
         high = size - (int(not self.ends) if window is None else window.shape[self.axis])
 
-        def most(op: str, none: Expr) -> Expr:
-            def read(place: Sequence[Expr]) -> Expr:
-                found = indices[place if self.column is None else (*place, const(self.column))]
-                found = cast(found, INDEX)
-                return (
-                    found if self.ignored is None else where(eq(found, self.ignored), none, found)
-                )
+        def beyond(place: Sequence[Expr]) -> Expr:
+            at = place if self.column is None else (*place, const(self.column))
+            found = cast(indices[at], INDEX)
+            far = cast(found - low, DType.UINT64)
+            return far if self.ignored is None else where(eq(found, self.ignored), far.like(0), far)
 
-            return total(op, indices.shape[: None if self.column is None else -1], read)
-
-        # A choice by the place would look at all subscripts for each of the four, and a sum of
+        rows = indices.shape[: None if self.column is None else -1]
+        worst = cast(total("max", rows, beyond), INDEX) + low
+        # A choice by the place would look at all subscripts for each of the three, and a sum of
         # integers has no order of its own that the kernel's text could keep.
-        rows = (most("min", high), most("max", low), low, high)
         out = const(0)
-        for n, value in enumerate(rows):
+        for n, value in enumerate((worst, low, high)):
             out = binary("bitor", out, cast(eq(idx[0], n), INDEX) * value)
         return out
