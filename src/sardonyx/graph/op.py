@@ -287,7 +287,7 @@ class Op(_Fields):
         """Appends nodes of simpler ops to `graph`; returns the output value(s), None to decline."""
         raise NotImplementedError
 
-    def build(self, outs: tuple[Type, ...], *inputs: Type | None) -> Any:
+    def build(self, outs: tuple[Type, ...], *inputs: Any) -> Any:
         """A loops.ir Kernel over (outputs..., inputs...) for what `at` cannot say."""
         raise NotImplementedError
 

@@ -6,10 +6,13 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import const
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import quiet
+from sardonyx.ops.base.found import Cut
 from sardonyx.ops.base.shapes import need_rank, same_dim, unknown_dim
+from sardonyx.ops.detect.suppress import Suppressed, selected
 
 
 class NonMaxSuppression(Op):
@@ -43,40 +46,24 @@ class NonMaxSuppression(Op):
     ) -> Array:
         count = 0 if most is None else int(most.reshape(-1)[0])
         limit = 0.0 if overlap is None else float(overlap.reshape(-1)[0])
-        rows = []
-        for b in range(len(boxes)):
-            corners = self._corners(boxes[b])
-            for c in range(scores.shape[1]):
-                row = scores[b, c]
-                order = np.argsort(-row, kind="stable")
-                if least is not None:
-                    order = order[row[order] > least.reshape(-1)[0]]
-                rows += [(b, c, n) for n in _suppressed(corners, order, count, limit)]
-        return np.array(rows, np.int64).reshape(-1, 3)
+        lowest = None if least is None else least.reshape(-1)[0]
+        return selected(boxes, scores, count, limit, lowest, bool(self.center_point_box))
 
-    def _corners(self, boxes: Array) -> Array:
-        """[boxes, (low, low, high, high)]."""
-        a, b = boxes[:, :2], boxes[:, 2:]
-        if self.center_point_box:
-            return np.concatenate([a - b / 2, a + b / 2], axis=1)
-        return np.concatenate([np.minimum(a, b), np.maximum(a, b)], axis=1)
-
-
-def _suppressed(corners: Array, order: Array, count: int, limit: float) -> list[int]:
-    kept: list[int] = []
-    while order.size and len(kept) < count:
-        best = int(order[0])
-        kept.append(best)
-        rest = order[1:]
-        order = rest[~(_overlap(corners[best], corners[rest]) > limit)]
-    return kept
-
-
-def _overlap(one: Array, many: Array) -> Array:
-    """Intersection over union; zero where either box is empty."""
-    low, high = (np.maximum(one[:2], many[:, :2]), np.minimum(one[2:], many[:, 2:]))
-    shared = np.prod(np.maximum(high - low, 0), axis=1)
-    area, areas = (np.prod(one[2:] - one[:2]), np.prod(many[:, 2:] - many[:, :2], axis=1))
-    union = area + areas - shared
-    empty = (area <= 0) | (areas <= 0) | (union <= 0)
-    return np.where(empty, 0, shared / np.where(union <= 0, 1, union))
+    def expand(
+        self, graph: Graph, boxes: Value, scores: Value, *limits: Value | None
+    ) -> Value | None:
+        most, overlap, least = (*limits, None, None, None)[:3]
+        reals = [v for v in (boxes, scores, overlap, least) if v is not None]
+        known = all(v.dtype is DType.FLOAT32 and v.type.rank is not None for v in reals)
+        if not known or (most is not None and most.dtype is not DType.INT64):
+            return None
+        body = Body(graph, "suppressed")
+        given = [
+            most or body.constant(np.zeros(1, np.int64)),
+            overlap or body.constant(np.zeros(1, np.float32)),
+        ]
+        given += [] if least is None else [least]
+        rows, count, *_ = body.all(
+            Suppressed(center_point_box=self.center_point_box, outputs=4), boxes, scores, *given
+        )
+        return body(Cut(axis=0), rows, count)

@@ -8,10 +8,12 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
-from sardonyx.core.expr import Expr, const, eq, where
-from sardonyx.graph.ir import Type
+from sardonyx.core.expr import Expr, const, eq, nonnegative, where
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Counted, Index, Op, Operand
 from sardonyx.ops.base.element import settle, widen
+from sardonyx.ops.base.found import Cut, FoundPlaces
 from sardonyx.ops.base.shapes import (
     as_index,
     axis_of,
@@ -167,6 +169,16 @@ class Compress(Op):
             )
         return np.compress(condition, x, axis)
 
+    def expand(self, graph: Graph, x: Value, condition: Value) -> Value | None:
+        axis = None if self.axis is None else axis_of(self.axis, len(x.type.dims))
+        most = x.type.count if axis is None else x.type.dims[axis]
+        if not nonnegative(most - condition.type.count):
+            return None
+        body = Body(graph, "compress")
+        places = body("NonZero", condition)
+        flat = x if axis is not None else body.reshape(x, (-1,))
+        return body("Gather", flat, body.reshape(places, (-1,)), axis=axis or 0)
+
 
 class NonZero(Op):
     """The subscripts of the elements that are not 0, one column for each, in row-major order."""
@@ -182,6 +194,12 @@ class NonZero(Op):
         if x.ndim == 0:
             return np.zeros((0, int(bool(x))), np.int64)
         return np.array(np.nonzero(x), np.int64).reshape(x.ndim, -1)
+
+    def expand(self, graph: Graph, x: Value) -> Value | None:
+        if not x.type.rank or x.dtype is None or x.dtype.is_string:
+            return None
+        body = Body(graph, "nonzero")
+        return body(Cut(axis=1), *body.all(FoundPlaces(), x))
 
 
 class ReverseSequence(Op):

@@ -39,7 +39,8 @@ def wrapped(indices: Array, dim: int) -> Array:
     return np.where(i < 0, i + dim, i)
 
 
-def _along(axis: int, x: Type | None) -> list[Counted]:
+def along(axis: int, x: Type | None) -> list[Counted]:
+    """What an index per place says: a subscript along an axis."""
     if x is None or x.rank is None:
         return []
     return [Counted(indices=1, data=0, axis=axis_of(axis, x.rank))]
@@ -65,7 +66,7 @@ class Gather(Op):
         return np.take(x, wrapped(indices, x.shape[axis]), axis)
 
     def counted(self, *inputs: Type | None) -> Sequence[Counted]:
-        return _along(self.axis, inputs[0])
+        return along(self.axis, inputs[0])
 
     def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
         axis = axis_of(self.axis, x.rank)
@@ -110,7 +111,7 @@ class GatherElements(Op):
             ) from None  # fmt: skip
 
     def counted(self, *inputs: Type | None) -> Sequence[Counted]:
-        return _along(self.axis, inputs[0])
+        return along(self.axis, inputs[0])
 
     def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
         axis = axis_of(self.axis, x.rank)
@@ -124,6 +125,15 @@ def depth_of(indices: Type) -> int:
     if depth is None:
         raise refuse("E0320", "the last dim of the indices must be a number", text(indices.shape))
     return depth
+
+
+def columns(first: int, *inputs: Type | None) -> list[Counted]:
+    """What rows of subscripts say: one for each axis from `first` on."""
+    x, indices = inputs[:2]
+    if x is None or x.rank is None or indices is None or not indices.rank:
+        return []
+    depth = number(indices.dims[-1]) or 0
+    return [Counted(1, 0, first + n, column=n) for n in range(depth)]
 
 
 class GatherNDV11(Op):
@@ -157,11 +167,7 @@ class GatherNDV11(Op):
         return np.asarray(x[tuple(at)])
 
     def counted(self, *inputs: Type | None) -> Sequence[Counted]:
-        x, indices = inputs[:2]
-        if x is None or x.rank is None or indices is None or not indices.rank:
-            return []
-        depth = number(indices.dims[-1]) or 0
-        return [Counted(1, 0, self.batch_dims + n, column=n) for n in range(depth)]
+        return columns(self.batch_dims, *inputs)
 
     def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
         lead = idx[: indices.rank - 1]

@@ -6,11 +6,20 @@ from typing import ClassVar
 
 import numpy as np
 
-from sardonyx.core.dtype import Array
+from sardonyx.core.dtype import Array, DType
+from sardonyx.core.expr import Expr, binary, const, fresh, minimum, number, product
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
+from sardonyx.loops.build import identity
+from sardonyx.loops.ir import For, Kernel, Stmt, Store
 from sardonyx.ops.base.element import quiet, settle, widen
+from sardonyx.ops.base.loops import Memory
 from sardonyx.ops.base.shapes import axis_of, known_ints, like, need_rank
+
+# Running results of these would be rounded at every step.
+NARROW = (DType.FLOAT16, DType.BFLOAT16)
+# Rows side by side where the axis is the last one, and elements of a task where it is not.
+_ROWS, _BLOCK = 8, 1024
 
 
 class Cumulative(Op, abstract=True):
@@ -21,6 +30,7 @@ class Cumulative(Op, abstract=True):
 
     tolerance = "reduction"
     ufunc: ClassVar[np.ufunc]
+    word: ClassVar[str]
     exclusive: int = 0
     reverse: int = 0
 
@@ -42,12 +52,54 @@ class Cumulative(Op, abstract=True):
             out = np.concatenate([first, out[:-1]])
         return settle(np.moveaxis(out[::-1] if self.reverse else out, 0, n), x.dtype)
 
+    def build(self, outs: tuple[Type, ...], x: Type, axis: Type) -> Kernel | None:
+        wanted = known_ints(axis)
+        if not wanted or x.dtype is None or x.dtype in NARROW:
+            return None
+        n = axis_of(wanted[0], len(x.dims))
+        outer, extent, inner = product(x.dims[:n]), x.dims[n], product(x.dims[n + 1 :])
+        memory = Memory(outs, (x, axis))
+        if number(inner) == 1:
+            # No lane follows another along memory: rows side by side hide what one waits for.
+            width: Expr = const(_ROWS)
+            task = fresh((outer + (width - 1)) // width)
+            lane = fresh(minimum(outer - task * width, width))
+            first, stride = (task * width + lane) * extent, const(1)
+        else:
+            blocks = (inner + (_BLOCK - 1)) // _BLOCK
+            task = fresh(outer * blocks)
+            begin = task % blocks * _BLOCK
+            lane = fresh(minimum(inner - begin, const(_BLOCK)))
+            first, stride = task // blocks * extent * inner + begin + lane, inner
+        steps = self._steps(memory, lane, first, stride, extent)
+        return memory.kernel(For(task, steps, "parallel"))
+
+    def _steps(
+        self, memory: Memory, lane: Expr, first: Expr, stride: Expr, extent: Expr
+    ) -> tuple[Stmt, ...]:
+        """The steps along the axis, each in lanes; what is so far is read back from the output."""
+        word, step = type(self).word, fresh(extent - 1)
+
+        def place(k: Expr) -> Expr:
+            return first + (extent - 1 - k if self.reverse else k) * stride
+
+        start, here, following = place(const(0)), place(step), place(step + 1)
+        kind = memory.params[0].dtype
+        begin = identity(word, kind) if self.exclusive else memory.read(1, start)
+        more = memory.read(1, here if self.exclusive else following)
+        total = binary(word, memory.read(0, here), more)
+        return (
+            For(fresh(minimum(extent, 1)), (For(lane, (Store(0, start, begin),), "vector"),)),
+            For(step, (For(lane, (Store(0, following, total),), "vector"),)),
+        )
+
 
 class CumSum(Cumulative):
     """The running sum along the axis."""
 
     since = 11
     ufunc = np.add
+    word = "add"
 
 
 class CumProd(Cumulative):
@@ -55,3 +107,4 @@ class CumProd(Cumulative):
 
     since = 26
     ufunc = np.multiply
+    word = "mul"

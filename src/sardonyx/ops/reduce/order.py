@@ -12,8 +12,11 @@ from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, binary, const, eq, number, reduce, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.loops.ir import Kernel
 from sardonyx.ops.base.element import lift, widen
-from sardonyx.ops.base.shapes import axis_of, known, place, refuse, unknown_dim
+from sardonyx.ops.base.loops import Memory
+from sardonyx.ops.base.shapes import axis_of, known, known_ints, place, refuse, unknown_dim
+from sardonyx.ops.reduce.best import best_of
 
 
 class ArgV1(Op, abstract=True):
@@ -143,6 +146,12 @@ class TopKV10(Op):
         """Whether the largest elements are the best."""
         return True
 
+    def build(self, outs: tuple[Type, ...], x: Type, k: Type) -> Kernel | None:
+        wanted = known_ints(k)
+        if not wanted:
+            return None
+        return best_of(Memory(outs, (x, k)), x, wanted[0], self.axis, self.is_largest)
+
 
 class TopK(TopKV10):
     """The k largest (or smallest) elements along `axis`, and their subscripts, best first."""
@@ -169,6 +178,9 @@ class TopKV1(Op):
 
     def reference(self, x: Array) -> tuple[Array, Array]:
         return top(x, self.k, self.axis, largest=True)
+
+    def build(self, outs: tuple[Type, ...], x: Type) -> Kernel | None:
+        return best_of(Memory(outs, (x,)), x, self.k, self.axis, largest=True)
 
 
 class Unique(Op):
