@@ -13,7 +13,20 @@ from hypothesis import strategies as st
 from kernels.agree import LEVELS, machine
 from kernels.native import run
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, const, load, name_of, product, reduce, symbol, var
+from sardonyx.core.expr import (
+    Expr,
+    const,
+    load,
+    maximum,
+    minimum,
+    name_of,
+    product,
+    reduce,
+    symbol,
+    unary,
+    var,
+    where,
+)
 from sardonyx.kernels.pick import schedule
 from sardonyx.loops.build import Closed, pointwise
 from sardonyx.loops.check import check
@@ -151,3 +164,116 @@ def test_lanes_go_along_memory(
     assert [s.kind for s in found] == folds
     assert [len(s.vars) for s in found] == [1] * len(found)
     assert [s.kind for s in inside if isinstance(s, For)] == loops
+
+
+def softmax_like(axis: int, dims: tuple[int, int]) -> Closed:
+    i, j = (var(f"o{n}", d) for n, d in enumerate(dims))
+
+    def element(k: Expr) -> Expr:
+        at = (k, j) if axis == 0 else (i, k)
+        return load("x", [at[0] * dims[1] + at[1]], F32)
+
+    here = (i, j)[axis]
+    top = reduce("max", dims[axis], element)
+    total = reduce("add", dims[axis], lambda k: unary("exp", element(k) - top))
+    value = unary("exp", element(here) - top) * (const(1.0, F32) / total)
+    count = const(dims[0] * dims[1])
+    return pointwise("y", [i, j], i * dims[1] + j, value, {"x": (F32, count), "y": (F32, count)})
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("dims", [(7, 40), (33, 5), (70, 130)])
+def test_what_is_dear_is_computed_once(level: str, axis: int, dims: tuple[int, int]) -> None:
+    closed = softmax_like(axis, dims)
+    target = machine(level)
+    made = schedule(closed.kernel, target or make(level))
+    check(made.kernel)
+    assert to_text(canonical(made.kernel)).count("exp(") == 1
+    x = np.random.default_rng(0).standard_normal(dims).astype(np.float32)
+    e = np.exp(x.astype(np.float64) - x.max(axis, keepdims=True))
+    wanted = (e / e.sum(axis, keepdims=True)).reshape(-1)
+    arrays = [np.zeros(x.size, np.float32), x.reshape(-1)]
+    if x.size < 300:
+        interpret(vectorise(made.kernel, make(level)), arrays, ())
+        np.testing.assert_allclose(arrays[0], wanted, 1e-5)
+    if target is not None:
+        found = run(target, closed.kernel, made, [np.zeros_like(arrays[0]), arrays[1]], (), 2)
+        np.testing.assert_allclose(found, wanted, 1e-5)
+
+
+@pytest.mark.parametrize("ends", [(64, 130), (100, 164, 300), (3, 130), (64, 64 + 128, 1000)])
+def test_choices_by_the_subscript_cut_the_loop(ends: tuple[int, ...]) -> None:
+    """A row made of several, as Concat makes one, compared from both sides."""
+    rows, extent = 3, ends[-1] + 90
+    i, j = var("o0", rows), var("o1", extent)
+    starts = (0, *ends)
+    lengths = [b - a for a, b in zip(starts, (*ends, extent), strict=True)]
+    parts = [
+        load(f"x{n}", [i * length + j - start], F32)
+        for n, (start, length) in enumerate(zip(starts, lengths, strict=True))
+    ]
+    value = parts[-1]
+    for n in range(len(ends) - 1, -1, -1):
+        below = j < ends[n]
+        value = where(below, parts[n], value) if n % 2 else where(ends[n] <= j, value, parts[n])
+    sizes = {f"x{n}": (F32, const(rows * length)) for n, length in enumerate(lengths)}
+    sizes["y"] = (F32, const(rows * extent))
+    closed = pointwise("y", [i, j], i * extent + j, value, sizes)
+    rng = np.random.default_rng(0)
+    given_ = {f"x{n}": rng.random((rows, d), np.float32) for n, d in enumerate(lengths)}
+    wanted = np.concatenate(list(given_.values()), axis=1).reshape(-1)
+    arrays = [np.zeros_like(wanted), *(given_[key].reshape(-1) for key in closed.params[1:])]
+    made = schedule(closed.kernel, make("avx2"))
+    vectors = [s for s in statements(made.kernel.body) if isinstance(s, For) and s.kind == "vector"]
+    assert len(vectors) == len(lengths)
+    assert "where" not in to_text(canonical(made.kernel))
+    target = machine("avx2") or machine("generic")
+    assert target is not None
+    made = schedule(closed.kernel, target)
+    np.testing.assert_array_equal(run(target, closed.kernel, made, arrays, (), 2), wanted)
+
+
+PIECES = st.recursive(
+    st.just("j") | st.integers(-3, 90),
+    lambda e: st.tuples(st.sampled_from(["min", "max", "add", "mod", "div"]), e, e),
+    max_leaves=6,
+)
+
+
+def as_expr(said: Any, j: Expr) -> Expr:
+    """Arithmetic on a subscript; divisors are numbers."""
+    if isinstance(said, tuple):
+        a, b = (as_expr(part, j) for part in said[1:])
+        if said[0] in ("mod", "div"):
+            by = abs(b.arg) + 20 if b.is_const else 30
+            return a % by if said[0] == "mod" else a // by
+        return a + b if said[0] == "add" else (minimum if said[0] == "min" else maximum)(a, b)
+    return j if said == "j" else const(said)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=list(HealthCheck))
+@given(st.integers(30, 200), PIECES, PIECES, st.booleans())
+def test_cut_rows_mean_what_they_did(extent: int, at: Any, turn: Any, by_row: bool) -> None:
+    i, j = var("o0", 4), var("o1", extent)
+    inner = maximum(minimum(as_expr(at, j), 199), 0)
+    holds = as_expr(turn, j) < as_expr(at, j - 7)
+    value = where(holds, load("x", [i * 200 + inner], F32), const(-1.0, F32))
+    if by_row:
+        value = where((const(1) <= i) & (i < 3), value, load("x", [i * 200 + j], F32))
+    sizes = {"x": (F32, const(800)), "y": (F32, const(4 * extent))}
+    closed = pointwise("y", [i, j], i * extent + j, value, sizes)
+    given_ = [np.arange(800, dtype=np.float32)][: len(closed.params) - 1]
+    wanted, found = (np.full(4 * extent, 7, np.float32) for _ in range(2))
+    interpret(closed.kernel, [wanted, *given_], ())
+    for level in ("avx2", "avx512"):
+        made = schedule(closed.kernel, make(level)).kernel
+        check(made)
+        found[:] = 7
+        interpret(made, [found, *given_], ())
+        np.testing.assert_array_equal(found, wanted)
+        lanes = vectorise(made, make(level))
+        check(lanes)
+        found[:] = 7
+        interpret(lanes, [found, *given_], ())
+        np.testing.assert_array_equal(found, wanted)

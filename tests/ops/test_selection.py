@@ -163,3 +163,21 @@ def test_boxes_that_overlap(batch: int, classes: int, count: int, data: st.DataO
     said = f"y = NonMaxSuppression<center_point_box={centred}>(b, s, {', '.join(names)})"
     inputs = [("b", boxes), ("s", scores), *zip(names, limits, strict=True)]
     agrees(graph_of(said, *inputs, symbolic=False), boxes, scores, *limits, hosts=("Cut",))
+
+
+@MANY
+@given(st.data())
+def test_large_windows_axis_by_axis(data: st.DataObject) -> None:
+    rank = data.draw(st.integers(1, 3))
+    extent = [data.draw(st.integers(6, 19)) for _ in range(rank)]
+    taps = [data.draw(st.integers(1, 6)) for _ in range(rank)]
+    steps = [data.draw(st.integers(1, 3)) for _ in range(rank)]
+    apart = [data.draw(st.integers(1, 2 if t < 3 else 1)) for t in taps]
+    pads = [data.draw(st.integers(0, (t - 1) // 2)) for t in taps * 2]
+    ceil = data.draw(st.sampled_from([0, 1]))
+    x = rough(np.random.default_rng(rank), [1, 2, *extent], "float32")
+    said = (
+        f"y = MaxPool<kernel_shape={taps}, strides={steps}, pads={pads}, dilations={apart}, "
+        f"ceil_mode={ceil}>(x)"
+    )
+    agrees(graph_of(said, ("x", x), symbolic=False), x)

@@ -29,11 +29,13 @@ from sardonyx.core.errors import (
 from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Graph, Node, Type, Value, captured, subgraphs
 from sardonyx.graph.op import Op, Opaque, as_arrays
-from sardonyx.graph.type import array_type
+from sardonyx.graph.type import array_type, tensor_type
 from sardonyx.graph.type import elements as elements
 
 # Bytes of an entry of a map: two objects and the references to them.
 _ENTRY = 128
+# Elements of an operand that sizes may be read from: no tensor has as many dims.
+_SIZES = 64
 
 Watch: TypeAlias = Callable[[Node, tuple[Any, ...]], None]
 
@@ -220,7 +222,7 @@ class Walk:
             self.ahead = ahead
 
     def _foresee(self, op: Op, arrays: list[Any]) -> None:
-        types = [None if a is None else type_of(a) for a in arrays]
+        types = [None if a is None else _sized(a) for a in arrays]
         try:
             made = op.infer(*types)
         except NotImplementedError:
@@ -232,6 +234,13 @@ class Walk:
                 need += self.limits.check_tensor(t.dtype, shape) * t.dtype.numpy.itemsize
         if need > self._allowed:
             self.limits.check_memory(need)
+
+
+def _sized(a: Any) -> Type:
+    """The type of a value, with its elements where they may be sizes: writing many takes long."""
+    if isinstance(a, np.ndarray) and a.size > _SIZES:
+        return tensor_type(DType.from_numpy(a.dtype), a.shape)
+    return type_of(a)
 
 
 def _unsupported(op: Op) -> UnsupportedOperator:

@@ -13,8 +13,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from sardonyx.core.expr import Expr, const, minimum, name_of, number, product, substitute, var, walk
-from sardonyx.loops.build import coefficient, mapped
+from sardonyx.core.expr import (
+    Expr,
+    const,
+    load,
+    minimum,
+    name_of,
+    number,
+    product,
+    substitute,
+    var,
+    walk,
+)
+from sardonyx.kernels.ranges import in_ranges
+from sardonyx.loops.build import coefficient, cost, mapped
 from sardonyx.loops.ir import Fold, For, Kernel, LoopKind, Stmt, Store, expressions, statements
 from sardonyx.loops.target import Target
 from sardonyx.loops.vector.turn import crossing, width_of
@@ -22,9 +34,13 @@ from sardonyx.loops.vector.turn import crossing, width_of
 # Elements of a task of a flat loop: 16 KiB of float32, half of a first-level cache for what is read
 # and half for what is written.
 _BLOCK = 4096
+# Those where each is a reduction: threads share them, and a vector's latency is hidden by others.
+_COLUMNS = 512
 # Trips of a reduction from which its own lanes, joined at the end of each row, beat lanes that read
 # an element of a row each: joining takes about four steps of an add and a move.
 _ROW = 8
+# Operations of an element from which it is kept instead of computed again: about those of exp.
+_DEAR = 8
 # Bytes of a line of the cache, and rows that are turned at once where its elements are large.
 _LINE, _ROWS = 64, 16
 # Elements from one lane to the next up to which whole vectors are read and permuted.
@@ -33,7 +49,6 @@ _NEAR = 4
 
 def nest(kernel: Kernel, target: Target) -> Kernel | str:
     """Schedules a raw nest of serial loops; the reason where the kernel is not one."""
-    del target
     if not all(isinstance(s, For | Fold | Store) for s in statements(kernel.body)):
         return "the kernel holds more than loops, folds and stores"
     if any(isinstance(s, For) and s.kind != "serial" for s in statements(kernel.body)):
@@ -41,8 +56,8 @@ def nest(kernel: Kernel, target: Target) -> Kernel | str:
     loops, pre, body = _unnest(_folds(kernel.body, _merged))
     if not loops:
         return replace(kernel, body=_folds(body, _in_lanes))
-    loops, pre, body = _merge(loops, pre, body)
-    return replace(kernel, body=_schedule(loops, pre, body))
+    loops, pre, body = _kept(*_merge(loops, pre, body))
+    return replace(kernel, body=_schedule(loops, pre, body, target))
 
 
 def _unnest(body: tuple[Stmt, ...]) -> tuple[list[Expr], list[tuple[Stmt, ...]], tuple[Stmt, ...]]:
@@ -83,6 +98,39 @@ def _merge(
     return loops, pre, body
 
 
+def _kept(
+    loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...]
+) -> tuple[list[Expr], list[tuple[Stmt, ...]], tuple[Stmt, ...]]:
+    """What a reduction computes of each element, and the store again, is kept where that goes."""
+    folds, store = pre[-1], body[0]
+    if len(body) > 1 or not isinstance(store, Store) or not pre[-1]:
+        return loops, pre, body
+    v = loops[-1]
+    for n, s in enumerate(folds):
+        if not isinstance(s, Fold) or len(s.vars) > 1 or s.vars[0].args != v.args:
+            continue
+        k = s.vars[0]
+        again = _dearest(s.value, k, v, store.value)
+        if again is None or again.dtype is not store.value.dtype:
+            continue
+        place = load(store.buffer, [store.index], again.dtype)
+        taken = {substitute(again, {v: k}): substitute(place, {v: k})}
+        reads = replace(s, value=substitute(s.value, taken))
+        fills = For(v, (Store(store.buffer, store.index, again),))
+        value = substitute(store.value, {again: place})
+        rest = (*folds[:n], fills, reads, *folds[n + 1 :])
+        return loops, [*pre[:-1], rest], (Store(store.buffer, store.index, value),)
+    return loops, pre, body
+
+
+def _dearest(value: Expr, k: Expr, v: Expr, wanted: Expr) -> Expr | None:
+    """What a reduction over k computes of its element and `wanted` of that at v, if it is dear."""
+    known = set(walk(wanted))
+    found = [e for x in walk(value) if (e := substitute(x, {k: v})) in known and v in e.free]
+    best = max(found, key=cost, default=None)
+    return best if best is not None and cost(best) >= _DEAR else None
+
+
 def _splits(body: Sequence[Stmt], flat: Expr) -> bool:
     return _divides(_all_exprs(body), flat)
 
@@ -92,7 +140,7 @@ def _divides(exprs: Sequence[Expr], v: Expr) -> bool:
 
 
 def _schedule(
-    loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...]
+    loops: list[Expr], pre: list[tuple[Stmt, ...]], body: tuple[Stmt, ...], target: Target
 ) -> tuple[Stmt, ...]:
     lane = _lane(loops, pre, body)
     if lane is not None and _in_rows(loops[lane], pre[lane + 1 :], body):
@@ -105,7 +153,11 @@ def _schedule(
         return _turned(loops, body, across, loops[lane])
     if lane is None or lane == len(loops) - 1:
         kind: LoopKind = "serial" if lane is None else "vector"
-        inner: tuple[Stmt, ...] = (*_folds(pre[-1], _in_lanes), For(loops[-1], body, kind))
+        before = [replace(s, kind=kind) if isinstance(s, For) else s for s in pre[-1]]
+        rows: tuple[Stmt, ...] = (For(loops[-1], body),)
+        if kind == "vector":
+            rows = in_ranges(loops[-1], body, target)
+        inner: tuple[Stmt, ...] = (*_folds(before, _in_lanes), *rows)
         return (*pre[0], *_parallel(loops[:-1], pre[1:-1], inner)) if len(loops) > 1 else inner
     return _lanes_outside(loops, pre, body, lane)
 
@@ -116,9 +168,9 @@ def _lanes_outside(
     """Rows whose reduction runs over a strided axis: lanes over the row, serial loops inside."""
     for depth in range(len(loops) - 1, lane, -1):
         body = (*pre[depth], For(loops[depth], body))
-    core: tuple[Stmt, ...] = (*pre[lane], For(loops[lane], body, "vector"))
     if lane == 0:
-        return core
+        return (*pre[0], *_blocks(loops[0], body))
+    core = (*pre[lane], For(loops[lane], body, "vector"))
     return (*pre[0], *_parallel(loops[:lane], pre[1:lane], core))
 
 
@@ -265,11 +317,13 @@ def _parallel(
 def _blocks(v: Expr, body: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     """One flat loop cut into blocks that threads share, each run in lanes."""
     extent = v.args[0]
-    length = number(extent)
-    if length is not None and length <= _BLOCK // 4:
+    length, most = number(extent), _BLOCK
+    if any(isinstance(s, Fold) for s in statements(body)):
+        most = _COLUMNS
+    if length is not None and length <= most // 4:
         return (For(v, body, "vector"),)
-    block = var("p", (extent + (_BLOCK - 1)) // _BLOCK)
-    start = block * _BLOCK
-    inside = var(name_of(v) + "v", minimum(extent - start, const(_BLOCK)))
+    block = var("p", (extent + (most - 1)) // most)
+    start = block * most
+    inside = var(name_of(v) + "v", minimum(extent - start, const(most)))
     lanes = For(inside, mapped(body, {v: start + inside}), "vector")
     return (For(block, (lanes,), "parallel"),)

@@ -236,6 +236,7 @@ MODULES = {
     ("ai.sardonyx", "IsCategory"): "sardonyx.ops.ml.encoders",
     ("ai.sardonyx", "Label"): "sardonyx.ops.ml.scores",
     ("ai.sardonyx", "LookUp"): "sardonyx.ops.ml.encoders",
+    ("ai.sardonyx", "MaxPoolLine"): "sardonyx.ops.window.pooling",
     ("ai.sardonyx", "PostTransform"): "sardonyx.ops.ml.scores",
     ("ai.sardonyx", "Recurrence"): "sardonyx.ops.recurrent.recurrence",
     ("ai.sardonyx", "SubscriptSpan"): "sardonyx.ops.move.span",

@@ -91,7 +91,7 @@ def test_host_steps_keep_their_place() -> None:
     )
     graph = parse(body)
     program = Program(prepare(graph), 2)
-    assert [n.op.op_type for n in program.gaps] == ["NonZero"]
+    assert [n.op.op_type for n in program.gaps] == ["Cut"]
     for x in ([0, 1, 0, 2], [0, 0], [3, 4, 5], []):
         agrees(graph, program, np.array(x, np.float32))
 

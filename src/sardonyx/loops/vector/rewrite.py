@@ -40,11 +40,9 @@ from sardonyx.loops.vector.turn import block, width_of
 from sardonyx.loops.vector.values import Lanes, Values
 from sardonyx.loops.vector.width import (
     ACCUMULATORS,
-    CHAINS,
     HALVES,
     Widths,
     apart,
-    chained,
     has_trip,
     multiple,
     parts,
@@ -176,10 +174,13 @@ class _Rewriter:
         """Whole vectors, then what is left of at least one trip: masked, or one by one."""
         name, extent = name_of(s.var), number(s.extent)
         full, done = multiple(s.extent, width), const(0)
-        if chained(s.body) and (extent is None or extent >= CHAINS * width):
-            done = multiple(s.extent, CHAINS * width)
-            self.note(f"{name}: {CHAINS} vectors at once, so that their folds overlap")
-            yield from self._whole(s, CHAINS * width, const(0), done)
+        for chains in self.widths.chains(s.body):
+            many = multiple(s.extent, chains * width)
+            if many is done or (extent is not None and extent < chains * width):
+                continue
+            self.note(f"{name}: {chains} vectors at once, so that their folds overlap")
+            yield from self._whole(s, chains * width, done, many)
+            done = many
         if done is not full:
             yield from self._whole(s, width, done, full)
         yield from self._rest(s, width, full)

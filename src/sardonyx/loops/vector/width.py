@@ -12,6 +12,8 @@ from sardonyx.loops.target import Target
 
 CHAINS = 4
 ACCUMULATORS = 4
+# Parts of expressions up to which a body needs hardly a register of its own.
+_LIGHT = 24
 # Additions of one chain: with n of them the error of a sum grows like n, of sums of sums like the
 # sum of the lengths of their chains. Between two joins of as many accumulators that is a hundredth.
 CHAIN = 256
@@ -55,6 +57,17 @@ class Widths:
         width, trips = max(1, self.target.vector_bits // widest.bits), number(v.args[0])
         return (width if trips is None else min(width, whole(trips))), widest
 
+    def chains(self, body: Sequence[Stmt]) -> tuple[int, ...]:
+        """How many vectors at once are worth it where lanes fold: their latency is hidden then.
+
+        As many as half of the registers hold, where each is little work: more of a row is read.
+        """
+        folds = [s for s in body if isinstance(s, Fold)]
+        if not folds or len(body) > 4 or all(unrolls(s) for s in folds):
+            return ()
+        light = len(walk(*_values(body))) <= _LIGHT
+        return (self.target.registers // 2, CHAINS) if light else (CHAINS,)
+
     @property
     def fused(self) -> bool:
         """Whether the target multiplies and adds in one instruction."""
@@ -84,12 +97,6 @@ def whole(trips: int) -> int:
 def has_trip(extent: Expr) -> bool:
     """Whether a loop provably has a trip."""
     return nonnegative(extent - 1)
-
-
-def chained(body: Sequence[Stmt]) -> bool:
-    """Whether lanes fold: several vectors at once then hide the latency of each."""
-    folds = [s for s in body if isinstance(s, Fold)]
-    return bool(folds) and len(body) <= 4 and not all(unrolls(s) for s in folds)
 
 
 def unrolls(s: Fold) -> bool:

@@ -75,7 +75,8 @@ class Softmax(Normalised):
 
     def element(self, idx: Index, x: Operand, axes: tuple[int, ...]) -> Expr:
         top, weight = _top_and_total(idx, x, axes)
-        return exp(lift(x[idx]) - top) / weight
+        # One division a row: a product takes a tenth of the time of a quotient.
+        return exp(lift(x[idx]) - top) * (1.0 / weight)
 
 
 class LogSoftmax(Normalised):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import Any
 
@@ -20,12 +21,16 @@ from sardonyx.core.expr import (
     product,
     where,
 )
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Subscripts, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import lowest, p_norm, some, total
 from sardonyx.ops.base.shapes import like, need_rank, ravel, unravel
 from sardonyx.ops.window.windows import Window, gather, slide, whole
+
+# Taps from which a window is cheaper axis by axis, with what lies between stored and read again.
+_SEPARATE = 16
 
 
 class _Pool(Op, abstract=True, kw_only=True):
@@ -105,6 +110,27 @@ class MaxPoolV1(_Pool, kw_only=True):
 
         return total("max", window.size, term)
 
+    def expand(self, graph: Graph, x: Value) -> Value | None:
+        """Large windows axis by axis: a window of n by n looks at 2 n elements instead of n²."""
+        taps = self.kernel_shape or ()
+        if self.outputs > 1 or math.prod(taps) < _SEPARATE or math.prod(taps) in taps:
+            return None
+        body, y = Body(graph, "pool"), x
+        for axis in reversed(range(len(taps))):
+            y = body(self._along(axis), y)
+        return y
+
+    def _along(self, axis: int) -> MaxPoolLine:
+        """The same pool with windows along one axis alone."""
+        rank, made = len(self.kernel_shape), dict[str, Any]()
+        for name in ("kernel_shape", "strides", "dilations"):
+            given = getattr(self, name, None)
+            if given is not None:
+                made[name] = tuple(n if k == axis else 1 for k, n in enumerate(given))
+        if self.pads is not None:
+            made["pads"] = tuple(n if k % rank == axis else 0 for k, n in enumerate(self.pads))
+        return MaxPoolLine(auto_pad=self.auto_pad, ceil_mode=self.ceil_mode, **made)
+
     def at_output(self, which: int, idx: Index, x: Operand) -> Expr:
         """The largest element, or (output 1) its position in the input."""
         top = self.at(idx, x)
@@ -136,6 +162,14 @@ class MaxPool(MaxPoolV8, kw_only=True):
     since = 10
     ceil_mode: int = 0
     dilations: tuple[int, ...] | None = None
+
+
+class MaxPoolLine(MaxPool, kw_only=True):
+    """MaxPool with windows along one axis, which costs as much in any order of the axes."""
+
+    domain = "ai.sardonyx"
+    since = 1
+    traits = Trait.SELECTS | Trait.BY_CHANNEL
 
 
 class AveragePoolV1(_Pool, kw_only=True):
