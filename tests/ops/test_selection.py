@@ -181,3 +181,26 @@ def test_large_windows_axis_by_axis(data: st.DataObject) -> None:
         f"ceil_mode={ceil}>(x)"
     )
     agrees(graph_of(said, ("x", x), symbolic=False), x)
+
+
+@MANY
+@given(st.data())
+def test_regions_of_images(data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    images, regions = data.draw(st.integers(1, 3)), data.draw(st.integers(1, 4))
+    sides = [data.draw(st.integers(1, 9)) for _ in range(2)]
+    x = rng.standard_normal((images, 2, *sides)).astype(np.float32)
+    corners = rng.uniform(-3, 9, (regions, 2))
+    rois = np.concatenate([corners, corners + rng.uniform(0, 9, (regions, 2))], 1)
+    batches = rng.integers(0, images, regions)
+    mode = data.draw(st.sampled_from(["avg", "max"]))
+    pixel = data.draw(st.sampled_from(["half_pixel", "output_half_pixel"]))
+    said = (
+        f'y = RoiAlign<mode="{mode}", output_height={data.draw(st.integers(1, 4))}, '
+        f"output_width={data.draw(st.integers(1, 9))}, spatial_scale=0.8, "
+        f"sampling_ratio={data.draw(st.integers(1, 3))}, "
+        f'coordinate_transformation_mode="{pixel}">(x, r, b)'
+    )
+    inputs = (("x", x), ("r", rois.astype(np.float32)), ("b", batches))
+    graph = graph_of(said, *inputs, symbolic=data.draw(st.booleans()))
+    agrees(graph, *(a for _, a in inputs), rtol=2e-5)

@@ -430,12 +430,25 @@ def work_of(kernel: Kernel) -> Expr:
 
 def _outer(extent: Expr) -> Expr:
     """An extent at the first or last trip of the loops around it, whichever makes it larger."""
+    extent = transform(extent, _most)
+    if _is_of_data(extent):
+        return const(1)
     around = [v for v in extent.free if v.args]
     if not around:
         return extent
     first = substitute(extent, dict.fromkeys(around, const(0)))
     last = substitute(extent, {v: _outer(v.args[0]) - 1 for v in around})
     return maximum(maximum(first, last), 0)
+
+
+def _most(e: Expr) -> Expr | None:
+    """What is known of a minimum one side of which depends on data."""
+    known = [a for a in e.args if not _is_of_data(a)] if e.op == "min" else ()
+    return known[0] if len(known) == 1 and len(e.args) == 2 else None
+
+
+def _is_of_data(e: Expr) -> bool:
+    return any(x.op == "load" or (x.op == "var" and x.arg[1] is None) for x in walk(e))
 
 
 __all__ = [

@@ -217,7 +217,9 @@ class Bound:
 
     def _job(self, segment: Segment, **options: Any) -> Job:
         assert segment.records is not None
-        where = address(segment.records), len(segment.records), address(self.table)
+        # Of a structured array numpy describes each field before it tells where that is.
+        records = segment.records.view(np.uint8)
+        where = address(records), len(segment.records), address(self.table)
         return self.runner.job_of(*where, segment.threads, watched=segment.watched, **options)
 
     def arm(self) -> None:

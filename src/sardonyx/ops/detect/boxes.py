@@ -64,6 +64,6 @@ class NonMaxSuppression(Op):
         ]
         given += [] if least is None else [least]
         rows, count, *_ = body.all(
-            Suppressed(center_point_box=self.center_point_box, outputs=4), boxes, scores, *given
+            Suppressed(center_point_box=self.center_point_box, outputs=5), boxes, scores, *given
         )
         return body(Cut(axis=0), rows, count)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Op
+from sardonyx.graph.op import Counted, Op
+from sardonyx.loops.ir import Kernel
 from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.shapes import need_rank, refuse, same_dim, same_dims
+from sardonyx.ops.detect.sample import Sampling
 
 _MOST_SAMPLES = 4096
 
@@ -50,6 +53,15 @@ class _Aligned(Op, abstract=True):
         for n, (roi, b) in enumerate(zip(widen(rois), batches.tolist(), strict=True)):
             y[n] = self._pooled(_image(a, b), roi)
         return settle(y, x.dtype)
+
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        del inputs
+        return [Counted(indices=2, data=0, axis=0, from_end=False)]
+
+    def build(self, outs: tuple[Type, ...], x: Type, rois: Type, batches: Type) -> Kernel | None:
+        size = (self.output_height, self.output_width)
+        found = Sampling(self.mode, *size, self.sampling_ratio, self.spatial_scale, self.shift)
+        return found.kernel(outs, x, rois, batches)
 
     def _pooled(self, image: Array, roi: Array) -> Array:
         x1, y1, x2, y2 = (float(v) * self.spatial_scale - self.shift for v in roi)

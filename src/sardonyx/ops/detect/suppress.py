@@ -1,14 +1,15 @@
-"""NonMaxSuppression with as many rows as there may be: rounds of the best box and what it overlaps.
+"""NonMaxSuppression with as many rows as there may be: the best box left, beside those kept.
 
 for each class:
     going = 0 < most;  key = score if score > least else -inf
-    for most rounds, while going:
-        best = the first of the largest keys
-        if it is not -inf: keep it, key = -inf where the overlap with it > limit        in lanes
+    for every box, while going:
+        best = the first of the largest keys, whose key is -inf from here on
+        if none of the class's kept boxes overlaps it by more than the limit: keep it
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +38,7 @@ from sardonyx.ops.base.shapes import known_ints
 
 F32, I32, I64 = DType.FLOAT32, DType.INT32, DType.INT64
 _GONE = const(-np.inf, F32)
-_ROWS, _COUNT, _SIDES, _ALIVE, _BOXES, _SCORES, _MOST, _OVERLAP, _LEAST = range(9)
+_ROWS, _COUNT, _SIDES, _KEYS, _KEPT, _BOXES, _SCORES, _MOST, _OVERLAP, _LEAST = range(10)
 # Planes of a box: its low and high corner, then its area.
 _Y1, _X1, _Y2, _X2, _AREA = range(5)
 
@@ -102,9 +103,10 @@ class Suppressed(Op):
         rounds = count if not wanted else minimum(count, max(wanted[0], 0))
         return (
             Type(I64, (batches * classes * rounds + 1, const(3))),
-            Type(I64, (const(2),)),
+            Type(I64, (const(3),)),
             Type(F32, (const(5), count)),
             Type(F32, (count,)),
+            Type(F32, (const(5), count)),
         )
 
     @quiet
@@ -119,7 +121,8 @@ class Suppressed(Op):
         rows = np.zeros((batches * scores.shape[1] * rounds + 1, 3), np.int64)
         rows[: len(found)] = found
         work = np.zeros((5, many), np.float32)
-        return rows, np.array([len(found), 0], np.int64), work, work[0].copy()
+        counts = np.array([len(found), 0, 0], np.int64)
+        return rows, counts, work, work[0].copy(), work.copy()
 
     def build(self, outs: tuple[Type, ...], *inputs: Type) -> Kernel | None:
         memory = Memory(outs, inputs)
@@ -167,7 +170,7 @@ class _Loops:
         return For(n, tuple(Store(_SIDES, self.count * k + n, e) for k, e in planes), "vector")
 
     def one_class(self, batch: Expr, kind: Expr) -> tuple[Stmt, ...]:
-        n, rounds = fresh(self.count), fresh(self.count)
+        n, trips = fresh(self.count), fresh(self.count)
         score = self.at(_SCORES, (batch * self.scores.dims[1] + kind) * self.count + n)
         # NaN and -inf come last, but before what is no longer there.
         lowest = const(float(np.finfo(np.float32).min), F32)
@@ -177,53 +180,62 @@ class _Loops:
         going = cast(const(0) < self.at(_MOST, 0), I64)
         return (
             Store(_COUNT, const(1), going),
-            For(n, (Store(_ALIVE, n, key),), "vector"),
-            For(rounds, (If(const(0) < self.at(_COUNT, 1), self.round(batch, kind, rounds)),)),
+            Store(_COUNT, const(2), const(0)),
+            For(n, (Store(_KEYS, n, key),), "vector"),
+            For(trips, (If(const(0) < self.at(_COUNT, 1), self.round(batch, kind)),)),
         )
 
-    def round(self, batch: Expr, kind: Expr, trip: Expr) -> tuple[Stmt, ...]:
+    def round(self, batch: Expr, kind: Expr) -> tuple[Stmt, ...]:
+        """The best box that is left, kept if nothing kept before is in its way."""
         n, m = fresh(self.count), fresh(self.count)
         top, found, best = scalar("top", F32), scalar("found", I32), scalar("best", INDEX)
         here, past = (cast(e, I32) for e in (m, self.count))
-        first = where(eq(self.at(_ALIVE, m), top), here, past)
-        there = scalar("next", INDEX)
-        kept = Let(there, minimum(maximum(self.at(_COUNT, 0), 0), self.rows - 1))
-        row = [batch, kind, best]
-        keep = [Store(_ROWS, there * 3 + k, e) for k, e in enumerate(row)]
-        more = cast(trip + 1 < self.at(_MOST, 0), I64)
-        return (
-            Fold(top, "max", (n,), self.at(_ALIVE, n), "vector"),
+        first = where(eq(self.at(_KEYS, m), top), here, past)
+        tried = (
             Fold(found, "min", (m,), first, "vector"),
             Let(best, minimum(maximum(cast(found, INDEX), 0), self.count - 1)),
-            If(
-                top > _GONE,
-                (
-                    kept,
-                    *keep,
-                    Store(_COUNT, const(0), there + 1),
-                    Store(_COUNT, const(1), more),
-                    *self.drop(best),
-                ),
-                (Store(_COUNT, const(1), const(0)),),
-            ),
+            Store(_KEYS, best, _GONE),
+            *self.compared(batch, kind, best),
+        )
+        over = Store(_COUNT, const(1), const(0))
+        return (
+            Fold(top, "max", (n,), self.at(_KEYS, n), "vector"),
+            If(top > _GONE, tried, (over,)),
         )
 
-    def drop(self, best: Expr) -> tuple[Stmt, ...]:
-        """What overlaps the box more than is allowed, and the box itself, are alive no longer."""
-        n = fresh(self.count)
+    def compared(self, batch: Expr, kind: Expr, best: Expr) -> tuple[Stmt, ...]:
+        """Keeps a box that none of the kept ones overlaps by more than is allowed."""
         own = [scalar(f"own{k}", F32) for k in range(5)]
         lets: list[Stmt] = [Let(v, self.plane(k, best)) for k, v in enumerate(own)]
-        other = [self.plane(k, n) for k in range(5)]
+        kept, there, hidden = scalar("kept", INDEX), scalar("next", INDEX), scalar("hidden", I32)
+        k = fresh(minimum(maximum(self.at(_COUNT, 2), 0), self.count))
+        other = [self.at(_KEPT, self.count * plane + k) for plane in range(5)]
+        gone = self.at(_OVERLAP, 0) < _overlap_of(own, other)
+        keep: list[Stmt] = [
+            Let(there, minimum(maximum(self.at(_COUNT, 0), 0), self.rows - 1)),
+            Let(kept, minimum(maximum(self.at(_COUNT, 2), 0), self.count - 1)),
+        ]
+        keep += [Store(_ROWS, there * 3 + n, e) for n, e in enumerate((batch, kind, best))]
+        keep += [Store(_KEPT, self.count * n + kept, e) for n, e in enumerate(own)]
+        more = cast(kept + 1 < self.at(_MOST, 0), I64)
+        counts = (there + 1, more, kept + 1)
+        keep += [Store(_COUNT, const(n), e) for n, e in enumerate(counts)]
+        return (
+            *lets,
+            Fold(hidden, "max", (k,), cast(gone, I32), "vector"),
+            If(hidden < 1, tuple(keep)),
+        )
 
-        def shared(low: int, high: int) -> Expr:
-            length = binary("min", own[high], other[high]) - binary("max", own[low], other[low])
-            return binary("max", length, length.like(0.0))
 
-        common = shared(_Y1, _Y2) * shared(_X1, _X2)
-        union = own[_AREA] + other[_AREA] - common
-        zero = union.like(0.0)
-        empty = (own[_AREA] <= zero) | (other[_AREA] <= zero) | (union <= zero)
-        share = where(empty, zero, common / where(union <= zero, union.like(1.0), union))
-        gone = (self.at(_OVERLAP, 0) < share) | eq(n, best)
-        stays = where(gone, _GONE, self.at(_ALIVE, n))
-        return (*lets, For(n, (Store(_ALIVE, n, stays),), "vector"))
+def _overlap_of(own: Sequence[Expr], other: Sequence[Expr]) -> Expr:
+    """Intersection over union; zero where either box is empty."""
+
+    def shared(low: int, high: int) -> Expr:
+        length = binary("min", own[high], other[high]) - binary("max", own[low], other[low])
+        return binary("max", length, length.like(0.0))
+
+    common = shared(_Y1, _Y2) * shared(_X1, _X2)
+    union = own[_AREA] + other[_AREA] - common
+    zero = union.like(0.0)
+    empty = (own[_AREA] <= zero) | (other[_AREA] <= zero) | (union <= zero)
+    return where(empty, zero, common / where(union <= zero, union.like(1.0), union))
