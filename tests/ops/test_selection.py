@@ -204,3 +204,24 @@ def test_regions_of_images(data: st.DataObject) -> None:
     inputs = (("x", x), ("r", rois.astype(np.float32)), ("b", batches))
     graph = graph_of(said, *inputs, symbolic=data.draw(st.booleans()))
     agrees(graph, *(a for _, a in inputs), rtol=2e-5)
+
+
+@MANY
+@given(st.data())
+def test_resizing_axis_by_axis(data: st.DataObject) -> None:
+    dims = [1, 2, *(data.draw(st.integers(2, 9)) for _ in range(2))]
+    mode = data.draw(st.sampled_from(["linear", "cubic"]))
+    ways = ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]
+    said = f'mode="{mode}", coordinate_transformation_mode="{data.draw(st.sampled_from(ways))}"'
+    said += f", antialias={data.draw(st.sampled_from([0, 1]))}"
+    if data.draw(st.booleans()):
+        factors = ", ".join(
+            str(data.draw(st.sampled_from([0.5, 1, 1.5, 2, 2.3]))) for _ in range(2)
+        )
+        more, given_ = f"const s: float32[4] = {{1, 1, {factors}}}", "x, _, s"
+    else:
+        lengths = ", ".join(str(data.draw(st.integers(1, 20))) for _ in range(2))
+        more, given_ = f"const s: int64[4] = {{1, 2, {lengths}}}", "x, _, _, s"
+    x = np.random.default_rng(1).standard_normal(dims).astype(np.float32)
+    graph = graph_of(f"y = Resize<{said}>({given_})", ("x", x), symbolic=False, more=more)
+    agrees(graph, x, rtol=2e-5)

@@ -139,7 +139,7 @@ def test_files_are_not_overwritten(tmp_path: Path) -> None:
 
 def test_the_interpreter_finds_an_access_outside_its_buffer(tmp_path: Path) -> None:
     net = softmax(tmp_path, "schedule")
-    net.change("of exp((b1[(i2", "of exp((b1[(99 + i2")
+    net.change("of b0[(i2", "of b0[(99 + i2")
     with pytest.raises(EngineError, match="E0806"):
         net.run(X, "interpreter")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, number
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Index, Operand
 from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import axes_of, known, need_rank, refuse
@@ -101,6 +104,33 @@ class ResizeV11(Resampling):
         ]
         return Scaling(found.lengths, found.scales, tuple(sorted(cut)), tuple(parts))
 
+    def expand(self, graph: Graph, x: Value, *extras: Value | None) -> Value | None:
+        """Axis by axis, as the reference goes: n taps along each of k axes instead of n to the k.
+
+        What makes fewest elements comes first.
+        """
+        crops = self.coordinate_transformation_mode == "tf_crop_and_resize"
+        real = x.dtype in (DType.FLOAT32, DType.FLOAT64)
+        if self.way == "nearest" or crops or self.keep_aspect_ratio_policy != "stretch" or not real:
+            return None
+        plan = self.plan(x.type, *(None if v is None else v.type for v in extras))
+        if plan is None or len(plan.resized) < 2:
+            return None
+        body, axes = Body(graph, "resize"), self._axes(len(x.type.dims))
+        steps = sorted(plan.resized, key=lambda i: (_growth(x.type.dims[i], plan.lengths[i]), -i))
+        for axis in steps:
+            scale, dims = plan.scales[axis], list(x.type.dims)
+            dims[axis] = plan.lengths[axis]
+            sizes = [number(dims[i]) for i in axes]
+            if scale is not None:
+                factors = np.array([scale if i == axis else 1 for i in axes], np.float32)
+                x = body(self, x, None, body.constant(factors))
+            elif None not in sizes:
+                x = body(self, x, None, None, body.constant(np.array(sizes, np.int64)))
+            else:
+                return None
+        return x
+
     def infer(self, x: Type, *extras: Type | None) -> Type:
         need_rank(x, 0)
         return self.typed(x, *extras)
@@ -111,6 +141,12 @@ class ResizeV11(Resampling):
     def at(self, idx: Index, x: Operand, *extras: Operand | None) -> Expr:
         types = (None if e is None else e.type for e in extras)
         return self.element(idx, x, self.plan(x.type, *types))
+
+
+def _growth(dim: Expr, length: Expr) -> float:
+    """How much longer an axis becomes; 1 where that is not known."""
+    before, after = number(dim), number(length)
+    return after / before if before and after is not None else 1.0
 
 
 class Resize(ResizeV11):
