@@ -1,5 +1,6 @@
 # make demo   from a clone to a report in one command
 # make test   everything that must hold: lint, types, import contracts, sizes, tests
+# make programs  real programs that import onnxruntime, on it and on Sardonyx: the same results
 # make bench  the side-by-side measurement that writes docs/benchmarks.md (run nothing else meanwhile)
 
 PYTHON ?= python3
@@ -11,7 +12,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint format pytest bench docs clean
+.PHONY: demo test lint format pytest programs bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/sardonyx demo
@@ -31,6 +32,10 @@ format: $(VENV)/.dev
 
 pytest: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist worksteal $(PYTEST_ARGS)
+
+programs: $(VENV)/.dev
+	$(PIP) --upgrade --no-deps --target $(VENV)/programs -r tests/programs/requirements.txt
+	$(BIN)/python -m pytest tests/programs $(PYTEST_ARGS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)

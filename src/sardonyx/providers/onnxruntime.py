@@ -59,8 +59,8 @@ class OnnxRuntimeProvider(Provider):
 
     def missing(self) -> str | None:
         """Also missing where its name is another module's, ours, in this process."""
-        held = sys.modules.get(self.package)
-        if held is not None and not hasattr(held, "import_capi_exception"):
+        held, whole = sys.modules.get(self.package), sys.modules["sardonyx"]
+        if held is not None and held.__file__ == whole.__file__:
             return "start Python without giving Sardonyx its name"
         return super().missing()
 
