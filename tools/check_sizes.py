@@ -29,7 +29,7 @@ BUDGETS = {
     "formats": 22_300,
     "kernels": 27_600,
     "engine": 44_100,
-    "providers": 3_800,
+    "providers": 4_250,
     "session": 13_000,
     "compare": 8_200,
     "bench": 9_100,

@@ -110,12 +110,44 @@ def test_default_of_an_input_can_be_replaced() -> None:
     np.testing.assert_allclose(_run(session), Y, rtol=1e-6)
 
 
-def test_unknown_operator_is_refused_by_name_when_it_runs() -> None:
-    session = sx.InferenceSession(graph(UNKNOWN))
+@pytest.mark.parametrize("provider", ["CPUExecutionProvider", "reference", "interpreter"])
+def test_unknown_operators_are_refused_by_name_before_anything_is_made(provider: str) -> None:
+    text = UNKNOWN.replace("y = Relu(h)", "z = acme::Blur(h)\n  y = acme::Frobnicate(z)")
     with pytest.raises(UnsupportedOperator) as caught:
-        session.run(None, {"x": np.ones(2, np.float32)})
+        sx.InferenceSession(graph(text), providers=[provider])
     assert (caught.value.code, caught.value.node) == ("E0401", "mystery")
-    assert "Frobnicate" in caught.value.message
+    assert "`acme::Frobnicate`, `acme::Blur`" in caught.value.message
+    assert caught.value.given == "3 nodes"
+
+
+def test_unknown_operators_that_need_not_run_are_let_be() -> None:
+    unread = UNKNOWN.replace("[relu] y = Relu(h)", "[relu] y = Relu(x)")
+    (y,) = sx.InferenceSession(graph(unread)).run(None, {"x": np.ones(2, np.float32)})
+    assert y.tolist() == [1, 1]
+
+
+BRANCHES = """
+graph branches {
+  opset "" 20
+  opset acme 1
+  input x: float32[N]
+  input go: bool[]
+  y: float32[N] = If<
+    then_branch=graph yes { t: float32[N] = Relu(x) output t },
+    else_branch=graph no { [mystery] e: float32[N] = acme::Frobnicate(x) output e }
+  >(go)
+  output y: float32[N]
+}
+"""
+
+
+def test_an_unknown_operator_in_a_branch_is_refused_when_it_runs() -> None:
+    session = sx.InferenceSession(graph(BRANCHES))
+    x = np.ones(2, np.float32)
+    assert session.run(None, {"x": x, "go": np.array(True)})[0].tolist() == [1, 1]
+    with pytest.raises(UnsupportedOperator) as caught:
+        session.run(None, {"x": x, "go": np.array(False)})
+    assert caught.value.code == "E0401"
 
 
 @pytest.mark.parametrize(
@@ -366,20 +398,19 @@ def test_a_run_can_be_ended() -> None:
 
 
 def test_errors_of_a_run_name_the_file(tmp_path: Path) -> None:
-    save(graph(UNKNOWN), tmp_path / "net.onnx")
+    save(graph(BRANCHES), tmp_path / "net.onnx")
     session = sx.InferenceSession(tmp_path / "net.onnx")
     with pytest.raises(SardonyxError) as caught:
-        session.run(None, {"x": np.ones(2, np.float32)})
+        session.run(None, {"x": np.ones(2, np.float32), "go": np.array(False)})
     assert caught.value.file == str(tmp_path / "net.onnx")
 
 
-def test_errors_of_a_run_name_the_users_own_line() -> None:
+def test_errors_name_the_users_own_line() -> None:
     given = graph(UNKNOWN)
     stack = 'File "/home/me/net.py", line 7, in forward\n    y = odd(x)'
     given.nodes[0].meta["pkg.torch.onnx.stack_trace"] = stack
-    session = sx.InferenceSession(given)
     with pytest.raises(UnsupportedOperator) as caught:
-        session.run(None, {"x": np.ones(2, np.float32)})
+        sx.InferenceSession(given)
     assert caught.value.source == "/home/me/net.py:7 in forward: y = odd(x)"
 
 

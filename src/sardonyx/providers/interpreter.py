@@ -15,6 +15,7 @@ from sardonyx.loops.target import host
 from sardonyx.passes.pipeline import optimize, prepare
 from sardonyx.passes.spans import check, spans
 from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable
+from sardonyx.providers.unknown import refuse_unknown
 
 
 class InterpreterRunnable(Runnable):
@@ -48,4 +49,5 @@ class InterpreterProvider(Provider):
 
     def prepare(self, graph: Graph, options: Options) -> Runnable:
         """The graph fused and scheduled as for this machine."""
+        refuse_unknown(graph)
         return InterpreterRunnable(graph, options)

@@ -19,6 +19,7 @@ from sardonyx.graph.ir import Graph
 from sardonyx.passes.pipeline import optimize, prepare
 from sardonyx.passes.spans import check, spans
 from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable, Step, Watch
+from sardonyx.providers.unknown import refuse_unknown
 
 
 class NativeRunnable(Runnable):
@@ -94,6 +95,7 @@ class NativeProvider(Provider):
 
     def prepare(self, graph: Graph, options: Options) -> Runnable:
         """Optimises, lowers and compiles the graph."""
+        refuse_unknown(graph)
         return NativeRunnable(graph, options)
 
 

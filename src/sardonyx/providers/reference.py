@@ -9,6 +9,7 @@ from sardonyx.core.dtype import Array
 from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
 from sardonyx.providers.base import Abort, Options, Provider, Runnable
+from sardonyx.providers.unknown import refuse_unknown
 
 
 class ReferenceRunnable(Runnable):
@@ -33,4 +34,5 @@ class ReferenceProvider(Provider):
 
     def prepare(self, graph: Graph, options: Options) -> Runnable:
         """The graph as it is."""
+        refuse_unknown(graph)
         return ReferenceRunnable(graph, options)
