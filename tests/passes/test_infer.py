@@ -7,10 +7,12 @@ import pytest
 
 from graph.sources import BRANCHES, SHAPES, node, parse
 from sardonyx.core.dtype import DType
-from sardonyx.core.errors import InvalidGraph, LimitExceeded
+from sardonyx.core.errors import InvalidArgument, InvalidGraph, LimitExceeded, SardonyxError
 from sardonyx.core.expr import const, number, show, symbol
 from sardonyx.core.tensor import Tensor
-from sardonyx.graph.ir import Graph
+from sardonyx.engine.fuse.probe import sensible
+from sardonyx.graph.ir import Graph, Type, Value, tensor_type
+from sardonyx.graph.op import Op
 from sardonyx.graph.text import from_text, show_type
 from sardonyx.passes.infer import infer
 
@@ -290,3 +292,27 @@ def test_a_hundred_products_of_dims_are_a_size() -> None:
         )
     )
     assert found["y"].count("*") == 100
+
+
+class Picky(Op, abstract=True):
+    """Refuses every operand in its own words, or makes a mistake."""
+
+    ours: bool = True
+
+    def infer(self, x: Type) -> Type:
+        if self.ours:
+            raise InvalidArgument("E0211", "the operand does not please")
+        raise ValueError("a mistake")
+
+
+@pytest.mark.parametrize(("ours", "code"), [(True, "E0211"), (False, "E0344")])
+def test_what_an_operator_says_of_its_operands_is_kept(ours: bool, code: str) -> None:
+    graph = Graph(opsets={"": 21})
+    x, y = Value("x", tensor_type(DType.FLOAT32, [2])), Value("y")
+    graph.inputs, graph.outputs = [x], [y]
+    graph.append(Picky(ours=ours), [x], [y])
+    (error,) = infer(graph, strict=False)
+    assert error.code == code
+    with pytest.raises(SardonyxError) as caught, sensible(graph.nodes[0]):
+        graph.nodes[0].op.infer(x.type)
+    assert caught.value.code == code

@@ -153,6 +153,8 @@ class Inference:
             made = op.infer(*types)
         except NotImplementedError:
             return [None] * len(node.outputs)
+        except SardonyxError:
+            raise
         except values.MISTAKES as problem:
             said = f"its inputs cannot be: {problem}"
             raise InvalidGraph("E0344", said, given=_listed(types)) from problem

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.errors import InvalidGraph
+from sardonyx.core.errors import InvalidGraph, SardonyxError
 from sardonyx.core.expr import Expr, const, load, loop_sites, number, walk
 from sardonyx.graph.ir import Node, Type, Value
 from sardonyx.graph.op import MISTAKES, Index, Op, Operand, loop_index
@@ -102,6 +102,8 @@ def sensible(node: Node, mistakes: tuple[type[Exception], ...] = MISTAKES) -> It
     """InvalidGraph (E0344) where an operator makes no sense of the operands it has."""
     try:
         yield
+    except SardonyxError:
+        raise
     except mistakes as problem:
         said = f"its inputs cannot be: {problem}"
         given = ", ".join("-" if v is None else str(v.type) for v in node.inputs)
