@@ -2,6 +2,9 @@
 
 What a seed is found guilty of goes to the parent as it is found, so that one that ends the child,
 or takes longer than its time, is known by its number; a child lives for many seeds.
+
+What is asked of a seed is a function of its number: what is wrong, one line each. `problems` grows
+a graph and runs it every way.
 """
 
 from __future__ import annotations
@@ -10,9 +13,9 @@ import os
 import signal
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from fuzz.graphs import grown
 from fuzz.grow import feeds, symbols
@@ -21,8 +24,9 @@ from sardonyx.core import knobs
 from sardonyx.graph.ir import Graph
 
 SIZES = ((3, 5), (1, 1), (2, 1), (1, 7), (4, 9), (17, 3), (0, 2), (2, 0))
-BATCH = 200
 SECONDS = 60
+
+Ask: TypeAlias = Callable[[int], list[str]]
 
 
 def sizes(seed: int) -> list[dict[str, int]]:
@@ -43,10 +47,12 @@ def problems(seed: int) -> list[str]:
     return list(complaints(graph, fed(graph, seed), ways(seed)))
 
 
-def outcomes(first: int, last: int) -> Iterator[tuple[int, list[str]]]:
-    """What is wrong with each of the seeds in [first, last); most often nothing."""
+def outcomes(
+    first: int, last: int, ask: Ask = problems, batch: int = 200
+) -> Iterator[tuple[int, list[str]]]:
+    """What is wrong with each of the seeds in [first, last), `batch` of them to a child."""
     while first < last:
-        said, status = _child(first, min(first + BATCH, last))
+        said, status = _child(first, min(first + batch, last), ask)
         lines = list[str]()
         for line in said.splitlines():
             if line == f"ok {first}":
@@ -59,14 +65,14 @@ def outcomes(first: int, last: int) -> Iterator[tuple[int, list[str]]]:
             first += 1
 
 
-def _child(first: int, last: int) -> tuple[str, int]:
+def _child(first: int, last: int, ask: Ask) -> tuple[str, int]:
     """What a child says of the seeds in [first, last), and how it ended."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
         os.close(read)
         try:
-            _run(first, last, write)
+            _run(first, last, write, ask)
         finally:
             os._exit(1)
     os.close(write)
@@ -75,7 +81,7 @@ def _child(first: int, last: int) -> tuple[str, int]:
     return said, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _run(first: int, last: int, to: int) -> None:
+def _run(first: int, last: int, to: int, ask: Ask) -> None:
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     place = Path("/dev/shm")
@@ -86,7 +92,7 @@ def _run(first: int, last: int, to: int) -> None:
     ):
         for seed in range(first, last):
             signal.alarm(SECONDS)
-            for line in problems(seed):
+            for line in ask(seed):
                 print(" ", line.replace("\n", " "), file=out, flush=True)
             print("ok", seed, file=out, flush=True)
     os._exit(0)

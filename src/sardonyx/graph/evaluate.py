@@ -22,6 +22,7 @@ from sardonyx.core.errors import (
     InvalidArgument,
     RuntimeException,
     SardonyxError,
+    ShapeMismatch,
     Terminated,
     UnsupportedOperator,
     foreign,
@@ -230,6 +231,9 @@ class Walk:
         need = self.live
         for t in made if isinstance(made, tuple) else (made,):
             shape = None if t is None else t.static_shape
+            if shape is not None and min(shape, default=0) < 0:
+                said = "a dim would be negative for inputs of these shapes"
+                raise ShapeMismatch("E0232", said, given=shape)
             if t is not None and shape is not None and t.dtype is not None:
                 need += self.limits.check_tensor(t.dtype, shape) * t.dtype.numpy.itemsize
         if need > self._allowed:

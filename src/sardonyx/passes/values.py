@@ -45,6 +45,9 @@ UNROLL = 256
 
 Values = tuple[Expr, ...]
 
+# Dims that numpy counts with.
+_RANK = 64
+
 
 @dataclass(frozen=True)
 class _Elements:
@@ -136,7 +139,8 @@ def _by_reference(
         shape = None if t is None else t.static_shape
         if shape is not None and prod(shape) > KNOWN_INTEGERS:
             return made
-    if any(t is not None and t.static_shape is None for t in inputs):
+    shapes = [() if t is None else t.static_shape for t in inputs]
+    if any(shape is None or len(shape) > _RANK for shape in shapes):
         return made
     try:
         results = evaluate(op, [None if t is None else array(t) for t in inputs])
@@ -162,7 +166,7 @@ def place(graph: Graph, data: Any, name: str, dtype: DType | None = None) -> Val
 def _by_element(op: Op, which: int, inputs: Sequence[Type | None], out: Type) -> Type:
     shape = out.static_shape
     count = prod(shape) if shape is not None else KNOWN_INTEGERS + 1
-    if shape is None or out.dtype is None or count > countable(out.dtype):
+    if shape is None or out.dtype is None or count > countable(out.dtype) or len(shape) > _RANK:
         return out
     operands = [None if t is None else Known(_widened(t)) for t in inputs]
     if any(t is not None and t.shape is None for t in inputs):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,22 @@ def view(where: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
 def contiguous(array: Array) -> Array:
     """The array, or a row-major copy of it; unlike numpy's, it keeps a scalar a scalar."""
     return array if array.flags.c_contiguous else array.copy(order="C")
+
+
+def ordered(array: Array, layout: Sequence[int] | None) -> Array:
+    """The array, or a copy, with its memory in a layout's order of axes; row-major for None."""
+    if layout is None:
+        return contiguous(array)
+    return contiguous(array.transpose(layout)).transpose(np.argsort(layout))
+
+
+def logical(
+    shape: Sequence[int], layout: Sequence[int] | None, make: Callable[[tuple[int, ...]], Array]
+) -> Array:
+    """What `make` gives for the dims as memory has them, with its axes as subscripts have them."""
+    if layout is None:
+        return make(tuple(shape))
+    return make(tuple(shape[axis] for axis in layout)).transpose(np.argsort(layout))
 
 
 class Weights:

@@ -24,7 +24,7 @@ from sardonyx.core.limits import Limits
 from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.engine.native.entry import Argument, Entry
 from sardonyx.engine.native.executor import BARRIER, SERIAL, Job
-from sardonyx.engine.native.memory import Weights, address, contiguous, view
+from sardonyx.engine.native.memory import Weights, address, logical, ordered, view
 from sardonyx.engine.native.threads import Runner
 from sardonyx.engine.program.arena import Arena
 from sardonyx.graph.bind import Bindings
@@ -191,7 +191,8 @@ class Bound:
         for size, dim in zip(shape, v.type.shape, strict=True):
             refuse_negative(size, dim)
         self.owner.limits.check_tensor(v.type.dtype, shape, v.name)
-        self._hold(v, np.empty(shape, v.type.dtype.numpy))
+        kind = v.type.dtype.numpy
+        self._hold(v, logical(shape, v.layout, lambda dims: np.empty(dims, kind)))
 
     def _hold(self, v: Value, array: Any) -> None:
         self._values[v] = array
@@ -258,7 +259,7 @@ class Bound:
                 continue
             result = _apart(result, read)
             if isinstance(result, np.ndarray):
-                result = contiguous(result)
+                result = ordered(result, v.layout)
                 self._learn(v, result.shape)
             self._hold(v, result)
 
@@ -277,7 +278,8 @@ class Bound:
             return self.owner.weights.array(v)
         assert v.type.dtype is not None
         shape = tuple(evaluate(e, self.env) for e in v.type.dims)
-        return view(int(self.table[self.owner.index[v]]), shape, v.type.dtype.numpy)
+        where, kind = int(self.table[self.owner.index[v]]), v.type.dtype.numpy
+        return logical(shape, v.layout, lambda dims: view(where, dims, kind))
 
     def results(self) -> list[Any]:
         """The outputs of the run; nothing of them is shared with the program."""

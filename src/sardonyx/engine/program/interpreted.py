@@ -11,6 +11,7 @@ from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import evaluate
 from sardonyx.engine.fuse.fuse import Computed, Host, Step
 from sardonyx.engine.fuse.launches import Launch
+from sardonyx.engine.native.memory import logical, ordered
 from sardonyx.graph.bind import bind
 from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Value, captured
@@ -49,7 +50,8 @@ class Interpreted:
         check(step.kernel)
         for v in step.params[: step.outs]:
             self.memory[v] = self._rubbish(v)
-        flat = [self._read(v).reshape(-1) for v in step.params]
+        read = ((self._read(v), v.layout) for v in step.params)
+        flat = [(a if order is None else a.transpose(order)).reshape(-1) for a, order in read]
         interpret(step.kernel, flat, [evaluate(e, self.env) for e in step.symbols], self.threads)
 
     def _rubbish(self, v: Value) -> Array:
@@ -57,11 +59,11 @@ class Interpreted:
         kind = v.type.dtype.numpy
         shape = tuple(evaluate(d, self.env) for d in v.type.dims)
         if v.type.dtype is DType.BOOL:
-            return np.ones(shape, kind)
+            return logical(shape, v.layout, lambda dims: np.ones(dims, kind))
         self.walk.limits.check_tensor(v.type.dtype, shape, v.name)
         size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
-        found: Array = np.full(size, _RUBBISH, np.uint8).view(kind).reshape(shape)
-        return found
+        found: Array = np.full(size, _RUBBISH, np.uint8).view(kind)
+        return logical(shape, v.layout, found.reshape)
 
     def _read(self, v: Value) -> Any:
         if v not in self.memory:
@@ -75,7 +77,8 @@ class Interpreted:
         env = {v: self._read(v) for v in captured(node)}
         for v, result in zip(node.outputs, self.walk.apply(node, arrays, env), strict=False):
             if v is not None:
-                self.memory[v] = result
+                made = isinstance(result, np.ndarray)
+                self.memory[v] = ordered(result, v.layout) if made else result
                 for dim, size in zip(
                     v.type.shape or (), getattr(result, "shape", ()), strict=False
                 ):

@@ -61,6 +61,12 @@ def unknown_dim(stem: str, lower: int = 0) -> Expr:
     return symbol(f"_{stem}_{next(_counter)}", lower)
 
 
+def unknown_dims(stem: str, count: int) -> tuple[Expr, ...]:
+    """As many dims as a model says; LimitExceeded where that is no rank."""
+    Limits.current().check_rank(count)
+    return tuple(unknown_dim(stem) for _ in range(count))
+
+
 def refuse(code: str, message: str, given: object = None, wanted: object = None) -> InvalidGraph:
     """The error for a node whose inputs cannot be what they are."""
     return InvalidGraph(code, message, given=given, wanted=wanted)

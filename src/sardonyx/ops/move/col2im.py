@@ -27,6 +27,7 @@ from sardonyx.ops.base.shapes import (
     same_dim,
     text,
     unknown_dim,
+    unknown_dims,
 )
 
 
@@ -73,7 +74,7 @@ class Col2Im(Op):
         rank = length_of(image_shape)
         if x.shape is None or rank is None:
             return Type(x.dtype)
-        image = known(image_shape) or [unknown_dim("image") for _ in range(rank)]
+        image = known(image_shape) or unknown_dims("image", rank)
         block = known(block_shape)
         channels = unknown_dim("channels")
         if block is not None:

@@ -25,6 +25,7 @@ from sardonyx.ops.base.shapes import (
     ravel,
     refuse,
     unknown_dim,
+    unknown_dims,
 )
 
 
@@ -137,7 +138,7 @@ class ConstantOfShape(Op):
         if dims is not None:
             return Type(dtype, dims)
         count = length_of(shape)
-        return Type(dtype, None if count is None else tuple(map(unknown_dim, ["dim"] * count)))
+        return Type(dtype, None if count is None else unknown_dims("dim", count))
 
     def reference(self, shape: Array) -> Array:
         dims = [int(d) for d in shape.reshape(-1)]

@@ -19,6 +19,7 @@ from sardonyx.ops.base.shapes import (
     refuse,
     text,
     unknown_dim,
+    unknown_dims,
 )
 
 
@@ -35,7 +36,7 @@ class Expand(Op):
             count = length_of(shape)
             if count is None or x.rank is None:
                 return Type(x.dtype)
-            return Type(x.dtype, tuple(unknown_dim("dim") for _ in range(max(count, x.rank))))
+            return Type(x.dtype, unknown_dims("dim", max(count, x.rank)))
         return Type(x.dtype, broadcast(x.shape, wanted))
 
     def reference(self, x: Array, shape: Array) -> Array:
@@ -63,7 +64,7 @@ class Tile(Op):
     def infer(self, x: Type, repeats: Type) -> Type:
         if x.shape is None:
             count = length_of(repeats)
-            dims = None if count is None else tuple(unknown_dim("dim") for _ in range(count))
+            dims = None if count is None else unknown_dims("dim", count)
             return Type(x.dtype, dims)
         times = known(repeats)
         if times is None:

@@ -22,6 +22,7 @@ from sardonyx.ops.base.shapes import (
     refuse,
     text,
     unknown_dim,
+    unknown_dims,
     unravel,
 )
 
@@ -101,7 +102,7 @@ class ReshapeV5(View):
         wanted = known(shape)
         if wanted is None:
             count = length_of(shape)
-            dims = None if count is None else tuple(unknown_dim("dim") for _ in range(count))
+            dims = None if count is None else unknown_dims("dim", count)
             return Type(x.dtype, dims)
         if x.shape is None:
             free = (number(d) == -1 or (number(d) == 0 and not self.literal_zero) for d in wanted)
@@ -217,8 +218,7 @@ class Transpose(Op):
     def infer(self, x: Type) -> Type:
         if x.shape is None:
             rank = None if self.perm is None else len(self.perm)
-            dims = tuple(unknown_dim("dim") for _ in range(rank or 0))
-            return Type(x.dtype, None if rank is None else dims)
+            return Type(x.dtype, None if rank is None else unknown_dims("dim", rank))
         return x.with_shape(x.shape[n] for n in self.order(len(x.shape)))
 
     def reference(self, x: Array) -> Array:

@@ -19,7 +19,7 @@ from sardonyx.ops.base.shapes import (
     known_ints,
     length_of,
     refuse,
-    unknown_dim,
+    unknown_dims,
 )
 from sardonyx.ops.move.reshape import View, reshaped
 
@@ -77,7 +77,7 @@ class Squeeze(View):
         count = length_of(axes)
         if count is None or x.rank is None:
             return Type(x.dtype)
-        return Type(x.dtype, tuple(unknown_dim("dim") for _ in range(x.rank - count)))
+        return Type(x.dtype, unknown_dims("dim", x.rank - count))
 
     def reference(self, x: Array, axes: Array | None = None) -> Array:
         return _squeeze(x, None if axes is None else _axes(axes))
@@ -126,7 +126,7 @@ class Unsqueeze(View):
         count = length_of(axes)
         if count is None or x.rank is None:
             return Type(x.dtype)
-        return Type(x.dtype, tuple(unknown_dim("dim") for _ in range(x.rank + count)))
+        return Type(x.dtype, unknown_dims("dim", x.rank + count))
 
     def reference(self, x: Array, axes: Array) -> Array:
         wanted = _axes(axes)

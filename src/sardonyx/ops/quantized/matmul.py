@@ -9,7 +9,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand, SumOfProducts, stretched
+from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts, stretched
 from sardonyx.ops.base.element import lift, quiet, widen
 from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import Dims, fit_into
@@ -141,9 +141,12 @@ class QLinearMatMul(Op):
         y_zero: Array,
     ) -> Array:
         left = centred(a, _by_row(a_zero))
-        acc = np.asarray(np.matmul(left, centred(b, b_zero))).astype(np.float32)
+        right = centred(b if b.ndim > 1 else b[:, None], b_zero)
+        acc = np.asarray(np.matmul(np.atleast_2d(left), right)).astype(np.float32)
         factor = _by_row(widen(a_scale)) * widen(b_scale) / _by_row(widen(y_scale))
-        return quantized(acc * factor, _by_row(y_zero), DType.from_numpy(y_zero.dtype))
+        made = quantized(acc * factor, _by_row(y_zero), DType.from_numpy(y_zero.dtype))
+        alone = tuple(axis for axis, x in ((-2, a), (-1, b)) if x.ndim < 2)
+        return np.asarray(made.squeeze(alone))
 
     def at(self, idx: Index, *inputs: Operand) -> Expr:
         a, _, a_zero, b, _, b_zero, *_ = inputs
@@ -160,9 +163,11 @@ class QLinearMatMul(Op):
 
 
 def _requantized(acc: Expr, idx: Index, inputs: Sequence[Operand]) -> Expr:
-    a_scale, b_scale, y_scale, y_zero = (inputs[i] for i in (1, 4, 6, 7))
-    left, right = _own(a_scale, idx, -2), _own(b_scale, idx, -1)
-    down, zero = _own(y_scale, idx, -2), _own(y_zero, idx, -2)
+    a, a_scale, b, b_scale, y_scale, y_zero = (inputs[i] for i in (0, 1, 3, 4, 6, 7))
+    at: Subscripts = tuple(idx) if b.rank > 1 else (*idx, const(0))
+    at = at if a.rank > 1 else (*at[:-1], const(0), at[-1])
+    left, right = _own(a_scale, at, -2), _own(b_scale, at, -1)
+    down, zero = _own(y_scale, at, -2), _own(y_zero, at, -2)
     assert left is not None
     assert right is not None
     assert down is not None

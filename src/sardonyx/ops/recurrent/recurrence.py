@@ -8,15 +8,17 @@ for each direction and row of the batch:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
+from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import number
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Op
+from sardonyx.graph.op import Counted, Op
 from sardonyx.loops.ir import Kernel
 from sardonyx.ops.base.element import quiet
 from sardonyx.ops.base.shapes import same_dim
@@ -73,6 +75,10 @@ class Recurrence(Op):
         last = Type(g.dtype, (directions, batch, hidden))
         return (y, last, last) if self.kind == "LSTM" else (y, last)
 
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        lengths = inputs[3] if len(inputs) > 3 else None
+        return [] if lengths is None else [Counted(3, 0, 0, from_end=False, ends=True)]
+
     def build(self, outs: tuple[Type, ...], *inputs: Type | None) -> Kernel | None:
         g, r = inputs[0], inputs[1]
         assert g is not None
@@ -110,7 +116,9 @@ class Recurrence(Op):
         for n, given in enumerate((h, c)):
             if given is not None:
                 state[n] = given
-        span = np.full(batch, steps) if lengths is None else np.clip(lengths, 0, steps)
+        span = np.full(batch, steps) if lengths is None else lengths
+        if not np.all((span >= 0) & (span <= steps)):
+            raise InvalidArgument("E0210", "a length is out of range", given=span, wanted=steps)
         per = self.gates * hidden
         walk = _Walk(self, self.cell(symbolic=False), span, hidden)
         for d in range(self.directions):

@@ -13,7 +13,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both
-from sardonyx.ops.base.shapes import known, need_rank, refuse, same_dim, unknown_dim
+from sardonyx.ops.base.shapes import known, need_rank, refuse, same_dim, unknown_dims
 from sardonyx.ops.resample.interpolation import cubic_weights, within
 
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
@@ -178,7 +178,7 @@ class AffineGrid(Op):
             return Type(theta.dtype)
         count = len(dims) - 2 if dims is not None else rank or 2
         if dims is None:
-            dims = tuple(unknown_dim("grid") for _ in range(count + 2))
+            dims = unknown_dims("grid", count + 2)
         if theta.shape is not None:
             same_dim(theta.shape[1], const(count))
         return Type(theta.dtype, (dims[0], *dims[2:], const(count)))

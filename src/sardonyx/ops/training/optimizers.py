@@ -11,7 +11,7 @@ from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import quiet, settle, widen
-from sardonyx.ops.base.shapes import fit_into, refuse, same_dims
+from sardonyx.ops.base.shapes import fit_into, like, refuse, same_dims
 
 _DOMAIN = "ai.onnx.preview.training"
 
@@ -37,7 +37,7 @@ class _Step(Op, abstract=True):
             for other in others if x.shape is not None else ():
                 same_dims(other, x.dims, "gradients and states")
         kept = [0, *range(2, 2 + self.states)]
-        return tuple(row[k] for k in kept for row in rows)
+        return tuple(like(row[k]) for k in kept for row in rows)
 
     @quiet
     def reference(self, rate: Array, count: Array, *inputs: Array) -> Any:

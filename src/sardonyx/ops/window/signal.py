@@ -23,6 +23,9 @@ from sardonyx.ops.base.shapes import (
     unknown_dim,
 )
 
+# Elements of a window made at once: what is on the way to them stays small.
+_BLOCK = 1 << 18
+
 
 def _one(a: Array | None) -> int | None:
     return None if a is None else int(a.reshape(-1)[0])
@@ -171,9 +174,12 @@ class _Window(Op, abstract=True):
         if length < 0:
             raise RuntimeException("E0404", "a window's length is negative", given=length)
         check_size(dtype, (length,))
-        angle = 2 * math.pi * np.arange(length) / max(1, length - (not self.periodic))
-        parts = [(-1) ** n * t * np.cos(n * angle) for n, t in enumerate(self.terms)]
-        return settle(sum(parts), dtype.numpy)
+        made, period = np.empty(length, dtype.numpy), max(1, length - (not self.periodic))
+        for first in range(0, length, _BLOCK):
+            angle = 2 * math.pi * np.arange(first, min(first + _BLOCK, length)) / period
+            parts = [(-1) ** n * t * np.cos(n * angle) for n, t in enumerate(self.terms)]
+            made[first : first + _BLOCK] = settle(sum(parts), dtype.numpy)
+        return made
 
     def at(self, idx: Index, size: Operand) -> Expr:
         del size

@@ -6,6 +6,7 @@ the input, which is padding where it lies outside [0, extent).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -14,10 +15,15 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, floordiv, maximum, number, where
+from sardonyx.core.limits import Limits
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import at_most, check_size, refuse
 
 Ints: TypeAlias = tuple[int, ...]
+
+# Taps of all windows, seconds of work, from which those of one window are taken for trips: numpy
+# goes through all at once, mere padding too.
+_SUSPECT = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,8 @@ def gather(x: Array, window: Window, fill: float) -> Array:
     check_size(
         DType.from_numpy(x.dtype), [d + a + b for d, (a, b) in zip(x.shape, pads, strict=True)]
     )
+    if math.prod((*x.shape[:lead], *trips, *size)) > _SUSPECT:
+        Limits.current().check_trips(math.prod(size))
     padded = np.pad(x, pads, constant_values=fill) if any(map(any, pads)) else x
     strides = padded.strides
     return np.lib.stride_tricks.as_strided(
