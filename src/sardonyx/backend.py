@@ -114,3 +114,4 @@ prepare = SardonyxBackend.prepare
 run_model = SardonyxBackend.run_model
 run_node = SardonyxBackend.run_node
 supports_device = SardonyxBackend.supports_device
+run = run_model  # as ONNX Runtime calls it

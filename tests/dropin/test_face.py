@@ -31,6 +31,7 @@ from onnxruntime.capi import _pybind_state as C
 from onnxruntime import InferenceSession, SessionOptions
 from onnxruntime.capi.onnxruntime_inference_collection import OrtValue as Held
 import sardonyx, sardonyx.capi
+import onnxruntime.backend, onnxruntime.quantization, onnxruntime.datasets, onnxruntime.tools
 import importlib.util
 print(OrtValue is Held is sardonyx.OrtValue is ort.OrtValue is C.OrtValue)
 print(InvalidArgument is sardonyx.InvalidArgument is ort.capi._pybind_state.InvalidArgument)
@@ -38,9 +39,11 @@ print(InferenceSession is sardonyx.InferenceSession)
 print(importlib.util.find_spec("onnxruntime") is not None)
 print("CPUExecutionProvider" in C.get_available_providers())
 print("OnnxRuntimeExecutionProvider" not in C.get_available_providers())
+path = ort.datasets.get_example("mul_1.onnx")
+print(ort.backend.run(path, [[[1.0, 1.0]] * 3], "CPU")[0].tolist() == [[1, 2], [3, 4], [5, 6]])
 print(hasattr(ort, "no_such_name"))
 """
-    assert _said(FACES[face], code) == ["True"] * 6 + ["False"]
+    assert _said(FACES[face], code) == ["True"] * 7 + ["False"]
 
 
 def test_versions_are_those_of_the_name() -> None:

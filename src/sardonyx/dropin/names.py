@@ -63,6 +63,7 @@ QUANTIZATION: Places = {
 }
 SHAPES: Places = {"dropin.models": ("SymbolicShapeInference",)}
 TRANSFORMERS: Places = {"dropin.models": ("FusionOptions", "OnnxModel", "optimize_model")}
+BACKEND: Places = {"backend": ("is_compatible", "prepare", "run", "supports_device")}
 FUSION: Places = {"dropin.models": ("FusionOptions",)}
 MODEL: Places = {"dropin.models": ("OnnxModel",)}
 DATASETS: Places = {"dropin.examples": ("get_example",)}
