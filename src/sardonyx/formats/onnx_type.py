@@ -1,11 +1,13 @@
 """TypeProto and ValueInfoProto to types with symbolic dims and back.
 
 A dim without value and name becomes a symbol of its own whose name begins with `?`; it is written
-back without a name. The same name is the same symbol everywhere in a model.
+back without a name. So does a dim whose name is a word for "unknown", which exporters give to every
+such dim. Any other name is the same symbol wherever it stands in a model.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sardonyx.core.dtype import DType
@@ -16,6 +18,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.type import TypeKind
 
 ANONYMOUS = "?"
+_UNKNOWN = re.compile(r"\s*|\?+|\*|-\d+|none|null|nan|unk(nown)?|unk_+\d+", re.IGNORECASE)
 _CONTAINERS: dict[TypeKind, tuple[str, str, str]] = {
     "sequence": ("sequence_type", "TypeProto.Sequence", "elem_type"),
     "optional": ("optional_type", "TypeProto.Optional", "elem_type"),
@@ -65,7 +68,8 @@ def _shape(message: Message, stem: str, limits: Limits) -> tuple[Expr, ...] | No
 def _dim(message: Message, unnamed: str) -> Expr:
     if message.has("dim_value") and message.number("dim_value") >= 0:
         return const(message.number("dim_value"))
-    return symbol(message.text("dim_param") or unnamed)
+    name = message.text("dim_param")
+    return symbol(unnamed if _UNKNOWN.fullmatch(name) else name)
 
 
 def dims_of(declared: Message) -> list[int | str | None] | None:

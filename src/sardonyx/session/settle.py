@@ -8,7 +8,7 @@ from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, name_of, substitute
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.formats import save
-from sardonyx.formats.onnx import denoted
+from sardonyx.formats.onnx import declared_dims, denoted
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.passes.pipeline import optimize
 from sardonyx.session.options import GraphOptimizationLevel, SessionOptions
@@ -47,6 +47,11 @@ def _fix(graph: Graph, options: SessionOptions) -> None:
     sizes, words = options.free_dimensions, options.denoted_dimensions
     symbols = {x for v in graph.inputs for dim in v.shape or () for x in dim.free}
     known = {x: const(sizes[name_of(x)]) for x in symbols if name_of(x) in sizes}
+    told = declared_dims(graph)
+    for v in graph.inputs:
+        for dim, name in zip(v.shape or (), told.get(v.name, ()), strict=False):
+            if dim.op == "var" and name in sizes:
+                known[dim] = const(sizes[str(name)])
     for v, axis, word in denoted(graph):
         dim = (v.shape or ())[axis]
         if word in words and dim.op == "var":
