@@ -32,6 +32,29 @@ assert session.gaps() == []
 (z,) = session.run(None, {"x": x, "y": y})
 np.testing.assert_allclose(z, 0.25 * x**3 + 0.75 * y, rtol=1e-5)
 """
+SCALAR = """
+import softsign
+from sardonyx.core.dtype import Array
+from sardonyx.core.expr import Expr, unary
+from sardonyx.ops.base.element import Unary
+
+class Soft(Unary):
+    "softsign"
+    since = 1
+
+    def compute(self, x: Array) -> Array:
+        return x / (1 + abs(x))
+
+    def element(self, x: Expr) -> Expr:
+        return unary("softsign", x)
+
+graph = sx.from_text("graph g { opset \\"\\" 20 input x: float32[N] y = Soft(x) output y }")
+session = sx.InferenceSession(graph)
+assert session.gaps() == []
+x = rng.standard_normal(1000).astype("f4")
+(y,) = session.run(None, {"x": x})
+np.testing.assert_allclose(y, x / (1 + abs(x)), rtol=2e-7)
+"""
 PASS = """
 import itself
 from sardonyx.passes import pipeline
@@ -118,7 +141,13 @@ def follow(walk: str, use: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    ("walk", "use"), [("an operator", OPERATOR), ("a pass", PASS), ("a format", FORMAT)]
+    ("walk", "use"),
+    [
+        ("an operator", OPERATOR),
+        ("a scalar operation", SCALAR),
+        ("a pass", PASS),
+        ("a format", FORMAT),
+    ],
 )
 def test_walk(walk: str, use: str, tmp_path: Path) -> None:
     follow(walk, use, tmp_path)
