@@ -2,6 +2,7 @@
 
 import inspect
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from pathlib import Path
@@ -9,10 +10,12 @@ from pathlib import Path
 import dropin_page
 import rooms
 import sardonyx
+from sardonyx.cli.commands.ops import row
 from sardonyx.core.codes import explanations
 from sardonyx.core.knobs import all_knobs
 from sardonyx.core.limits import Limits
 from sardonyx.engine.stages import stage
+from sardonyx.graph.op import registered
 from sardonyx.graph.parse import from_text
 from sardonyx.loops.target import make
 from sardonyx.passes.pipeline import optimize, prepare
@@ -126,8 +129,40 @@ def _stages() -> Iterator[str]:
     yield ""
 
 
+STATES = {
+    "compiled": "element by element, a sum of products, or a kernel of its own",
+    "in parts": "compiled as other operators",
+    "in numpy": "a host step, as `explain` and `profile` say",
+}
+
+
+def operators_page() -> str:
+    """Every operator of every domain with its versions and how the native provider runs it."""
+    return "\n".join(_operators())
+
+
+def _operators() -> Iterator[str]:
+    rows: dict[str, list[dict[str, str]]] = {}
+    for (domain, name), versions in sorted(registered().items()):
+        rows.setdefault(domain, []).append(row(domain, name, versions))
+    yield from (NOTE, "# Operators", "")
+    yield "`sardonyx ops` lists the same. How each runs natively:"
+    yield from ("", *(f"- **{state}**: {told}" for state, told in STATES.items()), "")
+    yield "What the standard's own tests say: [conformance](../conformance.md)."
+    for domain, own in rows.items():
+        counts = Counter(r["runs"] for r in own)
+        said = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+        yield from ("", f"## {domain or 'ai.onnx'}", "", f"{len(own)} operators: {said}.", "")
+        yield from ("| operator | since opset | runs | what it does |", "|---|---|---|---|")
+        for r in own:
+            told = r["summary"].replace("|", "\\|")
+            yield f"| {r['operator']} | {r['versions']} | {r['runs']} | {told} |"
+    yield ""
+
+
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": errors_page,
+    "operators.md": operators_page,
     "onnxruntime.md": lambda: dropin_page.page(NOTE),
     "python.md": python_page,
     "settings.md": settings_page,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import click
@@ -30,7 +31,7 @@ def command(names: tuple[str, ...], out: Output) -> None:
             said = f"no operator is called `{name}`"
             raise NotFound("E0907", said, hint=near(name, kinds))
     rows = [
-        _row(domain, name, versions)
+        row(domain, name, versions)
         for (domain, name), versions in known
         if not names or name in names
     ]
@@ -38,15 +39,16 @@ def command(names: tuple[str, ...], out: Output) -> None:
     out.data("ops", {"operators": rows}, lambda: table(columns, [tuple(r.values()) for r in rows]))
 
 
-def _row(domain: str, name: str, versions: dict[int, type[Op]]) -> dict[str, Any]:
+def row(domain: str, name: str, versions: dict[int, type[Op]]) -> dict[str, Any]:
+    """What is told of an operator: its versions, how it runs, and what it does in a sentence."""
     latest = versions[max(versions)]
-    text = (latest.__doc__ or "").strip().splitlines()
+    text = (inspect.getdoc(latest) or "").partition("\n\n")[0]
     return {
         "operator": name,
         "domain": domain or "ai.onnx",
         "versions": ", ".join(map(str, sorted(versions))),
         "runs": _runs(latest),
-        "summary": text[0] if text else "",
+        "summary": " ".join(text.split()),
     }
 
 

@@ -1,0 +1,183 @@
+"""Writes docs/conformance.md: how much of the standard's own tests each runtime passes.
+
+    python tools/conformance.py [--jobs 2]
+
+Every case of `onnx.backend.test` runs in a child through the provider of each runtime, as it is:
+a case that ends its process, or takes more than a minute, is a failure of that case alone.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import os
+import subprocess
+import sys
+import unittest
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "docs" / "conformance.md"
+RUNTIMES = {
+    "native": "Sardonyx",
+    "reference": "Sardonyx's reference",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+}
+CATEGORIES = {
+    "OnnxBackendNodeModelTest": "nodes",
+    "OnnxBackendSimpleModelTest": "simple models",
+    "OnnxBackendRealModelTest": "light models of real networks",
+    "OnnxBackendPyTorchConvertedModelTest": "models converted from PyTorch",
+    "OnnxBackendPyTorchOperatorModelTest": "operators of PyTorch",
+}
+CASE_SECONDS = 60
+
+
+def cases(provider: str) -> dict[str, Any]:
+    """The test cases of the standard's runner by category, on one provider."""
+    import numpy as np
+    from onnx.backend.test import BackendTest
+
+    from sardonyx.backend import SardonyxBackend
+
+    class OnProvider(SardonyxBackend):
+        @classmethod
+        def prepare(cls, model: Any, device: str = "CPU", **kwargs: Any) -> Any:
+            return super().prepare(model, device, provider=provider, **kwargs)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        np.random.seed(0)  # noqa: NPY002 - the cases draw from numpy's global state
+        made: dict[str, Any] = BackendTest(OnProvider, __name__).test_cases
+    return made
+
+
+def names(made: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Category and name of every case for CPUs."""
+    for category, case in made.items():
+        for name in unittest.defaultTestLoader.getTestCaseNames(case):
+            if name.endswith("_cpu"):
+                yield category, name
+
+
+def serve(provider: str) -> None:
+    """Runs the cases named on standard input, one a line; answers with whether each passed."""
+    made = cases(provider)
+    for line in sys.stdin:
+        category, name = line.split()
+        result = unittest.TestResult()
+        made[category](name).run(result)
+        passed = result.wasSuccessful() and not result.skipped
+        print(json.dumps(passed), file=sys.stderr, flush=True)
+
+
+def passed(provider: str, wanted: list[tuple[str, str]]) -> list[bool]:
+    """Which of the cases pass; a child that ends or hangs is replaced."""
+    found: list[bool] = []
+    while len(found) < len(wanted):
+        with subprocess.Popen(
+            ["timeout", "3600", sys.executable, __file__, "--serve", provider],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "ORT_DISABLE_TELEMETRY": "1", "SARDONYX_CACHE": "0"},
+        ) as child:
+            found += _answers(child, wanted[len(found) :])
+            child.kill()
+    return found
+
+
+def _answers(child: "subprocess.Popen[str]", wanted: list[tuple[str, str]]) -> Iterator[bool]:
+    """The child's answers, and a failure for the case at which it gave none."""
+    assert child.stdin is not None
+    assert child.stderr is not None
+    with ThreadPoolExecutor(1) as waiter:
+        for category, name in wanted:
+            try:
+                child.stdin.write(f"{category} {name}\n")
+                child.stdin.flush()
+                told = waiter.submit(_answer, child.stderr).result(CASE_SECONDS)
+            except (OSError, TimeoutError):
+                told = None
+            if told is None:
+                child.kill()
+                yield False
+                return
+            yield told
+
+
+def _answer(lines: Any) -> bool | None:
+    """The next line that is an answer; what libraries print between is passed over."""
+    for line in lines:
+        if line.strip() in ("true", "false"):
+            return bool(json.loads(line))
+    return None
+
+
+def page(counts: dict[str, Counter[str]], total: Counter[str]) -> str:
+    """The page's text."""
+    versions = {p: importlib.metadata.version(p) for p in ("onnx", "onnxruntime", "openvino")}
+    head = " | ".join(RUNTIMES.values())
+    rows = [
+        f"| {title} | {total[category]:,} | "
+        + " | ".join(f"{counts[p][category]:,}" for p in RUNTIMES)
+        + " |"
+        for category, title in CATEGORIES.items()
+    ]
+    whole = " | ".join(f"{sum(counts[p].values()):,}" for p in RUNTIMES)
+    return "\n".join(
+        [
+            "<!-- Generated by tools/conformance.py. -->",
+            "# Conformance",
+            "",
+            (
+                "How many cases of the standard's own tests pass, each runtime in the same run on "
+                "the same machine, through its session, with nothing left out:"
+            ),
+            "",
+            f"| `onnx.backend.test` {versions['onnx']} | cases | {head} |",
+            "|---" * (len(RUNTIMES) + 2) + "|",
+            *rows,
+            f"| all | {sum(total.values()):,} | {whole} |",
+            "",
+            (
+                f"ONNX Runtime {versions['onnxruntime']}, OpenVINO {versions['openvino']}. "
+                "Tolerances are the runner's; cases of random operators compare the numbers of the "
+                "generator that made them, and a runtime that draws others fails them. What each "
+                "operator does here: [operators](reference/operators.md)."
+            ),
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Runs every case on every runtime and writes the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        serve(given.serve)
+        return
+    wanted = list(names(cases("reference")))
+    with ThreadPoolExecutor(given.jobs) as pool:
+        found = list(pool.map(lambda p: passed(p, wanted), RUNTIMES))
+    counts = {
+        p: Counter(category for (category, _), yes in zip(wanted, answers, strict=True) if yes)
+        for p, answers in zip(RUNTIMES, found, strict=True)
+    }
+    for provider, answers in zip(RUNTIMES, found, strict=True):
+        lost = [name for (_, name), yes in zip(wanted, answers, strict=True) if not yes]
+        print(f"{provider}: {len(lost)} fail: {' '.join(lost[:40])}")
+    TARGET.write_text(page(counts, Counter(c for c, _ in wanted)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
