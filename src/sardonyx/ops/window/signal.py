@@ -9,8 +9,9 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
-from sardonyx.core.expr import Expr, cast, const, unary, where
-from sardonyx.graph.ir import Type
+from sardonyx.core.expr import Expr, cast, const, number, unary, where
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.shapes import (
@@ -34,6 +35,34 @@ def _one(a: Array | None) -> int | None:
 def _known_one(t: Type | None) -> Expr | None:
     found = known(t)
     return found[0] if found else None
+
+
+# A transform as a product with its matrix takes n * n steps, and the matrix must be kept.
+_LONGEST = 1024
+
+
+def _waves(rows: int, columns: int, length: int) -> Array:
+    """exp(-2 pi i * row * column / length): the cosines, and the negative sines."""
+    turns = np.outer(np.arange(rows), np.arange(columns)) % length
+    angle = 2 * math.pi * turns / length
+    return np.stack([np.cos(angle), -np.sin(angle)])
+
+
+def _as_pairs(waves: Array, parts: int) -> Array:
+    """[n, parts, bins, 2]: what an element's real and imaginary part give to those of each bin."""
+    cosine, sine = waves
+    pairs = np.stack([np.stack([cosine, sine], -1), np.stack([-sine, cosine], -1)], 1)
+    return pairs[:, :parts]
+
+
+def _number(v: Value | None) -> int | None:
+    """The only element of a value, where it is known before running."""
+    found = None if v is None else _known_one(v.type)
+    return None if found is None else number(found)
+
+
+def _is_told(v: Value | None) -> bool:
+    return v is None or _number(v) is not None
 
 
 class _Transform(Op, abstract=True):
@@ -76,6 +105,55 @@ class _Transform(Op, abstract=True):
         dims[axis_of(axis, len(dims))] = extent
         return Type(x.dtype, tuple(dims))
 
+    def product(self, graph: Graph, x: Value, axis: int, length: int | None) -> Value | None:
+        """The transform as a product with its matrix; None where it is long or not known."""
+        rank = len(x.type.dims)
+        size, parts = number(x.type.dims[axis]), number(x.type.dims[-1])
+        if size is None or parts is None or (length is not None and not 0 < length <= _LONGEST):
+            return None
+        matrix = self._matrix(size, parts, length)
+        if matrix is None:
+            return None
+        assert x.type.dtype is not None
+        body = Body(graph, self.op_type)
+        order = [*(a for a in range(rank - 1) if a != axis), axis, rank - 1]
+        a = x if order == list(range(rank)) else body.transpose(x, *order)
+        kept = [0] * (rank - 2)
+        rows = matrix.shape[0]
+        if rows < size:
+            ends = (body.constant(np.array([n])) for n in (0, rows, rank - 2))
+            a = body("Slice", a, *ends)
+        flat = body.reshape(a, (*kept, rows * parts))
+        weights = matrix.reshape(rows * parts, -1).astype(x.type.dtype.numpy)
+        y = body("MatMul", flat, body.constant(weights))
+        y = body.reshape(y, (*kept, *matrix.shape[2:]))
+        back = [order.index(a) for a in range(rank)]
+        return y if back == list(range(rank)) else body.transpose(y, *back)
+
+    def _matrix(self, size: int, parts: int, length: int | None) -> Array | None:
+        """[elements read, their parts, bins, parts of a bin]."""
+        if self.inverse and self.onesided:
+            whole = 2 * (size - 1) if length is None else length
+            if not 0 < whole <= _LONGEST:
+                return None
+            bins = min(size, whole // 2 + 1)
+            share = np.where(np.isin(np.arange(bins) * 2, (0, whole)), 1, 2) / whole
+            return (_waves(bins, whole, whole) * share[:, None]).transpose(1, 0, 2)[
+                :, :parts, :, None
+            ]
+        whole = size if length is None else length
+        if not 0 < whole <= _LONGEST:
+            return None
+        bins = whole // 2 + 1 if self.onesided else whole
+        waves = _waves(min(size, whole), bins, whole)
+        if self.inverse:
+            waves = np.stack([waves[0], -waves[1]]) / whole
+        # One-sided transforms are of real signals: an imaginary part is not looked at.
+        pairs = _as_pairs(waves, parts)
+        if self.onesided and parts == 2:
+            pairs[:, 1] = 0
+        return pairs
+
 
 class DFTV17(_Transform):
     """DFT of opsets 17 to 19, whose axis is an attribute."""
@@ -91,6 +169,12 @@ class DFTV17(_Transform):
     @quiet
     def reference(self, x: Array, length: Array | None = None) -> Array:
         return self.transformed(x, axis_of(self.axis, x.ndim), _one(length))
+
+    def expand(self, graph: Graph, x: Value, length: Value | None = None) -> Value | None:
+        if x.type.shape is None or not _is_told(length):
+            return None
+        axis = axis_of(self.axis, len(x.type.shape))
+        return self.product(graph, x, axis, _number(length))
 
 
 class DFT(_Transform):
@@ -109,6 +193,15 @@ class DFT(_Transform):
     def reference(self, x: Array, length: Array | None = None, axis: Array | None = None) -> Array:
         at = -2 if axis is None else int(axis.reshape(-1)[0])
         return self.transformed(x, axis_of(at, x.ndim), _one(length))
+
+    def expand(
+        self, graph: Graph, x: Value, length: Value | None = None, axis: Value | None = None
+    ) -> Value | None:
+        if x.type.shape is None or not _is_told(length) or not _is_told(axis):
+            return None
+        at = -2 if axis is None else _number(axis)
+        assert at is not None
+        return self.product(graph, x, axis_of(at, len(x.type.shape)), _number(length))
 
 
 class STFT(Op):
@@ -153,8 +246,40 @@ class STFT(Op):
         if window is not None:
             frames = frames * widen(window)[:, None]
         wide = frames[..., 0] + 1j * frames[..., 1] if signal.shape[-1] == 2 else frames[..., 0]
-        made = np.fft.rfft(wide, axis=2) if self.onesided else np.fft.fft(wide, axis=2)
+        made = np.fft.rfft(wide.real, axis=2) if self.onesided else np.fft.fft(wide, axis=2)
         return settle(np.stack([made.real, made.imag], axis=-1), x.dtype)
+
+    def expand(
+        self,
+        graph: Graph,
+        x: Value,
+        step: Value,
+        window: Value | None = None,
+        length: Value | None = None,
+    ) -> Value | None:
+        """A convolution with the waves, by which the window is multiplied."""
+        shape, hop = x.type.shape, _number(step)
+        if shape is None or not hop or hop < 1 or not _is_told(length):
+            return None
+        size = _number(length)
+        if size is None:
+            size = number(shape[1] if window is None else window.type.dims[0])
+        parts = 1 if len(shape) == 2 else number(shape[2])
+        if not size or size > _LONGEST or parts is None:
+            return None
+        assert x.type.dtype is not None
+        bins = size // 2 + 1 if self.onesided else size
+        pairs = _as_pairs(_waves(size, bins, size), parts)
+        if self.onesided and parts == 2:
+            pairs[:, 1] = 0
+        waves = pairs.transpose(3, 2, 1, 0).reshape(2 * bins, parts, size)
+        body = Body(graph, "STFT")
+        weights = body.constant(waves.astype(x.type.dtype.numpy))
+        if window is not None:
+            weights = body("Mul", weights, window)
+        signal = body.reshape(x, (0, 1, -1)) if len(shape) == 2 else body.transpose(x, 0, 2, 1)
+        y = body("Conv", signal, weights, strides=(hop,))
+        return body.transpose(body.reshape(y, (0, 2, bins, -1)), 0, 3, 2, 1)
 
 
 class _Window(Op, abstract=True):
