@@ -24,7 +24,7 @@ BUDGETS = {
     "core": 21_300,
     "graph": 21_000,
     "loops": 41_300,
-    "ops": 155_000,
+    "ops": 158_500,
     "passes": 18_300,
     "formats": 22_300,
     "kernels": 27_600,
