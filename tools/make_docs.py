@@ -148,7 +148,6 @@ def _operators() -> Iterator[str]:
     yield from (NOTE, "# Operators", "")
     yield "`sardonyx ops` lists the same. How each runs natively:"
     yield from ("", *(f"- **{state}**: {told}" for state, told in STATES.items()), "")
-    yield "What the standard's own tests say: [conformance](../conformance.md)."
     for domain, own in rows.items():
         counts = Counter(r["runs"] for r in own)
         said = ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
