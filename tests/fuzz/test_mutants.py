@@ -29,6 +29,7 @@ RANKED = {
     "Reshape": ("x", "n"),
     "Expand": ("x", "n"),
     "Unsqueeze": ("x", "n"),
+    "Slice": ("x", "n", "m"),
     "ConstantOfShape": ("n",),
     "Col2Im": ("x", "n", "m"),
 }

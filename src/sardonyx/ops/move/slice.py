@@ -19,6 +19,7 @@ from sardonyx.ops.base.shapes import (
     place,
     refuse,
     unknown_dim,
+    unknown_dims,
 )
 
 _END = (1 << 31) - 1
@@ -117,7 +118,7 @@ class Slice(Op):
             return x.with_shape(unknown_dim("slice") for _ in x.shape)
         cuts = self._known_cuts(x, starts, ends, along, steps)
         if cuts is None:
-            inner = [unknown_dim("slice") for _ in along]
+            inner = unknown_dims("slice", len(along))
             return x.with_shape(place(x.shape, axes_of(along, len(x.shape)), inner))
         return x.with_shape(place(x.shape, [c.axis for c in cuts], [c.length for c in cuts]))
 
