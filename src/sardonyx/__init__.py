@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sardonyx.api import optimize as optimize
     from sardonyx.api import quantize as quantize
     from sardonyx.api import to_text as to_text
+    from sardonyx.api import upgrade as upgrade
     from sardonyx.bench import bench as bench
     from sardonyx.core.errors import CalibrationError as CalibrationError
     from sardonyx.core.errors import CompileError as CompileError
@@ -157,6 +158,7 @@ _PLACES = {
         "optimize",
         "quantize",
         "to_text",
+        "upgrade",
     ),
     "bench": ("bench",),
     "core.errors": (

@@ -18,7 +18,7 @@ from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.text import from_text as from_text
 from sardonyx.graph.text import to_text as to_text
-from sardonyx.passes import pipeline
+from sardonyx.passes import pipeline, version
 from sardonyx.passes.infer import infer
 from sardonyx.quantize import quantize as quantize
 
@@ -61,6 +61,20 @@ def optimize(
     NotImplemented (E0346) where an operator cannot follow.
     """
     return pipeline.optimize(graph_of(model, limits), level, opset=opset).graph
+
+
+def upgrade(
+    model: Source, *, opset: int | None = None, ml: int | None = None, limits: Limits | None = None
+) -> Graph:
+    """The same model at another opset of ai.onnx, older or newer, the newest if none is given.
+
+    `ml` is that of ai.onnx.ml, which otherwise stays, or falls to the one released with an older
+    `opset`. Raises InvalidArgument (E0347) for an opset that there is not, and NotImplemented
+    (E0346) with the reason where a node cannot be expressed.
+    """
+    made = version.upgrade(graph_of(model, limits), opset, ml)
+    version.raise_refusals(made.log)
+    return made.graph
 
 
 @functools.wraps(compare_sides)

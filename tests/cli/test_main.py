@@ -20,6 +20,7 @@ from sardonyx.cli.main import SUMMARIES
 from sardonyx.core.errors import SardonyxError
 from sardonyx.core.escape import dumps
 from sardonyx.formats import load, save
+from sardonyx.graph.text import from_text
 from session.models import AFFINE, QUANTIZED, UNKNOWN, graph
 
 ENV = {**os.environ, "PYTHONPATH": str(SOURCE)}
@@ -45,6 +46,7 @@ def _calls(net: Path) -> dict[str, list[object]]:
         "optimize": ["optimize", net, "-o", net.parent / "out.onnx"],
         "run": ["run", net, "--dim", "N=2"],
         "show": ["show", net],
+        "upgrade": ["upgrade", net, "--dry-run"],
     }
 
 
@@ -466,3 +468,27 @@ def test_optimize_raises_the_opset(net: Path, tmp_path: Path) -> None:
     said = sardonyx("optimize", made, "--opset", "9", "-o", tmp_path / "old.onnx")
     assert said.code == 2
     assert "E0347" in said.err
+
+
+def test_upgrade_goes_both_ways_and_lists_what_cannot(net: Path, tmp_path: Path) -> None:
+    made, old = tmp_path / "new.onnx", tmp_path / "old.onnx"
+    assert sardonyx("upgrade", net, "-o", made).code == 0
+    assert sardonyx("upgrade", made, "--opset", "13", "-o", old).code == 0
+    assert load(old).opsets[""] == 13
+    assert sardonyx("compare", net, old).code == 0
+    said = sardonyx("upgrade", made, "--opset", "13")
+    assert said.code == 2
+    save(from_text(CASTS), made)
+    said = sardonyx("upgrade", made, "--opset", "11", "-o", tmp_path / "none.onnx", "--json")
+    assert said.code == 1
+    assert "bfloat16" in said.data["refused"][0]["reason"]
+    assert not (tmp_path / "none.onnx").exists()
+
+
+CASTS = """graph casts {
+  opset "" 13
+  input x: float32[2]
+  y = Cast<to=16>(x)
+  output y
+}
+"""

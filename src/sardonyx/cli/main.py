@@ -32,6 +32,7 @@ SUMMARIES = {
     "quantize": "Write an int8 model, calibrated on data.",
     "run": "Run a model on arrays from files, or on random ones.",
     "show": "Show inputs, outputs, operators, parameters, work and memory.",
+    "upgrade": "Move a model to another opset, newer or older.",
 }
 
 

@@ -10,7 +10,7 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.formats.message import Message
-from sardonyx.formats.onnx_read import VALUE_FIELDS, GraphExtra, ModelExtra, NodeExtra
+from sardonyx.formats.onnx_read import VALUE_FIELDS, GraphExtra, ModelExtra, NodeExtra, read_opsets
 from sardonyx.formats.onnx_tables import ENUMS, IR_VERSION, OPSET_IR
 from sardonyx.formats.onnx_tensor import write_sparse, write_tensor
 from sardonyx.formats.onnx_type import Info, write_info, write_type
@@ -34,7 +34,7 @@ def write_model(graph: Graph) -> Message:
         model.put("metadata_props", write_pairs(graph.meta))
     model.put("functions", [_write_function(f) for f in graph.functions.values()])
     needed = _needed_ir(graph, extra)
-    if needed and needed > model.number("ir_version"):
+    if needed and (needed > model.number("ir_version") or _is_older(graph, extra)):
         model.put("ir_version", needed)
     return model
 
@@ -45,17 +45,22 @@ def _new_model() -> Message:
 
 def _needed_ir(graph: Graph, extra: ModelExtra | None) -> int:
     """The IR version that what was added since loading asks for; 0 for an untouched model."""
-    inputs = set(graph.inputs)
+    inputs, older = set(graph.inputs), _is_older(graph, extra)
     needed = 0
     if extra is None or graph.opsets != extra.opsets:
         version = graph.opsets.get("", 1)
         known = [ir for opset, ir in OPSET_IR.items() if opset >= version]
         needed = min(known, default=IR_VERSION)
-    known_names = extra.names if extra is not None else {}
+    known_names = extra.names if extra is not None and not older else {}
     if any(v not in inputs and n not in known_names for n, v in graph.initializers.items()):
         needed = max(needed, _LOOSE_INITIALIZERS)
-    had_functions = extra is not None and extra.model.has("functions")
+    had_functions = extra is not None and extra.model.has("functions") and not older
     return max(needed, _FUNCTIONS) if graph.functions and not had_functions else needed
+
+
+def _is_older(graph: Graph, extra: ModelExtra | None) -> bool:
+    """Whether the model is one of an older opset of ai.onnx than when it was loaded."""
+    return extra is not None and graph.opsets.get("", 1) < extra.opsets.get("", 1)
 
 
 def _opsets(opsets: dict[str, int]) -> list[Message]:
@@ -299,6 +304,10 @@ def _write_function(function: Function) -> Message:
         defaults = [write_attribute(name, value) for name, value in function.defaults.items()]
         message.put("attribute_proto", defaults)
     message.put("node", [write_node(node) for node in body.nodes])
+    said = read_opsets(message)
+    now = {domain: body.opsets.get(domain, version) for domain, version in said.items()}
+    if now != said:
+        message.put("opset_import", _opsets(now))
     if body.meta != extra.meta:
         message.put("metadata_props", write_pairs(body.meta))
     _put_value_info(message, body, extra)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.expr import number
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.op import Op, find
@@ -53,6 +54,27 @@ class Body:
         """An initializer, its elements known to inference where they are few."""
         tensor = Tensor.of(np.asarray(array))
         return self.graph.constant(tensor, name or f"{self.stem}_constant")
+
+    def number(self, value: float, like: Value) -> Value:
+        """A constant of no dims, of another value's element type."""
+        assert like.type.dtype is not None
+        return self.constant(np.asarray(value, like.type.dtype.numpy))
+
+    def ints(self, *values: int) -> Value:
+        """A constant of one dim, of int64."""
+        return self.constant(np.asarray(values, np.int64))
+
+    def size(self, x: Value, axis: int) -> Value:
+        """The extent of an axis counted from 0, an int64 of no dims."""
+        found = number(x.type.shape[axis]) if x.type.shape is not None else None
+        if found is not None:
+            return self.constant(np.asarray(found, np.int64))
+        return self("Gather", self("Shape", x), self.constant(np.asarray(axis, np.int64)), axis=0)
+
+    def slice(self, x: Value, axis: int, start: int, end: int, step: int = 1) -> Value:
+        """The elements from `start` before `end` along an axis."""
+        parts = (self.ints(n) for n in (start, end, axis, step))
+        return self("Slice", x, *parts)
 
     def reshape(self, x: Value, shape: Sequence[int]) -> Value:
         """`x` in another shape, in which 0 keeps a dim and -1 takes what is left."""

@@ -245,6 +245,29 @@ class Op(_Fields):
         del opset, given, inputs
         return None
 
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Any]) -> str | None:
+        """Makes `given` and the inputs, of the next version, this one's, or says why not.
+
+        It takes back what `renew` does; attributes that became inputs are not its matter.
+        """
+        del given, inputs
+        return None
+
+    def needs(self, *inputs: Any) -> int:
+        """The first opset with these values of attributes and inputs left out, 1 for any."""
+        del inputs
+        return 1
+
+    def express(self, write: Any, opset: int, *inputs: Any) -> Any:
+        """The same in operators that lead to a model of `opset`, which has no form of this one.
+
+        Its output value or a tuple of them, appended by `write`, whose operators may in turn have
+        to be expressed; a text why it cannot; None where it has nothing to say.
+        """
+        del write, opset, inputs
+        return None
+
     def infer(self, *inputs: Any) -> Any:
         """The output Type (or a tuple of them) from the input Types (None where absent)."""
         raise NotImplementedError(f"{self.op_type} has no shape inference")

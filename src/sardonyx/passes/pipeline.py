@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sardonyx.core.errors import UsageError
+from sardonyx.core.errors import InvalidArgument, UsageError
+from sardonyx.graph.check import LATEST
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.rewrite import Log, Pass, Pipeline
@@ -26,7 +27,7 @@ from sardonyx.passes.names import NAMES
 from sardonyx.passes.quant import QUANT
 from sardonyx.passes.simplify import SIMPLIFY
 from sardonyx.passes.spans import SPANS
-from sardonyx.passes.version import upgrade
+from sardonyx.passes.version import move, raise_refusals
 
 Dump = Callable[[str, Graph], None]
 
@@ -72,7 +73,7 @@ def optimize(
 
     `level` is off (functions inlined and types inferred only), basic (exact changes), extended
     or all (changes within rounding too); UsageError for another. `opset` raises the model's
-    version of the standard first, see `version.upgrade`. `dump` and `verify` see the
+    version of the standard first, see `passes.version`. `dump` and `verify` see the
     graph after every pass, named `pass:NAME`.
     """
     if level not in LEVELS:
@@ -80,8 +81,23 @@ def optimize(
     made, log = clone(graph), Log()
     if opset is not None:
         made = _run(made, LEVELS["off"], None, None).graph
-        log = upgrade(made, opset)
+        log = _raised(made, opset)
     return _run(made, LEVELS[level], dump, verify, log)
+
+
+def _raised(graph: Graph, opset: int) -> Log:
+    now = graph.opsets.get("", 1)
+    if not now <= opset <= LATEST[""]:
+        raise InvalidArgument(
+            "E0347",
+            f"no way to opset {opset}",
+            given=opset,
+            wanted=f"{now} to {LATEST['']}",
+            hint="`upgrade` goes to older ones",
+        )
+    log = move(graph, {"": opset})
+    raise_refusals(log)
+    return log
 
 
 def prepare(

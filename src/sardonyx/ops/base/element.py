@@ -12,7 +12,7 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, const, eq, exp, minimum, unary, where
-from sardonyx.graph.ir import Type
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.shapes import axis_of, broadcast_types, common_dtype, like, refuse
 
@@ -154,6 +154,16 @@ class Aligned(Binary, abstract=True):
             if given.pop("broadcast") and self.axis is not None:
                 return "it aligns its operands at an axis"
             given.pop("axis", None)
+        return None
+
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        x, y = (None if v is None else v.type.shape for v in inputs)
+        if x is None or y is None:
+            return "before opset 7 ranks must be known"
+        if y != x[len(x) - len(y) :]:
+            return "before opset 7 only the second operand is broadcast, to dims that are the same"
+        given["broadcast"] = int(len(x) != len(y))
         return None
 
     def behind(self, x_rank: int, y_rank: int) -> int:

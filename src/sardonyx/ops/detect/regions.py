@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import const
-from sardonyx.graph.ir import Type
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Counted, Op
 from sardonyx.loops.ir import Kernel
 from sardonyx.ops.base.element import quiet, settle, widen
@@ -125,6 +125,13 @@ class RoiAlignV10(_Aligned):
         del inputs
         if opset == 16:
             given["coordinate_transformation_mode"] = "output_half_pixel"
+        return None
+
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        del inputs
+        if given.pop("coordinate_transformation_mode") != "output_half_pixel":
+            return "before opset 16 samples are not shifted by half a pixel"
         return None
 
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, eq, where
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Operand
 from sardonyx.ops.base.element import Aligned, Binary, InPlace, lift
 from sardonyx.ops.base.shapes import refuse
@@ -125,11 +126,27 @@ class Mod(Binary):
         opposite = binary("ne", rest < 0.0, y < 0.0)
         return where(eq(rest, 0.0), zero, where(opposite, rest + y, rest))
 
+    def express(self, write: Body, opset: int, *inputs: Value) -> Value | None:
+        x, y = inputs
+        if opset < ModV10.since or x.type.dtype is None or not x.type.dtype.is_float:
+            return None
+        rest, zero = write(ModV10(fmod=1), x, y), write.number(0, x)
+        negative = write("Less", y, zero)
+        none = write("Where", negative, write.number(-0.0, x), zero)
+        opposite = write("Xor", write("Less", rest, zero), negative)
+        floored = write("Where", opposite, write("Add", rest, y), rest)
+        return write("Where", write("Equal", rest, zero), none, floored)
+
 
 class ModV10(Mod):
     """Mod of opsets 10 to 27, where floats need fmod=1."""
 
-    redefined = (28,)
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        x = inputs[0]
+        if not given["fmod"] and (x is None or x.type.dtype is None or x.type.dtype.is_float):
+            return "before opset 28 floats need fmod=1"
+        return None
 
     def checked(self, x: Type, y: Type) -> DType | None:
         if x.dtype is not None and x.dtype.is_float and not self.fmod:
@@ -160,7 +177,16 @@ class Less(Comparison):
     word = "lt"
 
 
-class LessOrEqual(Comparison):
+class _OrEqual(Comparison, abstract=True):
+    """A relation that equals have too."""
+
+    def express(self, write: Body, opset: int, *inputs: Value) -> Value:
+        del opset
+        strict = write(self.op_type.removesuffix("OrEqual"), *inputs)
+        return write("Or", strict, write("Equal", *inputs))
+
+
+class LessOrEqual(_OrEqual):
     """Whether x <= y."""
 
     since = 12
@@ -178,7 +204,7 @@ class Greater(Comparison):
         return y < x
 
 
-class GreaterOrEqual(Comparison):
+class GreaterOrEqual(_OrEqual):
     """Whether x >= y."""
 
     since = 12

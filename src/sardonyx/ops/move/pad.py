@@ -10,7 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, maximum, minimum, number, where
-from sardonyx.graph.ir import Type
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import single
 from sardonyx.ops.base.nest import both
@@ -121,6 +121,10 @@ class Pad(Op):
     traits = Trait.BY_CHANNEL
     mode: str = "constant"
 
+    def needs(self, *inputs: Any) -> int:
+        del inputs
+        return 19 if self.mode == "wrap" else 1
+
     def infer(
         self, x: Type, pads: Type, value: Type | None = None, axes: Type | None = None
     ) -> Type:
@@ -221,6 +225,12 @@ class PadV1(Framed, kw_only=True):
         del inputs
         if opset == 2:
             given["pads"] = given.pop("paddings")
+        return None
+
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        del inputs
+        given["paddings"] = given.pop("pads")
         return None
 
     @property

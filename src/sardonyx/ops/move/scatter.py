@@ -128,6 +128,10 @@ class ScatterElements(ScatterElementsV11):
     tolerance = "reduction"
     reduction: str = "none"
 
+    def needs(self, *inputs: Any) -> int:
+        del inputs
+        return 18 if self.reduction in ("max", "min") else 1
+
 
 class Scatter(ScatterElementsV11):
     """The name of ScatterElements in opsets 9 and 10."""
@@ -196,3 +200,7 @@ class ScatterND(ScatterNDV11):
     since = 16
     tolerance = "reduction"
     reduction: str = "none"
+
+    def needs(self, *inputs: Any) -> int:
+        del inputs
+        return 18 if self.reduction in ("max", "min") else 1

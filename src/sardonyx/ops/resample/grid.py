@@ -9,7 +9,7 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import INDEX, Expr, cast, const, minimum, mod, number, unary, where
-from sardonyx.graph.ir import Type
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both
@@ -35,6 +35,15 @@ class GridSampleV16(Op):
         if opset == 20:
             names = {"bilinear": "linear", "bicubic": "cubic"}
             given["mode"] = names.get(given["mode"], given["mode"])
+        return None
+
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        x = inputs[0]
+        if x is None or x.type.rank != 4:
+            return "before opset 20 it samples pictures only"
+        names = {"linear": "bilinear", "cubic": "bicubic"}
+        given["mode"] = names.get(given["mode"], given["mode"])
         return None
 
     @property
