@@ -113,6 +113,8 @@ def _normalization(node: Node, graph: Graph) -> Affine:
 
 def _by_channel(a: Array, rank: int, axis: int) -> Array:
     """A broadcast operand as one number, or one for each channel."""
+    if not -rank <= axis < rank:
+        raise Refused("its output has no channels")
     dims = (1,) * (rank - a.ndim) + a.shape
     others = [d for n, d in enumerate(dims) if n != axis]
     if any(d != 1 for d in others):
