@@ -1,7 +1,8 @@
 """Chooses channels-last memory order for the activations around convolutions and pools.
 
 A layout says only how memory is ordered: subscripts stay what they are and no node is added.
-Graph inputs and outputs, and what subgraphs read, stay row-major.
+Graph inputs and outputs, what subgraphs read, and what kernels of an operator's own loops touch
+(`Op.build`) stay row-major.
 """
 
 from __future__ import annotations
@@ -56,9 +57,12 @@ def _may(v: Value, fixed: set[Value]) -> bool:
         return False
     if kind.dtype is None or kind.dtype.is_string:
         return False
-    if isinstance(maker.op, Opaque) or subgraphs(maker.op):
-        return False
-    return not any(subgraphs(user.op) for user in v.uses)
+    return not isinstance(maker.op, Opaque) and not any(map(_by_rows, (maker, *v.uses)))
+
+
+def _by_rows(node: Node) -> bool:
+    """Whether a node takes memory to be in row-major order."""
+    return node.op.has("build") or bool(subgraphs(node.op))
 
 
 def _follows(node: Node) -> bool:
