@@ -16,6 +16,7 @@ from sardonyx.core.expr import (
     maximum,
     minimum,
     number,
+    scalar,
     substitute,
     symbol,
     unary,
@@ -170,3 +171,13 @@ def test_a_kernel_is_walked_with_its_names_and_branches() -> None:
     found = [(buffer, access.index, access.guards) for buffer, access in accesses(kernel)]
     holds, fails = (P < 2,), (unary("not", P < 2),)
     assert found == [(1, P + 1, holds), (0, P + 1, holds), (0, P, fails)]
+
+
+def test_what_is_read_to_be_named_is_looked_at_once() -> None:
+    named, place = scalar("n", DType.INT64), load(0, [N - 1 - P], DType.INT64)
+    let = Let(named, maximum(minimum(place, M - 1), 0))
+    store = Store(1, named, load(0, [P], DType.INT64))
+    params = (Buffer(0, DType.INT64, N), Buffer(1, DType.INT64, M, "out"))
+    found = list(accesses(Kernel(params, (N, M), (For(P, (let, store)),), N)))
+    assert [buffer for buffer, _ in found] == [0, 0, 1]
+    assert [proof(access) for _, access in found] == [(), (), ()]

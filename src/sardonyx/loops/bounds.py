@@ -111,13 +111,17 @@ def accesses(kernel: Kernel) -> Iterator[tuple[int, Access]]:
     return _Walk(kernel, {}).block(kernel.body, (), ())
 
 
+# How the names begin that `_flat` gives; no identifier has a blank.
+_PLACE = "at "
+
+
 def _flat(e: Expr) -> Expr:
     """The same with places in memory as names, since no proof looks into memory."""
 
     def named(x: Expr) -> Expr | None:
         if x.op != "load" or not x.args or x.args[0].op == "var":
             return None
-        return load(x.arg, [scalar(f"at {x.key.hex()}", INDEX)], x.dtype)
+        return load(x.arg, [scalar(f"{_PLACE}{x.key.hex()}", INDEX)], x.dtype)
 
     return transform(e, named)
 
@@ -140,6 +144,9 @@ class _Walk:
     def read(self, exprs: Iterable[Expr], loops: Exprs, guards: Exprs) -> Touched:
         for e in exprs:
             for x, inside, under in loads(substitute(e, self.names), loops, guards):
+                at = x.args[0]
+                if at.op == "var" and not at.args and name_of(at).startswith(_PLACE):
+                    continue  # It was looked at where the value was named.
                 yield x.arg, Access(x.args[0], self.size(x.arg), inside, under)
 
     def size(self, buffer: int) -> Expr:
