@@ -77,6 +77,8 @@ class Squeeze(View):
         count = length_of(axes)
         if count is None or x.rank is None:
             return Type(x.dtype)
+        if count == x.rank:
+            return squeezed(x, range(count))
         return Type(x.dtype, unknown_dims("dim", x.rank - count))
 
     def reference(self, x: Array, axes: Array | None = None) -> Array:

@@ -15,7 +15,7 @@ from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.loops.ir import Kernel
 from sardonyx.ops.base.element import lift, widen
 from sardonyx.ops.base.loops import Memory
-from sardonyx.ops.base.shapes import axis_of, known, known_ints, place, refuse, unknown_dim
+from sardonyx.ops.base.shapes import axis_of, known, known_ints, place, refuse, text, unknown_dim
 from sardonyx.ops.reduce.best import best_of
 
 
@@ -36,6 +36,8 @@ class ArgV1(Op, abstract=True):
         if x.shape is None:
             return Type(DType.INT64)
         axis = axis_of(self.axis, len(x.shape))
+        if number(x.shape[axis]) == 0:
+            raise refuse("E0325", "an axis without elements has no best", text(x.shape))
         one = (const(1),) if self.keepdims else ()
         return Type(DType.INT64, (*x.shape[:axis], *one, *x.shape[axis + 1 :]))
 
