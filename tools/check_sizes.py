@@ -33,7 +33,7 @@ BUDGETS = {
     "session": 13_000,
     "compare": 8_200,
     "bench": 9_100,
-    "convert": 5_900,
+    "convert": 6_100,
     "quantize": 6_550,
     "demo": 7_400,
     "dropin": 10_100,

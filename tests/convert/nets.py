@@ -76,3 +76,18 @@ def number() -> int:
 
 
 net = Two()
+
+
+class Counting(torch.nn.Module):
+    """Counts its calls, in a buffer and in one that it puts in its place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+        self.seen: Any
+        self.register_buffer("seen", torch.zeros(1))
+
+    def forward(self, x: Any) -> Any:
+        self.calls += 1
+        self.seen = self.seen + 1
+        return x * 2

@@ -201,3 +201,21 @@ def test_shapes_that_cannot_be_used(inputs: list[str], code: str) -> None:
     assert caught.value.code == code
     with pytest.raises(UsageError):
         convert(nets.Unused(), ["x=Nx2"], dims={"M": 2})
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_module_is_left_as_it_was(fails: bool, tmp_path: Path) -> None:
+    parts = [torch.nn.Linear(3, 3), torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(3)]
+    net = torch.nn.Sequential(*parts, *([nets.Counting()] if fails else []))
+    net.train()
+    net[2].eval()
+    modes = [m.training for m in net.modules()]
+    state = {k: v.clone() for k, v in net.state_dict().items()}
+    path = tmp_path / "net.onnx"
+    try:
+        convert(net, ["x=Nx3"], path)
+    except SardonyxError:
+        assert fails
+    assert [m.training for m in net.modules()] == modes
+    for name, was in state.items():
+        assert torch.equal(net.state_dict()[name], was), name

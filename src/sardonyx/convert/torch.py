@@ -51,7 +51,7 @@ class TorchSource:
     kind = "PyTorch"
 
     def __init__(self, model: Any, specs: Sequence[Spec]) -> None:
-        self.model = model.eval()
+        self.model = model
         self.parameters = _parameters(model)
         self.specs = self._arranged(specs)
         self._double: Any = None
@@ -102,7 +102,7 @@ class TorchSource:
         """What PyTorch computes in float64; None where the model cannot be doubled."""
         try:
             if self._double is None:
-                self._double = copy.deepcopy(self.model).double()
+                self._double = copy.deepcopy(self.model).double().eval()
             return self._call(self._double, feeds, double=True)
         except Exception:  # noqa: BLE001 - whatever a user's module raises means that it cannot
             return None
@@ -120,7 +120,7 @@ class TorchSource:
         if double:
             tensors = {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
         try:
-            with torch.no_grad(), quiet():
+            with torch.no_grad(), quiet(), evaluating(model):
                 return model(**tensors) if self._by_name(feeds) else model(*tensors.values())
         except Exception as problem:
             shapes = ", ".join(f"{n} {list(x.shape)}" for n, x in tensors.items())
@@ -157,7 +157,7 @@ class TorchSource:
         example = {n: _tensor(torch, x) for n, x in feeds.items()}
         named = self._by_name(example)
         shapes = self._dynamic(torch)
-        with watched() as guards, quiet():
+        with watched() as guards, quiet(), evaluating(self.model):
             try:
                 program = torch.onnx.export(
                     self.model,
@@ -264,6 +264,26 @@ def _plain(tensor: Any) -> Array:
         found: Array = kept.numpy()
         return found
     return np.asarray(kept.float().numpy(), DType.BFLOAT16.numpy)
+
+
+@contextlib.contextmanager
+def evaluating(model: Any) -> Iterator[None]:
+    """The module in eval mode meanwhile; every flag and buffer is then what it was before."""
+    modes = [(m, m.training) for m in model.modules()]
+    places = [(m._buffers, dict(m._buffers)) for m in model.modules() if type(m._buffers) is dict]
+    contents = [(b, b.detach().clone()) for b in model.buffers()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+        for now, before in places:
+            now.clear()
+            now.update(before)
+        for buffer, was in contents:
+            if not buffer.equal(was):
+                buffer.detach().copy_(was)
 
 
 @contextlib.contextmanager
