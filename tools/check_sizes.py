@@ -30,7 +30,7 @@ BUDGETS = {
     "kernels": 27_600,
     "engine": 44_400,
     "providers": 4_250,
-    "session": 13_000,
+    "session": 13_100,
     "compare": 8_200,
     "bench": 9_100,
     "convert": 6_100,

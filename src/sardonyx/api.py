@@ -20,6 +20,7 @@ from sardonyx.graph.text import from_text as from_text
 from sardonyx.graph.text import to_text as to_text
 from sardonyx.passes import pipeline, version
 from sardonyx.passes.infer import infer
+from sardonyx.passes.inline import inlined
 from sardonyx.quantize import quantize as quantize
 
 Source: TypeAlias = "Loadable | Graph"
@@ -41,7 +42,7 @@ def check(model: Source, *, limits: Limits | None = None) -> list[Finding]:
     found = structure.check(graph, limits=budget)
     if any(f.is_error for f in found):
         return found
-    errors = infer(clone(graph), strict=False, limits=budget, allowed=True)
+    errors = infer(clone(inlined(graph)), strict=False, limits=budget, allowed=True)
     typed = [Finding(_weight(e), e.code, e.message, e.node, e.tensor, e.op, e.hint) for e in errors]
     return sorted(typed + found, key=lambda f: not f.is_error)
 

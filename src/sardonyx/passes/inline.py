@@ -11,12 +11,21 @@ from typing import Any
 
 from sardonyx.core.errors import InvalidGraph
 from sardonyx.core.limits import Limits
-from sardonyx.graph.clone import transplant
+from sardonyx.graph.clone import clone, transplant
 from sardonyx.graph.functions import Key, called, inlined_size
 from sardonyx.graph.ir import Function, Graph, Node, Value, subgraphs
 from sardonyx.graph.make import AttributeRef, make_op
 from sardonyx.graph.op import Op, Opaque
 from sardonyx.graph.rewrite import Log, Pass, each_body, substitute
+
+
+def inlined(graph: Graph) -> Graph:
+    """The graph, or where it has functions a copy that calls none."""
+    if not graph.functions:
+        return graph
+    made = clone(graph)
+    _run(made, Log())
+    return made
 
 
 def _run(graph: Graph, log: Log) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from sardonyx.core.dtype import Array
 from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
+from sardonyx.passes.inline import inlined
 from sardonyx.providers.base import Abort, Options, Provider, Runnable
 from sardonyx.providers.unknown import refuse_unknown
 
@@ -33,6 +34,7 @@ class ReferenceProvider(Provider):
     aliases = ("reference", "numpy")
 
     def prepare(self, graph: Graph, options: Options) -> Runnable:
-        """The graph as it is."""
-        refuse_unknown(graph)
-        return ReferenceRunnable(graph, options)
+        """The graph as it is, calls of its functions replaced by their bodies."""
+        made = inlined(graph)
+        refuse_unknown(made)
+        return ReferenceRunnable(made, options)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from sardonyx.core.errors import UnsupportedOperator
-from sardonyx.graph.functions import called
-from sardonyx.graph.ir import Function, Graph, Node, captured
+from sardonyx.graph.ir import Graph, Node, captured
 from sardonyx.graph.op import Opaque, domain_of
+from sardonyx.passes.inline import inlined
 
 _NAMED = 8
 
@@ -18,8 +16,7 @@ def refuse_unknown(graph: Graph) -> None:
     Those whose results nobody reads need not run, nor those of branches and loop bodies, which are
     refused when they are run after all.
     """
-    seen: set[int] = set()
-    found = [*_unknown(graph, graph, seen)]
+    found = [node for node in _needed(inlined(graph)) if isinstance(node.op, Opaque)]
     if not found:
         return
     kinds = [*dict.fromkeys(f"`{domain_of(n.op) or 'ai.onnx'}::{n.op.op_type}`" for n in found)]
@@ -34,19 +31,6 @@ def refuse_unknown(graph: Graph) -> None:
         hint="`sardonyx ops` lists the operators; define it as a custom Op, store it in the model "
         "as a function, or ask for OnnxRuntimeExecutionProvider",
     )
-
-
-def _unknown(graph: Graph, root: Graph, seen: set[int]) -> Iterator[Node]:
-    """The nodes without a definition that a graph's outputs need, those of functions included."""
-    if id(graph) in seen:
-        return
-    seen.add(id(graph))
-    for node in _needed(graph):
-        function: Function | None = called(node.op, root.functions)
-        if function is not None:
-            yield from _unknown(function.body, root, seen)
-        elif isinstance(node.op, Opaque):
-            yield node
 
 
 def _needed(graph: Graph) -> list[Node]:

@@ -28,6 +28,7 @@ from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.origin import source_line
 from sardonyx.passes.infer import infer
+from sardonyx.passes.inline import inlined
 from sardonyx.providers.base import Gap, Options, Provider, Runnable
 from sardonyx.session.binding import IOBinding
 from sardonyx.session.choose import Providers, choose
@@ -156,12 +157,13 @@ class InferenceSession:
 
     def _encoded(self) -> str | bytes:
         options = self._options
-        changed = options.free_dimensions or options.denoted_dimensions or options.initializers
+        sizes = options.free_dimensions or options.denoted_dimensions
+        changed = bool(sizes or options.initializers or self.graph.functions)
         if isinstance(self._model, bytes) and not changed:
             return self._model
         if self.graph.source and not isinstance(self._model, Graph) and not changed:
             return self.graph.source
-        return to_bytes(self.graph)
+        return to_bytes(inlined(self.graph))
 
     def run(
         self,
