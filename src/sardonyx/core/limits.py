@@ -64,8 +64,11 @@ class Limits:
 
     @contextlib.contextmanager
     def compiling(self) -> Iterator[None]:
-        """As `ruling`, for work that `still_compiling` ends when `compile_seconds` are over."""
-        with held(_compiling, time.monotonic()), self.ruling():
+        """As `ruling`, for work that `still_compiling` ends when `compile_seconds` are over.
+
+        Within another such block the time is that one's.
+        """
+        with held(_compiling, _compiling.get() or time.monotonic()), self.ruling():
             yield
 
     def changed(self, values: Mapping[str, float]) -> Limits:

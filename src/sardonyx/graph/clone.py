@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, replace
 from typing import Any
 
@@ -10,9 +10,12 @@ from sardonyx.graph.ir import Graph, Node, Value, subgraphs
 from sardonyx.graph.op import Op, Opaque
 
 
-def clone(graph: Graph) -> Graph:
-    """A copy that can be changed without the original noticing; tensors are shared."""
-    return _Copy().graph(graph)
+def clone(graph: Graph, given: Mapping[Value, Value] | None = None) -> Graph:
+    """A copy that can be changed without the original noticing; tensors are shared.
+
+    Of a subgraph, it reads the outer values themselves, or those that `given` has for them.
+    """
+    return _Copy(dict(given or {})).graph(graph)
 
 
 def transplant(

@@ -9,8 +9,9 @@ more memory, trips or time than `core.limits` allows is refused, not tried.
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -39,6 +40,8 @@ _ENTRY = 128
 _SIZES = 64
 
 Watch: TypeAlias = Callable[[Node, tuple[Any, ...]], None]
+# What runs a subgraph another way: from the walk, its inputs and what is around it to its outputs.
+Entered: TypeAlias = Callable[["Walk", Sequence[Any], Mapping[Value, Any]], list[Any]]
 
 
 def run(
@@ -119,6 +122,7 @@ class Walk:
     trips: int = 0
     ahead: int = 1
     live: int = 0
+    _compiled: Mapping[Graph, Entered] = field(default_factory=dict)
     _plans: dict[int, _Lifetimes] = field(default_factory=dict)
     _started: float = field(default_factory=time.monotonic)
 
@@ -152,6 +156,15 @@ class Walk:
                 self.live -= freed
         self.live -= held
         return [self._read(v, env) for v in graph.outputs]
+
+    @contextlib.contextmanager
+    def entering(self, compiled: Mapping[Graph, Entered]) -> Iterator[None]:
+        """Within the block these subgraphs are not walked node by node, but run as said here."""
+        before, self._compiled = self._compiled, compiled
+        try:
+            yield
+        finally:
+            self._compiled = before
 
     def permit(self, node: str | None = None) -> None:
         """Raises Terminated when asked to stop, LimitExceeded when the run's time is over."""
@@ -206,9 +219,7 @@ class Walk:
             self.ahead, left = max(left, 1), left - 1
             self.trips += 1
             self.limits.check_trips(self.trips, node.name)
-            inner = {v: env[v] for v in self.plan(graph).captures if v in env}
-            inner.update(zip(graph.inputs, inputs, strict=True))
-            made = self.body(graph, inner)
+            made = self._enter(graph, inputs, env)
             more = 0 if states is None else sum(_size(a) for a in made[states:])
             kept += more
             self.live += more
@@ -221,6 +232,16 @@ class Walk:
         finally:
             self.live -= kept
             self.ahead = ahead
+
+    def _enter(self, graph: Graph, inputs: Sequence[Any], env: dict[Value, Any]) -> list[Any]:
+        """The outputs of a subgraph; `env` has what it captures."""
+        compiled = self._compiled.get(graph)
+        if compiled is not None:
+            self.permit()
+            return compiled(self, inputs, env)
+        inner = {v: env[v] for v in self.plan(graph).captures if v in env}
+        inner.update(zip(graph.inputs, inputs, strict=True))
+        return self.body(graph, inner)
 
     def _foresee(self, op: Op, arrays: list[Any]) -> None:
         types = [None if a is None else _sized(a) for a in arrays]

@@ -354,14 +354,22 @@ def captured(node: Node) -> dict[Value, int]:
     """The outer values that a node's subgraphs read, with the number of reads."""
     counts: dict[Value, int] = {}
     for body in subgraphs(node.op):
-        own = set(body.values())
-        for inner in body.nodes:
-            for v in (*inner.inputs, *captured(inner)):
-                if v is not None and v not in own:
-                    counts[v] = counts.get(v, 0) + 1
-        for v in body.outputs:
-            if v not in own:
+        for v, count in around(body).items():
+            counts[v] = counts.get(v, 0) + count
+    return counts
+
+
+def around(body: Graph) -> dict[Value, int]:
+    """The outer values that a subgraph reads, with the number of reads."""
+    counts: dict[Value, int] = {}
+    own = set(body.values())
+    for inner in body.nodes:
+        for v in (*inner.inputs, *captured(inner)):
+            if v is not None and v not in own:
                 counts[v] = counts.get(v, 0) + 1
+    for v in body.outputs:
+        if v not in own:
+            counts[v] = counts.get(v, 0) + 1
     return counts
 
 

@@ -3,14 +3,17 @@
     y: [max(N, _trips)] = Scan(...)        y: [_size] = Scan(...)
 
 A program learns a symbol from the shape of an array that a host step made. Of an expression with a
-symbol that nothing else binds it would learn nothing.
+symbol that nothing else binds it would learn nothing. Symbols that inputs do not tell are numbered
+by their order, so that the same model is the same program in every process.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
-from sardonyx.core.expr import Expr, substitute
+from sardonyx.core.expr import Expr, substitute, symbol, walk
+from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph, Value
 from sardonyx.graph.rewrite import Log, Pass
 from sardonyx.ops.base.shapes import unknown_dim
@@ -30,8 +33,30 @@ def _late(graph: Graph, log: Log) -> None:
                     sizes[d] = unknown_dim("size")
                     known.add(sizes[d])
                     log.fired("late", node)
-    for v in graph.values() if sizes else ():
-        _resize(v, sizes)
+    _substitute(graph, sizes)
+    _substitute(graph, _numbers(graph))
+
+
+def _numbers(graph: Graph) -> dict[Expr, Expr]:
+    """A symbol numbered by its order for each that no input tells, and that has another number."""
+    told = {s for v in graph.inputs for d in v.shape or () for s in d.free}
+    taken = {str(s.arg[0]) for s in told}
+    names = (name for n in count(1) if (name := f"_size_{n}") not in taken)
+    values = (v for body in bodies(graph) for v in body.values())
+    late = dict.fromkeys(s for v in values for d in v.shape or () for s in _in_order(d))
+    found = {s: symbol(next(names), s.arg[1] or 0) for s in late if s not in told}
+    return {old: new for old, new in found.items() if old is not new}
+
+
+def _in_order(e: Expr) -> list[Expr]:
+    return [x for x in walk(e) if x.op == "var"]
+
+
+def _substitute(graph: Graph, sizes: dict[Expr, Expr]) -> None:
+    for body in bodies(graph) if sizes else ():
+        for v in body.values():
+            _resize(v, sizes)
+        body.assumed = [(substitute(a, sizes), substitute(b, sizes)) for a, b in body.assumed]
 
 
 def _resize(v: Value, sizes: dict[Expr, Expr]) -> None:

@@ -13,11 +13,11 @@ def _run(graph: Graph, log: Log) -> None:
 
 
 def _settle(graph: Graph, outer: set[str]) -> None:
-    own = set(outer)
+    own = {*outer, *(v.name for v in graph.values())}
     for v in list(graph.values()):
         if v.name in outer:
             _rename(graph, v, own)
-        own.add(v.name)
+            own.add(v.name)
     for node in graph.nodes:
         for body in subgraphs(node.op):
             _settle(body, own)

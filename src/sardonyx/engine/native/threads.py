@@ -80,7 +80,6 @@ class Runner:
         run. One with a long step is to be `watched`: then it ends in the midst of that, too.
         `passed` are the seconds of its time that are over.
         """
-        seconds = self._limits.run_seconds
         flags = executor.FLUSH * self.flush + executor.YIELDING * release
         return Job(
             steps=steps,
@@ -91,8 +90,13 @@ class Runner:
             threads=self.threads if threads is None else min(threads, self.threads),
             flags=flags + executor.WATCHED * (watched and release),
             poll=0 if poll is None else id(poll),
-            limit=_FOREVER if seconds is None else _nanoseconds(seconds - passed),
+            limit=self.left(passed),
         )
+
+    def left(self, passed: float) -> int:
+        """The nanoseconds that a run may go on for when these seconds of its time are over."""
+        seconds = self._limits.run_seconds
+        return _FOREVER if seconds is None else _nanoseconds(seconds - passed)
 
     def run(self, job: Job, passed: float = 0.0) -> None:
         """Run to the end. Terminated when `stop` was called, LimitExceeded when it took longer than

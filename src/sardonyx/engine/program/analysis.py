@@ -9,7 +9,8 @@ from sardonyx.engine.aligned import nbytes
 from sardonyx.engine.fuse.fuse import Host, fuse
 from sardonyx.engine.fuse.launches import Launch, launches
 from sardonyx.engine.program.arena import arrange
-from sardonyx.graph.ir import Graph, Value
+from sardonyx.engine.program.bodies import prepared
+from sardonyx.graph.ir import Graph, Node, Value
 from sardonyx.loops.target import Target, host
 
 
@@ -18,6 +19,7 @@ class Analysis:
     """`operations`: arithmetic per run. `peak_bytes`: intermediate values, inputs and outputs that
     exist at once at most. Both are expressions of the model's symbols. `packed_bytes`: constants
     laid out again at load. `kernels` and `host_steps` count the steps; `gaps` are (node, reason).
+    Bodies count with their kernels and gaps; what they compute and hold depends on the run.
     """
 
     operations: Expr
@@ -44,15 +46,24 @@ def analyse(graph: Graph, target: Target | None = None) -> Analysis:
     operations = const(0)
     for s in natives:
         operations = operations if s.once else add(operations, s.work)
-    hosts = [s for s in steps if isinstance(s, Host)]
+    hosts = [s.node for s in steps if isinstance(s, Host)]
+    inside = {node: _inside(graph, node, target) for node in hosts}
+    gaps = [(s.node.name, s.reason) for s in steps if isinstance(s, Host) and not inside[s.node]]
+    parts = [part for found in inside.values() for part in found]
     return Analysis(
         operations,
         total,
         sum(evaluate(nbytes(v), {}) for s in natives if s.once for v in s.made),
-        sum(not s.once for s in natives),
-        len(hosts),
-        tuple((s.node.name, s.reason) for s in hosts),
+        sum(not s.once for s in natives) + sum(part.kernels for part in parts),
+        len(gaps) + sum(part.host_steps for part in parts),
+        (*gaps, *(gap for part in parts for gap in part.gaps)),
     )
+
+
+def _inside(graph: Graph, node: Node, target: Target | None) -> list[Analysis]:
+    """The figures of a node's bodies, where these are compiled."""
+    closed = prepared(graph, node)
+    return [] if isinstance(closed, str) else [analyse(e.graph, target) for _, e in closed]
 
 
 def _touched(step: Launch | Host) -> tuple[Value, ...]:

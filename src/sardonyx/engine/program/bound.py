@@ -23,13 +23,13 @@ from sardonyx.core.expr import Expr, evaluate, show
 from sardonyx.core.limits import Limits
 from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.engine.native.entry import Argument, Entry
-from sardonyx.engine.native.executor import BARRIER, SERIAL, Job
+from sardonyx.engine.native.executor import BARRIER, SERIAL, YIELDING, Job
 from sardonyx.engine.native.memory import Weights, address, logical, ordered, view
 from sardonyx.engine.native.threads import Runner
 from sardonyx.engine.program.arena import Arena
 from sardonyx.graph.bind import Bindings
 from sardonyx.graph.evaluate import Walk
-from sardonyx.graph.ir import Graph, Value, captured
+from sardonyx.graph.ir import Graph, Node, Value, captured
 
 if TYPE_CHECKING:
     from sardonyx.engine.fuse.inside import Promise
@@ -63,6 +63,7 @@ class Owner(Protocol):
     promises: tuple[Promise, ...]
     running: list[Launch | Host]
     functions: dict[int, int]
+    entered: dict[Node, tuple[Value, ...]]
 
 
 class Memory(Protocol):
@@ -234,24 +235,29 @@ class Bound:
         work = sum(evaluate(s.work, self.env) for s in segment.launches)
         self.entry = Entry(self._job(segment, release=work > _LONG), (*inputs, *outs))
 
-    def quick(self, feeds: Sequence[Any]) -> list[Any] | None:
+    def quick(
+        self, feeds: Sequence[Any], passed: float = 0.0, *, asked: bool = False
+    ) -> list[Any] | None:
         """The outputs, where the feeds are arrays just as bound; None asks for the long way."""
         entry = self.entry
-        if entry is None:
+        if entry is None or (asked and entry.job.flags & YIELDING):
             return None
+        if passed:
+            entry.job.limit = self.runner.left(passed)
         outs: list[Any] = [np.empty(shape, dtype) for shape, dtype in self._fresh]
         done = entry.call(*feeds, *outs)
         if done is None:
             return outs
         if done is False:
-            self.runner.check(entry.job)
+            self.runner.check(entry.job, passed)
         return None
 
     def run_host(self, step: Host, walk: Walk) -> None:
         """Runs a node in numpy between two segments."""
         node = step.node
         arrays = [None if v is None else self.read(v) for v in node.inputs]
-        env = {v: self.read(v) for v in captured(node)}
+        entered = self.owner.entered.get(node)
+        env = {v: self.read(v) for v in (captured(node) if entered is None else entered)}
         results = walk.apply(node, arrays, env)
         read = [a for a in (*arrays, *env.values()) if isinstance(a, np.ndarray)]
         for v, result in zip(node.outputs, results, strict=False):

@@ -19,7 +19,7 @@ from sardonyx.core.operations import OPERATIONS
 from sardonyx.core.term import make
 from sardonyx.engine.code.link import Unit
 from sardonyx.engine.fuse.steps import Host, Launch
-from sardonyx.graph.ir import Graph, Type, Value
+from sardonyx.graph.ir import Graph, Node, Type, Value, captured
 
 if TYPE_CHECKING:
     from sardonyx.engine.fuse.inside import Promise
@@ -147,7 +147,7 @@ class _Reader:
             made, read = (
                 (step.made, step.read)
                 if isinstance(step, Launch)
-                else ([v for v in step.node.outputs if v], [v for v in step.node.inputs if v])
+                else ([v for v in step.node.outputs if v], _read(step.node))
             )
             if not there.issuperset(v for v in read if v.type.kind == "tensor"):
                 raise ValueError("a value is read before it is made")
@@ -202,6 +202,10 @@ class _Reader:
         if len(args) < arity or any(a.dtype.is_string or a.dtype.is_complex for a in args):
             raise ValueError("an expression that cannot be")
         return make(op, args, arg, kind)
+
+
+def _read(node: Node) -> list[Value]:
+    return [v for v in (*node.inputs, *captured(node)) if v is not None]
 
 
 def _place(number: Any, among: Sequence[Any]) -> int:

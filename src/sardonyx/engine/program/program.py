@@ -22,11 +22,12 @@ from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.engine.native.memory import Weights
 from sardonyx.engine.program import recall
 from sardonyx.engine.program.arena import Arena, arrange
+from sardonyx.engine.program.bodies import Subprogram, prepared
 from sardonyx.engine.program.bound import Bound, Segment, Shaped
 from sardonyx.engine.program.workspace import Workspaces
 from sardonyx.graph.bind import bind
 from sardonyx.graph.evaluate import Walk
-from sardonyx.graph.ir import Graph, Value, captured
+from sardonyx.graph.ir import Graph, Node, Value, captured, subgraphs
 from sardonyx.loops.target import Target, host
 
 if TYPE_CHECKING:
@@ -55,16 +56,19 @@ class Program:
     ) -> None:
         self.graph = graph
         self.limits = limits or Limits.current()
+        self.threads = threads
         self.target = target or host()
         self._jit = Jit(self.target)
         edited = knobs.OVERRIDE.get() is not None
         self._key = None if edited else recall.key_of(graph, self._jit)
         kept = recall.made(self._key, graph, self._jit)
         self.steps, self.functions = kept or self._make()
-        self.gaps = {s.node: s.reason for s in self.steps if isinstance(s, Host)}
+        self.bodies: dict[Graph, Subprogram] = {}
+        self.entered: dict[Node, tuple[Value, ...]] = {}
+        self.gaps: dict[Node, str] = {}
+        self._make_bodies(flush)
         self.weights = Weights()
         natives = [s for s in self.steps if isinstance(s, Launch)]
-        self.threads = threads
         self._workspaces = Workspaces(threads, self.scratch_bytes, self.limits, flush)
         self._idle = self._workspaces.idle
         self._shaped: OrderedDict[tuple[tuple[int, ...] | None, ...], Shaped] = OrderedDict()
@@ -89,6 +93,24 @@ class Program:
             addresses = self._jit.load(units)
         recall.keep(self._key, self.graph, self._jit, steps, units)
         return steps, dict(zip(map(id, natives), addresses, strict=True))
+
+    def _make_bodies(self, flush: bool) -> None:
+        """Makes programs of the host steps' subgraphs; what is left on the host is a gap."""
+
+        def make(body: Graph) -> Program:
+            return Program(body, self.threads, self.limits, self.target, flush=flush)
+
+        for node, reason in [(s.node, s.reason) for s in self.steps if isinstance(s, Host)]:
+            with self.limits.compiling():
+                found = prepared(self.graph, node)
+                if isinstance(found, str) or not found:
+                    self.gaps[node] = str(found or reason)
+                    continue
+                made = [Subprogram(closed, entry, make, self.limits) for closed, entry in found]
+            self.entered[node] = tuple(dict.fromkeys(v for one in made for v in one.given))
+            for body, one in zip(subgraphs(node.op), made, strict=True):
+                self.bodies[body] = one
+                self.gaps.update(one.program.gaps)
 
     def _load_once(self, steps: list[Launch]) -> None:
         """Runs what depends on constants only: packs weights."""
@@ -144,6 +166,10 @@ class Program:
         Arrays are C-contiguous; sequences are lists, absent optionals None. `abort()` is asked
         between native segments. Raises ShapeMismatch, LimitExceeded, Terminated.
         """
+        return self.run_in(Walk(self.limits, abort), feeds)
+
+    def run_in(self, walk: Walk, feeds: Sequence[Any]) -> list[Any]:
+        """`run` as a part of a run that is under way, which knows what it may take."""
         key = tuple(getattr(x, "shape", None) for x in feeds)
         shaped = self._shaped.get(key) or self._shape(key)
         with self._workspaces.one(shaped.size) as workspace:
@@ -151,22 +177,27 @@ class Program:
             if bound is None or bound.shaped is not shaped:
                 bound = workspace.bounds[key] = Bound(shaped, workspace)
             bound.feed(feeds)
-            walk = Walk(self.limits, abort)
             for segment in shaped.segments:
                 walk.permit()
                 if isinstance(segment, Host):
-                    with floats.standard():
+                    with floats.standard(), walk.entering(self.bodies):
                         bound.run_host(segment, walk)
                 else:
-                    bound.launch(segment, abort, walk.passed)
+                    bound.launch(segment, walk.abort, walk.passed)
             if bound.entry is None:
                 bound.arm()
             found = bound.results()
             self.weights.check()
             return found
 
-    def quick(self, feeds: Sequence[Any]) -> list[Any] | None:
-        """Like `run` for feeds that are arrays of shapes bound before, else None."""
+    def quick(
+        self, feeds: Sequence[Any], passed: float = 0.0, *, asked: bool = False
+    ) -> list[Any] | None:
+        """Like `run` for feeds that are arrays of shapes bound before, else None.
+
+        `passed` are the seconds of the run that are over. One that is `asked` whether to stop does
+        not go on for long without an answer.
+        """
         try:
             key = tuple([x.shape for x in feeds])
             workspace = self._idle.pop()
@@ -174,7 +205,7 @@ class Program:
             return None
         try:
             bound = workspace.bounds.get(key)
-            found = None if bound is None else bound.quick(feeds)
+            found = None if bound is None else bound.quick(feeds, passed, asked=asked)
             self.weights.check()
             return found
         finally:

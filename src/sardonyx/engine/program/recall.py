@@ -2,7 +2,8 @@
 
 What is kept is which kernels to launch on which values, by number, with the names of their code in
 the object cache. The key covers the graph (its constants only as far as code depends on them), the
-target, the knobs and our own source. Graphs with subgraphs or foreign operators are not kept.
+target, the knobs and our own source. Subgraphs are programs of their own, kept by keys of their
+own. Graphs with foreign operators are not kept.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sardonyx.engine.code.link import Unit
 from sardonyx.engine.code.source import digest as source_digest
 from sardonyx.engine.fuse.steps import Host, Launch
 from sardonyx.engine.program import kept
-from sardonyx.graph.ir import Graph, Value, subgraphs
+from sardonyx.graph.ir import Graph, Value, captured, subgraphs
 from sardonyx.graph.op import Op, Opaque
 from sardonyx.graph.text import digest
 
@@ -69,7 +70,7 @@ def key_of(graph: Graph, jit: Jit) -> str | None:
         numbers[v] = n
         whole.update(_value(v))
     for node in graph.nodes:
-        read = [numbers[v] for v in node.inputs]
+        read = [numbers[v] for v in (*node.inputs, *captured(node))]
         written = [numbers[v] for v in node.outputs]
         whole.update(f"{type(node.op).__qualname__}{read}{written}".encode())
         whole.update(_attributes(node.op).encode())
@@ -79,7 +80,7 @@ def key_of(graph: Graph, jit: Jit) -> str | None:
 
 def _keepable(op: Op) -> bool:
     own = type(op).__module__.startswith("sardonyx.") and not isinstance(op, Opaque)
-    return own and not subgraphs(op)
+    return own and all(_keepable(n.op) for body in subgraphs(op) for n in body.nodes)
 
 
 def _value(v: Value) -> bytes:
@@ -99,5 +100,7 @@ def _attributes(op: Op) -> str:
     for name, value in op.attributes().items():
         if isinstance(value, Tensor):
             value = digest(value)
+        if isinstance(value, Graph):
+            continue
         parts.append(f"{name}={value!r}")
     return ";".join(parts)

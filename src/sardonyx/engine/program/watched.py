@@ -30,7 +30,7 @@ def run_watched(program: Program, feeds: Sequence[Any], watch: Watch) -> list[An
                 segment.prepare(program, shaped.env)
             start = time.monotonic_ns()
             if isinstance(step, Host):
-                with floats.standard():
+                with floats.standard(), walk.entering(program.bodies):
                     bound.run_host(step, walk)
             else:
                 bound.launch(segment)

@@ -1,0 +1,221 @@
+"""Bodies of If, Loop and Scan are programs of their own: what they read, when, and how fast."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sardonyx.core import knobs
+from sardonyx.core.errors import InvalidArgument, LimitExceeded, ShapeMismatch
+from sardonyx.core.limits import Limits
+from sardonyx.engine.program.analysis import analyse
+from sardonyx.engine.program.program import Program
+from sardonyx.graph.evaluate import run
+from sardonyx.graph.ir import Graph
+from sardonyx.passes.pipeline import optimize, prepare
+from texts import load
+
+BRANCH = """
+graph g {
+  opset "" 20
+  input c: bool[]
+  input x: float32[N, 4]
+  input k: int64[1]
+  const w: float32[4, 4] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7}
+  e = Exp(x)
+  y = If<then_branch=graph yes {
+    p = MatMul(e, w)
+    q = Relu(p)
+    output q
+  }, else_branch=graph no {
+    r = Gather(x, k)
+    output r
+  }>(c)
+  output y
+}
+"""
+LOOP = """
+graph g {
+  opset "" 20
+  input m: int64[]
+  input x: float32[S, 3]
+  input h: float32[3]
+  y, rows = Loop<body=graph body {
+    input i: int64[]
+    input go: bool[]
+    input s: float32[3]
+    row = Gather(x, i)
+    a = Add(row, s)
+    t = Tanh(a)
+    output go
+    output t
+    output a
+  }>(m, _, h)
+  output y
+  output rows
+}
+"""
+GROWS = """
+graph g {
+  opset "" 20
+  input m: int64[]
+  input x: float32[1, 3]
+  input h: float32[N, 3]
+  y = Loop<body=graph body {
+    input i: int64[]
+    input go: bool[]
+    input s
+    t = Concat<axis=0>(s, x)
+    u = If<then_branch=graph yes {
+      a = Exp(t)
+      output a
+    }, else_branch=graph no {
+      b = Neg(t)
+      output b
+    }>(go)
+    output go
+    output u
+  }>(m, _, h)
+  output y
+}
+"""
+X = np.random.default_rng(0).standard_normal((5, 4), np.float32)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path) -> Iterator[None]:
+    with knobs.override(cache_dir=tmp_path):
+        yield
+
+
+def _same(text: str, feeds: dict[str, Any], **settings: Any) -> Program:
+    graph = load(text)
+    program = Program(prepare(optimize(graph).graph), **settings)
+    wanted = run(prepare(graph), feeds)
+    for _ in range(3):
+        found = program.run([feeds[v.name] for v in graph.inputs])
+        for a, b in zip(found, wanted.values(), strict=False):
+            np.testing.assert_allclose(a, b, rtol=1e-5)
+    return program
+
+
+def _branch(c: bool, k: int = 1, x: Any = X) -> dict[str, Any]:
+    return {"c": np.array(c), "x": x, "k": np.array([k])}
+
+
+def _loop(trips: int, rows: int = 9) -> dict[str, Any]:
+    x = np.random.default_rng(1).standard_normal((rows, 3), np.float32)
+    return {"m": np.array(trips), "x": x, "h": np.zeros(3, np.float32)}
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_branch_has_no_host_step(taken: bool) -> None:
+    feeds = _branch(taken, x=X if taken else X[:2])
+    program = _same(BRANCH, feeds)
+    assert program.gaps == {}
+    assert len(program.bodies) == 2
+
+
+def test_only_the_branch_that_is_taken_is_looked_at() -> None:
+    graph = prepare(load(BRANCH))
+    program = Program(graph)
+    program.run(list(_branch(True, k=99).values()))
+    with pytest.raises(InvalidArgument, match="out of range"):
+        program.run(list(_branch(False, k=99).values()))
+
+
+@pytest.mark.parametrize("trips", [0, 1, 9])
+def test_a_loop_goes_trip_by_trip(trips: int) -> None:
+    assert _same(LOOP, _loop(trips)).gaps == {}
+
+
+@pytest.mark.parametrize("rows", [0, 1, 2])
+def test_states_may_grow_and_begin_empty(rows: int) -> None:
+    x = np.ones((1, 3), np.float32)
+    feeds = {"m": np.array(3), "x": x, "h": np.ones((rows, 3), np.float32)}
+    assert _same(GROWS, feeds).gaps == {}
+
+
+def test_a_subscript_out_of_range_ends_the_trip() -> None:
+    program = Program(prepare(load(LOOP)))
+    with pytest.raises(InvalidArgument, match="index 9 of `i`"):
+        program.run(list(_loop(10).values()))
+
+
+def test_the_budget_of_trips_holds() -> None:
+    program = Program(prepare(load(LOOP)), limits=Limits(trips=5))
+    program.run(list(_loop(5).values()))
+    with pytest.raises(LimitExceeded):
+        program.run(list(_loop(6).values()))
+
+
+def test_asked_to_stop_between_trips() -> None:
+    program = Program(prepare(load(LOOP)))
+    asked = iter([False] * 6 + [True] * 100)
+    with pytest.raises(Exception, match="asked to stop"):
+        program.run(list(_loop(9).values()), lambda: next(asked))
+
+
+def test_results_are_nobody_elses() -> None:
+    """A state that no trip changes, and a branch that hands its operand on, are copies."""
+    text = LOOP.replace("output t\n", "output s\n")
+    program = Program(prepare(load(text)))
+    feeds = _loop(3)
+    first = program.run(list(feeds.values()))
+    first[0][:] = 7
+    assert feeds["h"].tolist() == [0, 0, 0]
+
+
+def test_threads_run_bodies_side_by_side() -> None:
+    program = Program(prepare(load(LOOP)), threads=2)
+    wanted = [program.run(list(_loop(n).values())) for n in range(8)]
+    wrong: list[int] = []
+
+    def work(n: int) -> None:
+        for _ in range(20):
+            found = program.run(list(_loop(n).values()))
+            if any(a.tobytes() != b.tobytes() for a, b in zip(found, wanted[n], strict=True)):
+                wrong.append(n)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert wrong == []
+
+
+def test_a_second_start_compiles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = (BRANCH, LOOP, GROWS)
+    graphs = [prepare(load(text)) for text in texts]
+    for graph in graphs:
+        Program(graph)
+
+    def refuse(self: Program) -> Any:
+        raise AssertionError(self.graph)
+
+    monkeypatch.setattr(Program, "_make", refuse)
+    again: list[Graph] = [prepare(load(text)) for text in texts]
+    found = Program(again[0]).run(list(_branch(True).values()))
+    np.testing.assert_array_equal(found[0], Program(graphs[0]).run(list(_branch(True).values()))[0])
+    assert Program(again[1]).gaps == Program(again[2]).gaps == {}
+
+
+def test_shapes_that_a_body_refuses_are_refused() -> None:
+    text = LOOP.replace("float32[S, 3]", "float32[S, K]")
+    feeds = _loop(3)
+    program = Program(prepare(load(text)))
+    program.run(list(feeds.values()))
+    feeds["x"] = np.ones((9, 2), np.float32)
+    with pytest.raises(ShapeMismatch):
+        program.run(list(feeds.values()))
+
+
+def test_the_figures_count_what_is_in_bodies() -> None:
+    found = analyse(prepare(load(BRANCH)))
+    assert found.host_steps == 0
+    assert found.gaps == ()
+    assert found.kernels >= 3
