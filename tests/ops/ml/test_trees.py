@@ -257,3 +257,34 @@ def test_a_chain_is_followed_to_its_end() -> None:
     data = model("TreeEnsemble", [x], **settings)
     for provider in ("reference", "native"):
         assert ours(data, [x], provider)[0].ravel().tolist() == [0, 18, 2999, depth]
+
+
+@pytest.mark.parametrize("depth", [3, 11])
+@pytest.mark.parametrize("rows", [1, 10])
+def test_every_access_of_the_walk_is_inside(depth: int, rows: int, rng: Rng) -> None:
+    trees = Trees(rng, 9, depth, 3, modes=MODES, missing=True)
+    x = trees.rows(rows)
+    for settings in (trees.arrays(1), trees.arrays(3)):
+        data = model("TreeEnsemble", [x], **settings)
+        agree(ours(data, [x], "interpreter"), ours(data, [x]))
+    data = model("TreeEnsembleRegressor", [x], 1, n_targets=3,
+                 **trees.listed("target", 3, each=True))  # fmt: skip
+    agree(ours(data, [x], "interpreter"), ours(data, [x]))
+
+
+def test_threads_share_rows(rng: Rng) -> None:
+    trees = Trees(rng, 30, 6, 12)
+    x = trees.rows(700)
+    data = model("TreeEnsembleRegressor", [x], 1, n_targets=1, **trees.listed("target", 1))
+    (wanted,) = ours(data, [x])
+    for threads in (1, 2, 3):
+        options = sx.SessionOptions()
+        options.intra_op_num_threads = threads
+        found = sx.InferenceSession(data, options).run(None, {"x0": x})[0]
+        assert np.array_equal(found, wanted)
+
+
+def test_more_features_than_are_copied(rng: Rng) -> None:
+    trees = Trees(rng, 9, 4, 700)
+    x = trees.rows(20)
+    assert not alike("TreeEnsembleRegressor", [x], 1, n_targets=1, **trees.listed("target", 1))

@@ -2,10 +2,11 @@
 
 for block of rows:                                    parallel
     out = 0;  rows = those of x, a power of two apart
-    for few trees:  for row:
-        at = their roots                              one chain of loads for each tree
+    for tree:       for few rows:                     one chain of loads for each
+        at = its root
         for step:   at = child[at] + (row[feature[at]] > threshold[at])
-        out[row] += what the leaves give              tree by tree, in order
+        out[row] += what the leaf gives
+    for row left:   for few trees:  the same          tree by tree, in order
 """
 
 from __future__ import annotations
@@ -41,8 +42,10 @@ from sardonyx.ops.ml.layout import MISSING, SIDE_BY_SIDE, STRICT
 # Elements of the rows that meet the same few trees in turn, and the most rows: they and those trees
 # stay in the first-level cache. Rows of more features than are worth copying are read in place.
 _HELD, _ROWS, _COPIED = 4096, 128, 256
-# Steps that are written out; deeper walks go on in turns of as many.
-_STEPS = 8
+# Operations of a step: loads, a comparison, arithmetic.
+_STEP = 8
+# Steps that are all written out, and those of a turn of deeper walks.
+_STEPS, _TURN = 8, 4
 
 _NAMES = ("z", "x", "feature", "threshold", "child", "flags", "given", "which")
 
@@ -130,7 +133,7 @@ class _Loops:
         self.rows, self.features = inputs[0].dims
         slots = number(inputs[1].dims[0])
         assert slots is not None
-        self.slots, self.groups = slots, op.trees // SIDE_BY_SIDE
+        self.slots = slots
         features = number(self.features) or 0
         self.pitch = 1 << max(0, features - 1).bit_length() if features <= _COPIED else 0
         most = min(_ROWS, _HELD // self.pitch) if self.pitch else _ROWS
@@ -149,10 +152,8 @@ class _Loops:
         if self.pitch:
             size = const(self.most * self.pitch)
             scratch.append(Buffer(self.copy, self.dtype, size, "out", "thread"))
-        group, row = fresh(self.groups), fresh(self.held)
-        trees = For(group, (For(row, tuple(self._few(group, row))),))
-        body = (For(self.block, (*self._start(), trees), "parallel"),)
-        work = self.rows * (self.groups * SIDE_BY_SIDE * 8 * _STEPS)
+        body = (For(self.block, (*self._start(), *self._rows(), self._rest()), "parallel"),)
+        work = self.rows * (self.op.trees * (1 + self.op.steps) * _STEP)
         return Kernel(params, (), body, work, tuple(scratch))
 
     def _row(self, row: Expr) -> Expr:
@@ -169,20 +170,34 @@ class _Loops:
             copied = Store(self.copy, row * self.pitch + feature, e)
             yield For(row, (For(feature, (copied,), "vector"),))
 
-    def _few(self, group: Expr, row: Expr) -> Iterator[Stmt]:
-        """A few trees for one row."""
-        at: list[Expr] = [group * SIDE_BY_SIDE + n for n in range(SIDE_BY_SIDE)]
+    def _rows(self) -> Iterator[Stmt]:
+        """A few rows at a time through each tree, which stays in the first-level cache."""
+        tree, few = fresh(self.op.trees), fresh(self.most // SIDE_BY_SIDE)
+        rows = [few * SIDE_BY_SIDE + n for n in range(SIDE_BY_SIDE)]
+        walk = If(rows[-1] < self.held, tuple(self._few(rows, [tree] * SIDE_BY_SIDE)))
+        yield If(const(SIDE_BY_SIDE) <= self.held, (For(tree, (For(few, (walk,)),)),))
+
+    def _rest(self) -> Stmt:
+        """Each row that is left through a few trees at a time."""
+        group, row = fresh(self.op.trees // SIDE_BY_SIDE), fresh(self.held)
+        trees = [group * SIDE_BY_SIDE + n for n in range(SIDE_BY_SIDE)]
+        walk = For(group, tuple(self._few([row] * SIDE_BY_SIDE, trees)))
+        return For(row, (If(self.held // SIDE_BY_SIDE * SIDE_BY_SIDE <= row, (walk,)),))
+
+    def _few(self, rows: list[Expr], at: list[Expr]) -> Iterator[Stmt]:
+        """A few walks side by side, from the slots `at`."""
+        at = list(at)
         if self.op.steps <= _STEPS:
-            yield from self._steps(row, at, self.op.steps)
-            yield from self._give(self._row(row), at)
+            yield from self._steps(rows, at, self.op.steps)
+            yield from self._give(rows, at)
             return
         for n, slot in enumerate(at):
             yield Store(self.kept, const(n), slot)
-        turn = fresh(-(-self.op.steps // _STEPS))
-        yield For(turn, tuple(self._turn(row)))
+        turn = fresh(-(-self.op.steps // _TURN))
+        yield For(turn, tuple(self._turn(rows)))
         lets, names = self._kept("leaf")
         yield from lets
-        yield from self._give(self._row(row), names)
+        yield from self._give(rows, names)
 
     def _kept(self, stem: str) -> tuple[list[Let], list[Expr]]:
         """The slots that the walks have come to."""
@@ -190,19 +205,19 @@ class _Loops:
         held = (load(self.kept, [const(n)], INDEX) % self.slots for n in range(SIDE_BY_SIDE))
         return [Let(name, slot) for name, slot in zip(names, held, strict=True)], names
 
-    def _turn(self, row: Expr) -> Iterator[Stmt]:
+    def _turn(self, rows: list[Expr]) -> Iterator[Stmt]:
         """Some steps of all walks, unless all have come to leaves."""
         lets, at = self._kept("from")
         moving = [operate("ne", (self._step(slot, const(1)), slot)) for slot in at]
-        body = list(self._steps(row, at, _STEPS))
+        body = list(self._steps(rows, at, _TURN))
         body += [Store(self.kept, const(n), slot) for n, slot in enumerate(at)]
         yield from lets
         yield If(functools.reduce(operator.or_, moving), tuple(body))
 
-    def _steps(self, row: Expr, at: list[Expr], count: int) -> Iterator[Stmt]:
+    def _steps(self, rows: list[Expr], at: list[Expr], count: int) -> Iterator[Stmt]:
         """Takes every walk some steps further."""
         for step in range(count):
-            for n, slot in enumerate(at):
+            for n, (row, slot) in enumerate(zip(rows, at, strict=True)):
                 at[n] = scalar(f"at{step}_{n}", INDEX)
                 yield Let(at[n], self._next(row, slot))
 
@@ -232,8 +247,13 @@ class _Loops:
         place = self._row(row) * self.features + feature.whole(slot, self.features)
         return self.named["x"](place)
 
-    def _give(self, row: Expr, leaves: list[Expr]) -> Iterator[Stmt]:
-        """Adds what leaves give, tree by tree."""
+    def _give(self, rows: list[Expr], leaves: list[Expr]) -> Iterator[Stmt]:
+        """Adds what leaves give to their rows, in order."""
+        for first in dict.fromkeys(rows):
+            own = [leaf for row, leaf in zip(rows, leaves, strict=True) if row is first]
+            yield from self._add(self._row(first), own)
+
+    def _add(self, row: Expr, leaves: list[Expr]) -> Iterator[Stmt]:
         targets, given = self.op.targets, self.named["given"]
         which = self.named.get("which")
         if which is None:
@@ -246,12 +266,10 @@ class _Loops:
                 at = row * targets + which.whole(leaf, const(targets))
                 yield Store(0, at, load(0, [at], self.dtype) + given(leaf))
         else:
-            target, places = fresh(targets), []
-            for n, leaf in enumerate(leaves):
-                places.append(scalar(f"place{n}", INDEX))
-                yield Let(places[-1], which.whole(leaf, given.type.dims[0]) * targets)
+            target = fresh(targets)
             at = row * targets + target
             total = load(0, [at], self.dtype)
-            for place in places:
+            for leaf in leaves:
+                place = which.whole(leaf, given.type.dims[0]) * targets
                 total = total + given(place + target)
             yield For(target, (Store(0, at, total),), "vector")
