@@ -11,6 +11,7 @@ host step has run are allocated on the way.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -38,6 +39,8 @@ RECORD = np.dtype([("function", "u8"), ("ids", "u8"), ("symbols", "u8"), ("flags
 # Operations from which a second thread is worth waking: some 10 µs of one core, twice what the
 # barrier after the step takes.
 _WAKE = 150_000
+# Bytes up to which the C library learns from a free: beyond, it always maps anew.
+_KEPT = 31 << 20
 # Operations of a whole run from which other Python threads may go on meanwhile: giving the
 # interpreter's lock away and getting it back costs a shorter run a share that can be measured.
 _LONG = 200_000
@@ -232,6 +235,10 @@ class Bound:
         inputs = [self.shaped.argument(v, False) for v in graph.inputs]
         outs = [self.shaped.argument(v, True) for v in graph.outputs]
         self._fresh = [(a.shape, a.dtype) for a in outs]
+        # Freed once, as much as a run's outputs tells the C library not to give their memory back
+        # to the system after every run, and to fetch it anew page by page in the next.
+        size = sum(math.prod(shape) * dtype.itemsize for shape, dtype in self._fresh)
+        np.empty(min(size, _KEPT), np.uint8)
         work = sum(evaluate(s.work, self.env) for s in segment.launches)
         self.entry = Entry(self._job(segment, release=work > _LONG), (*inputs, *outs))
 
