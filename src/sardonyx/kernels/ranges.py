@@ -173,13 +173,18 @@ _CUTS = {
 }
 
 
+def _differs(condition: Expr) -> bool:
+    """Whether rows differ in a condition; one on sizes alone is in the extents of loops too."""
+    return any(v.args for v in condition.free)
+
+
 def _chosen(loops: tuple[Stmt, ...]) -> tuple[Stmt, ...]:
     """Loops for rows in which all choices that are the same along them go one way, and others."""
     found: dict[Expr, None] = {}
     names = {s.var for s in statements(loops) if isinstance(s, For | Let | Fold)}
     names |= {v for s in statements(loops) if isinstance(s, Fold) for v in s.vars}
     for x in walk(*_exprs(loops)):
-        if x.op == "where" and names.isdisjoint(x.args[0].free):
+        if x.op == "where" and names.isdisjoint(x.args[0].free) and _differs(x.args[0]):
             found[x.args[0]] = None
     if not found or any(x.op == "load" for x in walk(*found)):
         return loops

@@ -37,7 +37,8 @@ def _known_one(t: Type | None) -> Expr | None:
     return found[0] if found else None
 
 
-# A transform as a product with its matrix takes n * n steps, and the matrix must be kept.
+# A transform as a product with its matrix takes n * n steps, and the matrix must be kept. It is
+# made in float64: what cancels would leave float32's rounding of the largest element.
 _LONGEST = 1024
 
 
@@ -123,10 +124,9 @@ class _Transform(Op, abstract=True):
         if rows < size:
             ends = (body.constant(np.array([n])) for n in (0, rows, rank - 2))
             a = body("Slice", a, *ends)
-        flat = body.reshape(a, (*kept, rows * parts))
-        weights = matrix.reshape(rows * parts, -1).astype(x.type.dtype.numpy)
-        y = body("MatMul", flat, body.constant(weights))
-        y = body.reshape(y, (*kept, *matrix.shape[2:]))
+        flat = body("Cast", body.reshape(a, (*kept, rows * parts)), to=DType.FLOAT64.value)
+        y = body("MatMul", flat, body.constant(matrix.reshape(rows * parts, -1)))
+        y = body("Cast", body.reshape(y, (*kept, *matrix.shape[2:])), to=x.type.dtype.value)
         back = [order.index(a) for a in range(rank)]
         return y if back == list(range(rank)) else body.transpose(y, *back)
 
@@ -267,18 +267,20 @@ class STFT(Op):
         parts = 1 if len(shape) == 2 else number(shape[2])
         if not size or size > _LONGEST or parts is None:
             return None
-        assert x.type.dtype is not None
+        kind = x.type.dtype
+        assert kind is not None
         bins = size // 2 + 1 if self.onesided else size
         pairs = _as_pairs(_waves(size, bins, size), parts)
         if self.onesided and parts == 2:
             pairs[:, 1] = 0
         waves = pairs.transpose(3, 2, 1, 0).reshape(2 * bins, parts, size)
         body = Body(graph, "STFT")
-        weights = body.constant(waves.astype(x.type.dtype.numpy))
+        weights = body.constant(waves)
         if window is not None:
-            weights = body("Mul", weights, window)
+            weights = body("Mul", weights, body("Cast", window, to=DType.FLOAT64.value))
+        x = body("Cast", x, to=DType.FLOAT64.value)
         signal = body.reshape(x, (0, 1, -1)) if len(shape) == 2 else body.transpose(x, 0, 2, 1)
-        y = body("Conv", signal, weights, strides=(hop,))
+        y = body("Cast", body("Conv", signal, weights, strides=(hop,)), to=kind.value)
         return body.transpose(body.reshape(y, (0, 2, bins, -1)), 0, 3, 2, 1)
 
 
