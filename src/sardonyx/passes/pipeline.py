@@ -34,7 +34,7 @@ Dump = Callable[[str, Graph], None]
 
 def _infer(graph: Graph, log: Log) -> None:
     infer(graph)
-    if take_branches(graph, log):
+    while take_branches(graph, log):
         infer(graph)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sardonyx.core.collector import held
@@ -18,6 +18,23 @@ from sardonyx.providers.base import Abort, Gap, Options, Provider, Runnable, Ste
 from sardonyx.providers.unknown import refuse_unknown
 
 
+class _Gaps(Sequence[Gap]):
+    """The nodes that run in numpy, in what served the last run."""
+
+    def __init__(self, variants: Variants[Program]) -> None:
+        self._variants = variants
+
+    def _now(self) -> list[Gap]:
+        gaps = self._variants.latest.gaps.items()
+        return [Gap(n.name, n.op.op_type, reason) for n, reason in gaps]
+
+    def __len__(self) -> int:
+        return len(self._now())
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._now()[at]
+
+
 class NativeRunnable(Runnable):
     """A compiled program behind the provider's interface."""
 
@@ -25,8 +42,7 @@ class NativeRunnable(Runnable):
         self.program = _compiled(graph, options)
         most = options.limits.variants
         self._variants = Variants(graph, self.program, lambda g: _compiled(g, options), most)
-        gaps = self.program.gaps.items()
-        self.gaps = [Gap(n.name, n.op.op_type, reason) for n, reason in gaps]
+        self.gaps = _Gaps(self._variants)
         self._names = [v.name for v in self.program.graph.inputs]
         self._count = len(self._names)
         self._spans = spans(self.program.graph)
@@ -61,10 +77,11 @@ class NativeRunnable(Runnable):
         if len(feeds) != self._count:
             return None
         try:
-            results = self.program.quick([feeds[name] for name in self._names])
+            program = self._variants.latest
+            results = program.quick([feeds[name] for name in self._names])
         except KeyError:
             return None
-        return None if results is None else self._checked(self.program, results)
+        return None if results is None else self._checked(program, results)
 
 
 class NativeProvider(Provider):

@@ -16,6 +16,8 @@ from sardonyx.engine.program.program import Program
 from sardonyx.graph.evaluate import run
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.pipeline import optimize, prepare
+from sardonyx.providers.base import Options
+from sardonyx.providers.native import NativeProvider
 from texts import load
 
 BRANCH = """
@@ -80,6 +82,38 @@ graph g {
     output u
   }>(m, _, h)
   output y
+}
+"""
+DECIDED = """
+graph g {
+  opset "" 20
+  input x: float32[N, S, 4]
+  const one: int64[] = {1}
+  const axis: int64[1] = {1}
+  const at: int64[] = {1}
+  shape = Shape(x)
+  s = Gather(shape, at)
+  c = Equal(s, one)
+  y = If<then_branch=graph yes {
+    q = Squeeze(x, axis)
+    output q
+  }, else_branch=graph no {
+    r = Exp(x)
+    output r
+  }>(c)
+  rank = Size(sh)
+  sh = Shape(y)
+  two = Add(one, one)
+  d = Equal(rank, two)
+  z = If<then_branch=graph flat {
+    u = Relu(y)
+    output u
+  }, else_branch=graph deep {
+    w = ReduceSum<keepdims=0>(y, axis)
+    output w
+  }>(d)
+  v = Softmax(z)
+  output v
 }
 """
 X = np.random.default_rng(0).standard_normal((5, 4), np.float32)
@@ -219,3 +253,18 @@ def test_the_figures_count_what_is_in_bodies() -> None:
     assert found.host_steps == 0
     assert found.gaps == ()
     assert found.kernels >= 3
+
+
+@pytest.mark.parametrize("order", [(1, 3), (3, 1), (3, 0)])
+def test_what_shapes_decide_is_decided_by_shapes(order: tuple[int, int]) -> None:
+    """Behind the If the rank is not known; each way through it is a program without a host step."""
+    graph = load(DECIDED)
+    made = NativeProvider().prepare(graph, Options())
+    for _ in range(2):
+        for steps in order:
+            feeds = {"x": np.random.default_rng(2).standard_normal((2, steps, 4), np.float32)}
+            wanted = run(prepare(graph), feeds)["v"]
+            for _ in range(2):
+                (found,) = made.quick(feeds) or made.run(feeds)
+                np.testing.assert_allclose(found, wanted, rtol=1e-5)
+            assert list(made.gaps) == []

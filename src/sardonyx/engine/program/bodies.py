@@ -31,13 +31,18 @@ class Inner(Protocol):
     """What entering a body needs of its program; see `program.Program`."""
 
     graph: Graph
-    gaps: dict[Node, str]
+
+    @property
+    def gaps(self) -> dict[Node, str]:
+        """The nodes that run on the host."""
 
     def quick(
         self, feeds: Sequence[Any], passed: float = 0.0, *, asked: bool = False
-    ) -> list[Any] | None: ...
+    ) -> list[Any] | None:
+        """The outputs for shapes that are bound, else None."""
 
-    def run_in(self, walk: Walk, feeds: Sequence[Any]) -> list[Any]: ...
+    def run_in(self, walk: Walk, feeds: Sequence[Any]) -> list[Any]:
+        """The outputs."""
 
 
 @dataclass(frozen=True)
@@ -165,25 +170,31 @@ class Subprogram:
             return other, make(other.graph)
 
         self.given = closed.given
-        self._entry, self.program = entry, make(entry.graph)
         self._timed = limits.run_seconds is not None
-        main = self._entry, self.program
+        main = entry, make(entry.graph)
         self._variants = Variants(closed.graph, main, again, limits.variants)
+
+    @property
+    def gaps(self) -> dict[Node, str]:
+        """The nodes that run on the host, as it was last entered."""
+        return self._variants.latest[1].gaps
 
     def __call__(self, walk: Walk, inputs: Sequence[Any], env: Mapping[Value, Any]) -> list[Any]:
         """The outputs of the body for its inputs and what is around it."""
         feeds = [*inputs, *(env[v] for v in self.given)]
         passed = walk.passed if self._timed else 0.0
-        found = self.program.quick(feeds, passed, asked=walk.abort is not None)
+        entry, program = self._variants.latest
+        found = program.quick(feeds, passed, asked=walk.abort is not None)
         if found is not None:
-            return self._entry.outputs(found, feeds)
+            return entry.outputs(found, feeds)
         feeds = [contiguous(x) if isinstance(x, np.ndarray) else x for x in feeds]
-        own = self.program.graph.inputs
+        own = program.graph.inputs
         _fit(own, feeds)
         named = zip(own, feeds, strict=True)
         shapes = {v.name: x.shape for v, x in named if isinstance(x, np.ndarray)}
         entry, program = self._variants.of(own, shapes)
-        return entry.outputs(program.run_in(walk, feeds), feeds)
+        found = program.quick(feeds, passed, asked=walk.abort is not None)
+        return entry.outputs(found or program.run_in(walk, feeds), feeds)
 
 
 def _fit(inputs: Sequence[Value], feeds: Sequence[Any]) -> None:

@@ -41,8 +41,8 @@ _AT_ONCE = 16 << 20
 class Program:
     """A prepared graph as machine code; any number of threads may run it side by side.
 
-    `steps` are the native and host steps in order, `gaps` the nodes that run on the host with the
-    reasons. `threads` is the most threads a run uses. With `flush` subnormal floats are zero.
+    `steps` are the native and host steps in order. `threads` is the most threads a run uses. With
+    `flush` subnormal floats are zero.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Program:
         self.steps, self.functions = kept or self._make()
         self.bodies: dict[Graph, Subprogram] = {}
         self.entered: dict[Node, tuple[Value, ...]] = {}
-        self.gaps: dict[Node, str] = {}
+        self._hosts: dict[Node, str] = {}
         self._make_bodies(flush)
         self.weights = Weights()
         natives = [s for s in self.steps if isinstance(s, Launch)]
@@ -104,13 +104,12 @@ class Program:
             with self.limits.compiling():
                 found = prepared(self.graph, node)
                 if isinstance(found, str) or not found:
-                    self.gaps[node] = str(found or reason)
+                    self._hosts[node] = str(found or reason)
                     continue
                 made = [Subprogram(closed, entry, make, self.limits) for closed, entry in found]
             self.entered[node] = tuple(dict.fromkeys(v for one in made for v in one.given))
             for body, one in zip(subgraphs(node.op), made, strict=True):
                 self.bodies[body] = one
-                self.gaps.update(one.program.gaps)
 
     def _load_once(self, steps: list[Launch]) -> None:
         """Runs what depends on constants only: packs weights."""
@@ -149,6 +148,14 @@ class Program:
         self.arena = arrange(
             made, touched, lambda v: v not in outputs and v.type.count.free <= known
         )
+
+    @property
+    def gaps(self) -> dict[Node, str]:
+        """The nodes that run on the host, with the reasons, those in bodies included."""
+        found = dict(self._hosts)
+        for one in self.bodies.values():
+            found.update(one.gaps)
+        return found
 
     @property
     def peak(self) -> Expr:
