@@ -31,7 +31,7 @@ BUDGETS = {
     "engine": 48_000,
     "providers": 4_250,
     "session": 13_100,
-    "compare": 8_200,
+    "compare": 8_250,
     "bench": 9_100,
     "convert": 6_100,
     "quantize": 6_550,

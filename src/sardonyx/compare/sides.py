@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.limits import Limits
 from sardonyx.graph.ir import Graph
@@ -76,18 +78,36 @@ def name_of(model: Any, graph: Graph | None = None) -> str:
 
 
 def flat(outputs: Outputs) -> dict[str, Any]:
-    """The tensors of outputs by name: members of sequences as `name[0]`, nameless ones as `0`."""
+    """The tensors of outputs by name: members of sequences as `name[0]`, nameless ones as `0`.
+
+    What maps hold for a key, in all rows of a sequence of them, is `name['key']`.
+    """
     found: dict[str, Any] = {}
     if isinstance(outputs, Mapping):
         items = list(outputs.items())
     else:
         items = [(str(n), x) for n, x in enumerate(outputs)]
     for name, x in items:
-        if isinstance(x, list | tuple):
+        rows = [x] if isinstance(x, Mapping) else x
+        if isinstance(rows, list | tuple) and rows and isinstance(rows[0], Mapping):
+            found |= _columns(name, rows)
+        elif isinstance(x, list | tuple):
             found |= {f"{name}[{n}]": item for n, item in enumerate(x)}
         else:
             found[name] = x
     return found
+
+
+def _columns(name: str, rows: Sequence[Mapping[Any, Any]]) -> dict[str, Any]:
+    """The values of maps, an array for each key; those of a key that not all have stay apart."""
+    keys = dict.fromkeys(key for row in rows for key in row)
+    held = {key: [row[key] for row in rows if key in row] for key in keys}
+    return {f"{name}[{key!r}]": _array(values) for key, values in held.items()}
+
+
+def _array(values: list[Any]) -> Any:
+    """The values of one key; numbers of a map that ZipMap makes are those of a float32 tensor."""
+    return np.array(values, np.float32 if type(values[0]) is float else None)
 
 
 def paired(a: Outputs, b: Outputs) -> list[tuple[str, Any, Any]]:
