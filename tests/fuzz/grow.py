@@ -21,6 +21,7 @@ from sardonyx.core.expr import Expr, evaluate, name_of, number
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.ir import Graph, Value, tensor_type
 from sardonyx.graph.op import Op, find
+from sardonyx.passes.allowed import refuse_types
 from sardonyx.passes.infer import infer_node
 from texts import dims_of
 
@@ -151,6 +152,8 @@ class Grower:
         outs = [Value(self.graph.fresh_name(self.stem)) for _ in range(outputs)]
         node = self.graph.append(op, inputs, outs)
         try:
+            types = [None if v is None else v.type for v in inputs]
+            refuse_types(op, self.outermost.opsets.get(type(op).domain), types)
             infer_node(node)
         except SardonyxError:
             self.graph.remove(node)
