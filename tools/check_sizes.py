@@ -28,7 +28,7 @@ BUDGETS = {
     "passes": 24_000,
     "formats": 22_500,
     "kernels": 27_600,
-    "engine": 48_000,
+    "engine": 48_500,
     "providers": 4_250,
     "session": 13_100,
     "compare": 8_250,

@@ -28,6 +28,7 @@ from sardonyx.engine.native.executor import BARRIER, SERIAL, YIELDING, Job
 from sardonyx.engine.native.memory import Weights, address, logical, ordered, view
 from sardonyx.engine.native.threads import Runner
 from sardonyx.engine.program.arena import Arena
+from sardonyx.engine.program.told import check_results
 from sardonyx.graph.bind import Bindings
 from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Node, Value, captured
@@ -266,6 +267,7 @@ class Bound:
         entered = self.owner.entered.get(node)
         env = {v: self.read(v) for v in (captured(node) if entered is None else entered)}
         results = walk.apply(node, arrays, env)
+        check_results(node, results, self.env, self.owner.graph)
         read = [a for a in (*arrays, *env.values()) if isinstance(a, np.ndarray)]
         for v, result in zip(node.outputs, results, strict=False):
             if v is None:

@@ -12,6 +12,7 @@ from sardonyx.core.expr import evaluate
 from sardonyx.engine.fuse.fuse import Computed, Host, Step
 from sardonyx.engine.fuse.launches import Launch
 from sardonyx.engine.native.memory import logical, ordered
+from sardonyx.engine.program.told import check_results
 from sardonyx.graph.bind import bind
 from sardonyx.graph.evaluate import Walk
 from sardonyx.graph.ir import Graph, Value, captured
@@ -75,7 +76,9 @@ class Interpreted:
         node = step.node
         arrays = [None if v is None else self._read(v) for v in node.inputs]
         env = {v: self._read(v) for v in captured(node)}
-        for v, result in zip(node.outputs, self.walk.apply(node, arrays, env), strict=False):
+        results = self.walk.apply(node, arrays, env)
+        check_results(node, results, self.env, self.graph)
+        for v, result in zip(node.outputs, results, strict=False):
             if v is not None:
                 made = isinstance(result, np.ndarray)
                 self.memory[v] = ordered(result, v.layout) if made else result
