@@ -25,7 +25,7 @@ BUDGETS = {
     "graph": 21_500,
     "loops": 41_300,
     "ops": 165_000,
-    "passes": 24_000,
+    "passes": 24_600,
     "formats": 22_500,
     "kernels": 27_600,
     "engine": 48_500,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
 
 from conformance import node_cases
 from conformance.test_onnx_passes import level_of, load
@@ -49,17 +48,3 @@ def moved(name: str, opset: int) -> Graph | str:
         else:
             node_cases.check(found[v.name], array, level(name, graph, made))
     return again
-
-
-def outside(name: str, graph: Graph) -> list[Any] | None:
-    """What ONNX Runtime gives for a moved case, None where it does not run it."""
-    import onnxruntime as ort
-
-    _, feeds, _ = load(name)
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = ort.InferenceSession(formats.to_bytes(graph), options)
-        return list(session.run(None, feeds))
-    except Exception:  # noqa: BLE001 - it has no kernel for many types and opsets
-        return None

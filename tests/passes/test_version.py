@@ -35,6 +35,9 @@ CLIMBS = [
     ("y = MaxPool<kernel_shape=[2]>(x)", 7),
     ("y = Cast<to=7>(x)", 9),
     ("y = Relu<consumed_inputs=[0]>(x)", 5),
+    ("y = Softmax<axis=1>(x)", 11),
+    ('y = Upsample<scales=[1.0, 1.0, 2.0], mode="nearest">(x)', 8),
+    ("y = Resize(x, w)\n const w: float32[3] = {1, 1, 2}", 10),
 ]
 
 
@@ -101,6 +104,15 @@ DOWN = [
     ("y = Unsqueeze(x, a)\n const a: int64[1] = {-1}", 13, 7),
     ("y = Pad(x, p, v)\n const p: int64[6] = {0, 1, 0, 0, 1, 0}\n const v: float32[] = {2}", 13, 1),
     ("y = Add(x, x)", 14, 7),
+    ("y = Softmax<axis=1>(x)", 13, 7),
+    ("y = LayerNormalization(x, w)\n const w: float32[4] = {1, 2, 3, 4}", 17, 11),
+    ("y = RMSNormalization<axis=1>(x, w)\n const w: float32[4] = {1, 2, 3, 4}", 23, 11),
+    ("y = Trilu(x)", 14, 11),
+    ("y = Mish(x)", 18, 13),
+    ("y = GroupNormalization<num_groups=1>(x, w, w)\n const w: float32[3] = {1, 2, 3}", 21, 13),
+    ("y, z, u = Split<axis=2, num_outputs=3>(x)", 18, 11),
+    ("y = LessOrEqual(x, w)\n const w: float32[] = {0.5}", 16, 11),
+    ("s = Shape<start=1>(x)\n t = Cast<to=1>(s)\n y = Mul(t, t)", 15, 13),
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from sardonyx.formats.onnx_read import VALUE_FIELDS, GraphExtra, ModelExtra, Nod
 from sardonyx.formats.onnx_tables import ENUMS, IR_VERSION, OPSET_IR
 from sardonyx.formats.onnx_tensor import write_sparse, write_tensor
 from sardonyx.formats.onnx_type import Info, write_info, write_type
-from sardonyx.graph.ir import Function, Graph, Node, Type, Value
+from sardonyx.graph.ir import Function, Graph, Node, Type, Value, subgraphs
 from sardonyx.graph.make import AttributeRef, attribute_fields
 from sardonyx.graph.op import Op, Opaque, domain_of
 
@@ -52,6 +52,9 @@ def _needed_ir(graph: Graph, extra: ModelExtra | None) -> int:
         known = [ir for opset, ir in OPSET_IR.items() if opset >= version]
         needed = min(known, default=IR_VERSION)
     known_names = extra.names if extra is not None and not older else {}
+    inner = (body for node in graph.nodes for body in subgraphs(node.op))
+    if older and any(body.initializers for body in inner):
+        needed = max(needed, _LOOSE_INITIALIZERS)
     if any(v not in inputs and n not in known_names for n, v in graph.initializers.items()):
         needed = max(needed, _LOOSE_INITIALIZERS)
     had_functions = extra is not None and extra.model.has("functions") and not older
@@ -215,11 +218,12 @@ def _put_op(message: Message, op: Op, before: Op | None) -> None:
     hints = {} if isinstance(op, Opaque) else attribute_fields(type(op))
     written = []
     for name, value in op.attributes().items():
+        hint = hints.get(name)
         if name in was and was[name] is value and not _holds_graph(value):
             if name in old:
                 written.append(old[name])
-            continue
-        hint = hints.get(name)
+            if name in old or hint is None:
+                continue
         if hint is not None and not _holds_graph(value) and hint.default == value:
             continue
         written.append(write_attribute(name, value, str(hint.type) if hint else ""))

@@ -14,7 +14,7 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.check import arity
-from sardonyx.graph.ir import Graph, Node, Value
+from sardonyx.graph.ir import Graph, Node, Value, subgraphs
 from sardonyx.graph.make import attribute_fields
 from sardonyx.graph.op import Op
 
@@ -48,7 +48,9 @@ def older(graph: Graph, node: Node, kind: type[Op], constants: set[Value]) -> st
     if since in kind.redefined:
         return f"opset {since} changed what it means"
     given, inputs = _settings(op), list(node.inputs)
+    before = set(given)
     reason = kind.revert(given, inputs)
+    settled = before - set(given)
     if reason is None and kind.made_inputs[0] == since:
         reason = _to_attributes(kind, given, inputs, constants)
     found = arity(kind)
@@ -57,13 +59,15 @@ def older(graph: Graph, node: Node, kind: type[Op], constants: set[Value]) -> st
             reason = f"before opset {since} it has {found.most} inputs at most"
         del inputs[found.most :]
     made = reason if reason is not None else _made(op, kind, given)
-    if isinstance(made, Op) and not _leads_to(made, op, node):
+    if isinstance(made, Op) and not _leads_to(made, op, node, settled):
         made = f"opset {since} changed what its attributes mean"
+    if isinstance(made, Op) and not _gives(made, inputs, node):
+        made = f"before opset {since} its outputs are others"
     return _adopt(graph, node, made, inputs)
 
 
-def _leads_to(made: Op, op: Op, node: Node) -> bool:
-    """Whether `made`, renewed, is `op`: what is not undone by name is not taken for the same."""
+def _leads_to(made: Op, op: Op, node: Node, settled: set[str]) -> bool:
+    """Whether `made`, renewed, is `op`, but for what `revert` has settled."""
     back = _settings(made)
     types = (None if v is None else v.type for v in node.inputs)
     if made.renew(type(op).since, back, *types) is not None:
@@ -73,12 +77,24 @@ def _leads_to(made: Op, op: Op, node: Node) -> bool:
     return all(
         back.get(name, f.default) == getattr(op, f.name)
         for name, f in fields.items()
-        if name not in moved and name not in _OBSOLETE
+        if name not in moved and name not in _OBSOLETE and name not in settled
     )
 
 
 def _settings(op: Op) -> Settings:
     return {k: v for k, v in op.attributes().items() if k not in _OBSOLETE}
+
+
+def _gives(made: Op, inputs: list[Value | None], node: Node) -> bool:
+    """Whether an op has a node's outputs, of their types."""
+    if subgraphs(made):
+        return True
+    found = made.infer(*(None if v is None else v.type for v in inputs))
+    types = found if isinstance(found, tuple) else (found,)
+    wanted = [v for v in node.outputs if v is not None]
+    pairs = zip(node.outputs, types, strict=False)
+    same = (v is None or v.type.dtype in (None, t.dtype) for v, t in pairs)
+    return len(types) >= len(wanted) and all(same)
 
 
 def _made(op: Op, kind: type[Op], given: Settings) -> Op | str:
@@ -142,6 +158,9 @@ def _to_attributes(
         held = held_by(v, constants)
         if held is None:
             return f"its input `{name}` is not known before running"
+        if not held.size and fields[name].default is None:
+            inputs[n] = None
+            continue
         given[name] = _plain(held, str(fields[name].type))
         inputs[n] = None
     return None

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sardonyx.core.errors import SardonyxError
-from sardonyx.core.expr import INDEX, Expr, load
+from sardonyx.core.expr import INDEX, Expr, load, walk
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Node, Value
 from sardonyx.graph.op import MISTAKES, Index, Op, Operand, loop_index
@@ -25,7 +25,7 @@ _WORDS = {
     "le": "LessOrEqual", "eq": "Equal", "and": "And", "or": "Or", "xor": "Xor", "not": "Not",
     "isnan": "IsNaN", "floor": "Floor", "ceil": "Ceil", "round": "Round", "exp": "Exp",
     "log": "Log", "tanh": "Tanh", "erf": "Erf", "sigmoid": "Sigmoid", "sin": "Sin", "cos": "Cos",
-    "tan": "Tan", "select": "Where", "div": "Div",
+    "tan": "Tan", "where": "Where", "div": "Div",
 }  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def spelled_out(node: Node, write: Body) -> Value | None:
     if len(node.outputs) != 1 or not op.has("at"):
         return None
     element = _element(op, node)
-    if element is None or not _is_sayable(element, op.op_type):
+    if element is None or not all(_is_sayable(e, op.op_type) for e in walk(element)):
         return None
     found = _write(element, node, write, {})
     return found if found.type.shape == node.output.type.shape else None
@@ -78,14 +78,12 @@ def _element(op: Op, node: Node) -> Expr | None:
 
 
 def _is_sayable(e: Expr, own: str) -> bool:
-    """Whether each operation has an operator, other than the one that is to be expressed."""
+    """Whether an operation has an operator, other than the one that is to be expressed."""
     if e.op in ("load", "const"):
         return e.op == "const" or isinstance(e.arg, _Read)
     word = "Cast" if e.op == "cast" else _WORDS.get(e.op, own)
-    whole = word != "Cast" and e.dtype is INDEX
-    if word == own or whole or (e.op == "div" and e.dtype.is_int):
-        return False
-    return all(_is_sayable(a, own) for a in e.args)
+    whole = e.dtype is INDEX and word != "Cast"
+    return word != own and not whole and not (e.op == "div" and e.dtype.is_int)
 
 
 def _write(e: Expr, node: Node, write: Body, made: dict[Expr, Value]) -> Value:

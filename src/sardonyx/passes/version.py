@@ -241,7 +241,7 @@ class _Mover:
         """Axes counted from the front."""
         if opset >= _FROM_END or not _counted_from_end(node):
             return None
-        v = node.output if node.op.op_type == "Unsqueeze" else node.inputs[0]
+        v = node.output if node.op.op_type in ("OneHot", "Unsqueeze") else node.inputs[0]
         rank = None if v is None else v.type.rank
         if rank is None:
             return None
@@ -250,7 +250,12 @@ class _Mover:
 
     def express(self, node: Node, graph: Graph, opset: int) -> Found:
         """As the operator says it in others."""
-        found: Found = node.op.express(_body(node, graph), opset, *node.inputs)
+        op = node.op
+        kind = find(domain_of(op), op.op_type, opset)
+        ended = kind is not None and kind.ended is not None and opset >= kind.ended
+        if kind is type(op) and not ended and op.needs(*node.inputs) <= opset:
+            return None
+        found: Found = op.express(_body(node, graph), opset, *node.inputs)
         return found
 
     def expand(self, node: Node, graph: Graph, opset: int) -> Found:

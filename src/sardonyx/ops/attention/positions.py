@@ -9,8 +9,9 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import RuntimeException
-from sardonyx.core.expr import INDEX, Expr, cast, const, mod, unary, where
-from sardonyx.graph.ir import Type
+from sardonyx.core.expr import INDEX, Expr, cast, const, mod, number, unary, where
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Counted, Index, Op, Operand, Subscripts
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import both, filled, total
@@ -56,6 +57,32 @@ class RotaryEmbedding(Op):
             positions = lead if ids is None else cos.dims[:1]
             same_dims(cos, (*positions, count // 2), "the cosines")
         return like(x)
+
+    def express(self, write: Body, opset: int, x: Value, *extras: Value) -> Any:
+        del opset
+        size = number(self._size(x.type.dims))
+        if size is None:
+            return "the length of a head is not known before running"
+        cos, sin, *ids = extras
+        packed = len(x.type.dims) == 3
+        a = write.reshape(x, (0, 0, -1, size)) if packed else write.transpose(x, 0, 2, 1, 3)
+        if ids:
+            cos, sin = (write("Gather", t, ids[0], axis=0) for t in (cos, sin))
+        c, s = (write("Unsqueeze", t, write.ints(2)) for t in (cos, sin))
+        count = self.rotary_embedding_dim or size
+        half, step = (1, 2) if self.interleaved else (count // 2, 1)
+        ends = (count, count) if self.interleaved else (half, count)
+        one, two = (write.slice(a, 3, n * half, ends[n], step) for n in (0, 1))
+        real = write("Sub", write("Mul", c, one), write("Mul", s, two))
+        imaginary = write("Add", write("Mul", s, one), write("Mul", c, two))
+        if self.interleaved:
+            pair = (write("Unsqueeze", v, write.ints(4)) for v in (real, imaginary))
+            made = write.reshape(write("Concat", *pair, axis=4), (0, 0, 0, -1))
+        else:
+            made = write("Concat", real, imaginary, axis=3)
+        if count < size:
+            made = write("Concat", made, write.slice(a, 3, count, size), axis=3)
+        return write.reshape(made, (0, 0, -1)) if packed else write.transpose(made, 0, 2, 1, 3)
 
     def _size(self, shape: Sequence[Expr]) -> Expr:
         """The length of a head."""
@@ -210,6 +237,23 @@ class CausalConvWithState(Op):
         if self.activation != "none":
             y = y / (1 + np.exp(-y))
         return settle(y, x.dtype), whole[:, :, whole.shape[2] - (size - 1) :]
+
+    def express(self, write: Body, opset: int, *inputs: Value | None) -> Any:
+        del opset
+        x, w, bias, past = filled(inputs, 4)
+        size, channels = number(w.type.dims[2]), number(w.type.dims[0])
+        if size is None or channels is None:
+            return "the shape of its weights is not known before running"
+        if past is None:
+            whole = write("Pad", x, write.ints(0, 0, size - 1, 0, 0, 0))
+        else:
+            whole = write("Concat", past, x, axis=2)
+        y = write("Conv", whole, w, bias, group=channels)
+        if self.activation != "none":
+            y = write("Mul", y, write("Sigmoid", y))
+        most = np.iinfo(np.int64).max
+        length = write("Unsqueeze", write.size(x, 2), write.ints(0))
+        return y, write("Slice", whole, length, write.ints(most), write.ints(2))
 
     def at_output(self, which: int, idx: Index, *inputs: Any) -> Expr:
         """The output, or the state (1)."""

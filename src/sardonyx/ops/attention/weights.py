@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.expr import INDEX, Expr, cast, const, eq, exp, minimum, unary, where
-from sardonyx.graph.ir import Type
+from sardonyx.core.expr import INDEX, Expr, cast, const, eq, exp, minimum, number, unary, where
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Subscripts
-from sardonyx.ops.base.element import lift, quiet, settle, widen
-from sardonyx.ops.base.nest import both, total
-from sardonyx.ops.base.shapes import like
+from sardonyx.ops.base.element import is_narrow, lift, quiet, settle, widen
+from sardonyx.ops.base.nest import both, filled, total
+from sardonyx.ops.base.shapes import like, refuse
 
 
 class AttentionWeights(Op):
@@ -35,6 +37,89 @@ class AttentionWeights(Op):
     precision: int = 0
     stage: int = 3
     merged: int = 0
+
+    def express(self, write: Body, opset: int, *inputs: Value | None) -> Any:
+        del opset
+        scores, mask, lengths, past = filled(inputs, 4)
+        dims = [number(d) for d in self.flat(scores.type.dims)]
+        if dims.count(None) > 1:
+            return "the shape of its scores is not known before running"
+        shape = [-1 if d is None else d for d in dims]
+        a = write.reshape(scores, shape) if len(scores.type.dims) == 5 else scores
+        narrow = scores.dtype is not None and is_narrow(scores.dtype)
+        a = write("Cast", a, to=DType.FLOAT32.value) if narrow else a
+        if self.softcap > 0 and self.stage > 0:
+            cap = write.number(self.softcap, a)
+            a = write("Mul", write("Tanh", write("Div", a, cap)), cap)
+        if self.stage > 1:
+            a = self._hidden(write, a, mask, lengths, past)
+        if self.stage == 3:
+            a = self._weighed(write, a)
+        a = a if a.dtype is scores.dtype else write("Cast", a, to=scores.dtype.value)
+        if len(scores.type.dims) == 5 and not self.merged:
+            a = write("Reshape", a, write("Shape", scores))
+        return a
+
+    @staticmethod
+    def flat(dims: Sequence[Expr]) -> Sequence[Expr]:
+        """The dims with one axis of heads."""
+        return dims if len(dims) == 4 else (dims[0], dims[1] * dims[2], *dims[3:])
+
+    def _hidden(
+        self, write: Body, a: Value, mask: Value | None, lengths: Value | None, past: Value | None
+    ) -> Value:
+        """The scores of keys that are not seen as -inf, and the mask added."""
+        low = write.number(-np.inf, a)
+        zero, one = (write.constant(np.int64(n)) for n in (0, 1))
+        i, j = (write("Range", zero, write.size(a, n), one) for n in (2, 3))
+        i = write("Unsqueeze", i, write.ints(1))
+        if lengths is not None:
+            every = write.reshape(write("Cast", lengths, to=INDEX.value), (-1, 1, 1, 1))
+        if past is not None:
+            i = write("Add", i, write.size(past, 2))
+        elif lengths is not None:
+            i = write("Add", i, write("Sub", every, write.size(a, 2)))
+        unseen = [write("Greater", j, i)] if self.causal else []
+        if self.left >= 0:
+            unseen.append(write("Less", j, write("Sub", i, write.constant(np.int64(self.left)))))
+        if self.right >= 0:
+            last = write("Add", i, write.constant(np.int64(self.right)))
+            unseen.append(write("Greater", j, last))
+        if lengths is not None:
+            unseen.append(write("Not", write("Less", j, every)))
+        for each in unseen:
+            a = write("Where", each, low, a)
+        return a if mask is None else self._biased(write, a, mask, low)
+
+    def _biased(self, write: Body, a: Value, mask: Value, low: Value) -> Value:
+        """The mask added, its missing last keys hidden."""
+        keys, given = (number(v.type.dims[-1]) for v in (a, mask))
+        is_bool = mask.dtype is DType.BOOL
+        if not is_bool and mask.dtype is not a.dtype:
+            mask = write("Cast", mask, to=a.dtype.value if a.dtype else 1)
+        if keys is None or given is None:
+            if mask.type.dims[-1] is not a.type.dims[-1]:
+                raise refuse("E0320", "how many keys the mask has is not known before running")
+        elif given < keys:
+            pads = [*[0] * (2 * len(mask.type.dims) - 1), keys - given]
+            fill = None if is_bool else low
+            mask = write("Pad", mask, write.ints(*pads), fill)
+        return write("Where", mask, a, low) if is_bool else write("Add", a, mask)
+
+    def _weighed(self, write: Body, a: Value) -> Value:
+        """The softmax, zeros where nothing is seen."""
+        if self.precision:
+            a = write("Cast", a, to=self.precision)
+            if a.dtype is not None and is_narrow(a.dtype):
+                a = write("Cast", a, to=DType.FLOAT32.value)
+        over, low = write.ints(3), write.number(-np.inf, a)
+        zero = write.number(0, a)
+        top = write("ReduceMax", a, over)
+        top = write("Where", write("Equal", top, low), zero, top)
+        e = write("Exp", write("Sub", a, top))
+        added = write("ReduceSum", e, over)
+        safe = write("Where", write("Equal", added, zero), write.number(1, a), added)
+        return write("Div", e, safe)
 
     def infer(self, scores: Type, *extras: Type | None) -> Type:
         del extras

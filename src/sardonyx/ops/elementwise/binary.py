@@ -292,6 +292,23 @@ class BitShift(Binary):
         shift = np.left_shift if self.direction == "LEFT" else np.right_shift
         return np.where(legal, shift(x, places), x.dtype.type(0))
 
+    def express(self, write: Body, opset: int, x: Value, y: Value) -> Value | None:
+        dtype = x.type.dtype
+        if dtype is None or not dtype.is_signed or opset < BitShift.since:
+            return None
+        bits = DType.parse(f"u{dtype}").value
+
+        def shifted(v: Value) -> Value:
+            unsigned = (write("Cast", w, to=bits) for w in (v, y))
+            return write("Cast", write(self, *unsigned), to=dtype.value)
+
+        if self.direction == "LEFT":
+            return shifted(x)
+        negative = write("Less", x, write.number(0, x))
+        mirrored = write("Sub", write.number(-1, x), x)
+        found = shifted(write("Where", negative, mirrored, x))
+        return write("Where", negative, write("Sub", write.number(-1, x), found), found)
+
     def element(self, x: Expr, y: Expr) -> Expr:
         last = x.dtype.bits - 1
         legal = binary("and", y.like(0) <= y, y <= last)

@@ -10,7 +10,9 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, binary, cast
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
+from sardonyx.graph.make import attribute_fields
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import quiet
 from sardonyx.ops.base.shapes import like, refuse
@@ -192,10 +194,23 @@ class Conversion(Op, abstract=True):
         return cast(e, to)
 
 
+def _of_narrow_floats(kind: type[Op], given: dict[str, Any]) -> None:
+    """Leaves out how 8-bit floats are made, for opsets that have none of them."""
+    for name in ("saturate", "round_mode"):
+        if name not in attribute_fields(kind):
+            given.pop(name, None)
+
+
 class CastV6(Conversion):
     """Cast of opsets 6 to 18."""
 
     to: int
+
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        del inputs
+        _of_narrow_floats(cls, given)
+        return None
 
     def target(self, *others: Any) -> DType:
         del others
@@ -228,6 +243,18 @@ class CastV1(Conversion):
 
 class CastLikeV15(Conversion):
     """CastLike of opsets 15 to 18."""
+
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        del inputs
+        _of_narrow_floats(cls, given)
+        return None
+
+    def express(self, write: Body, opset: int, x: Value, like: Value) -> Any:
+        del opset
+        if like.type.dtype is None:
+            return "the type to convert to is not known before running"
+        return write("Cast", x, to=like.type.dtype.value, **self.attributes())
 
     def target(self, *others: Any) -> DType:
         found: DType = others[0]

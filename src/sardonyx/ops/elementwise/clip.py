@@ -8,7 +8,8 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, cast, const, maximum, minimum, where
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import InPlace, Unary, lift, quiet, settle, single, widen
 from sardonyx.ops.base.shapes import broadcast, common_dtype, like, need_rank
@@ -78,6 +79,13 @@ class Clip(Op):
     since = 11
     tolerance = "exact"
     traits = Trait.CLIPS
+
+    def express(
+        self, write: Body, opset: int, x: Value, low: Value | None = None, high: Value | None = None
+    ) -> Value:
+        del opset
+        y = x if low is None else write("Max", x, low)
+        return y if high is None else write("Min", y, high)
 
     def infer(self, x: Type, low: Type | None = None, high: Type | None = None) -> Type:
         return like(x, common_dtype(x, low, high))

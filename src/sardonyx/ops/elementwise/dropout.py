@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const
-from sardonyx.graph.ir import Type
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import InPlace, settle, single, widen
 from sardonyx.ops.base.shapes import like
@@ -81,6 +83,17 @@ class DropoutV10(Inference):
     """Dropout of opsets 10 and 11, whose mask is bool."""
 
     made_inputs = (12, ("ratio",))
+
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        training = inputs[2] if len(inputs) > 2 else None
+        if training is not None:
+            known = training.type.value
+            if not known or not known[0].is_const or known[0].arg:
+                return "before opset 12 nothing is dropped"
+            inputs[2] = None
+        given.pop("seed", None)
+        return None
 
     def mask(self, x: DType | None) -> DType | None:
         del x

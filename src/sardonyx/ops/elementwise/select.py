@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -56,6 +57,19 @@ class Trilu(Op):
     since = 14
     tolerance = "exact"
     upper: int = 1
+
+    def express(self, write: Body, opset: int, x: Value, k: Value | None = None) -> Any:
+        del opset
+        rank = x.type.rank
+        if rank is None:
+            return "the rank is not known"
+        zero, one = (write.constant(np.int64(n)) for n in (0, 1))
+        rows, columns = (write("Range", zero, write.size(x, rank - n), one) for n in (2, 1))
+        edge = write("Unsqueeze", rows, write.ints(1))
+        if k is not None:
+            edge = write("Add", edge, k)
+        outside = write("Less" if self.upper else "Greater", columns, edge)
+        return write("Where", outside, write.number(0, x), x)
 
     def infer(self, x: Type, k: Type | None = None) -> Type:
         del k

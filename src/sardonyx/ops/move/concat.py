@@ -10,7 +10,8 @@ import numpy as np
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, number, where
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
     assume,
@@ -203,6 +204,17 @@ class Split(SplitV13):
         if total.is_const:
             return [clamp(total - chunk * n, 0, chunk) for n in range(count)]
         return [chunk] * (count - 1) + [total - chunk * (count - 1)]
+
+    def express(self, write: Body, opset: int, x: Value, *split: Value) -> Any:
+        if any(split):
+            return None
+        del opset
+        axis = axis_of(self.axis, len(x.type.dims))
+        sizes = [number(t.dims[axis]) for t in self.infer(x.type)]
+        if None in sizes:
+            return "how long the parts are is not known before running"
+        kind = Split(axis=self.axis, outputs=self.outputs)
+        return write.all(kind, x, write.constant(np.array(sizes, np.int64)))
 
 
 class SplitV2(Pieces):

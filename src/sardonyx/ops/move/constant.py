@@ -11,7 +11,8 @@ from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, cast, const, maximum, number
 from sardonyx.core.tensor import SparseTensor, Tensor
-from sardonyx.graph.ir import Type, tensor_type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value, tensor_type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.graph.type import constant_type
 from sardonyx.ops.base.element import is_narrow, lift, settle, widen
@@ -58,6 +59,7 @@ class Constant(Op):
 
 
 _WRITTEN_OUT = 16
+_FLOATS = (DType.FLOAT16, DType.FLOAT32, DType.FLOAT64)
 _KINDS = {"float": DType.FLOAT32, "int": DType.INT64, "string": DType.STRING}
 
 
@@ -92,6 +94,15 @@ class ConstantV11(Op):
     value: Tensor | None = None
     sparse_value: SparseTensor | None = None
 
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        del inputs
+        ((name, held),) = given.items()
+        if name.startswith("value_"):
+            del given[name]
+            given["value"] = Tensor.of(np.array(held), _KINDS[name[6:].rstrip("s")])
+        return None
+
     def infer(self) -> Type:
         return _type_of(_tensor_of(self))
 
@@ -107,6 +118,13 @@ class ConstantV1(Op):
 
     tolerance = "exact"
     value: Tensor
+
+    def needs(self, *inputs: Any) -> int:
+        del inputs
+        return 1 if self.value.dtype in _FLOATS else 9
+
+    def express(self, write: Body, opset: int) -> Value | None:
+        return write.constant(self.value.numpy()) if opset < self.needs() else None
 
     def infer(self) -> Type:
         return _type_of(self.value)

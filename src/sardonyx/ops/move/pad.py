@@ -10,6 +10,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, maximum, minimum, number, where
+from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import single
@@ -122,8 +123,23 @@ class Pad(Op):
     mode: str = "constant"
 
     def needs(self, *inputs: Any) -> int:
-        del inputs
-        return 19 if self.mode == "wrap" else 1
+        if self.mode == "wrap":
+            return 19
+        return 18 if len(inputs) > 3 and inputs[3] is not None else 1
+
+    def express(self, write: Body, opset: int, x: Value, pads: Value, *extras: Value | None) -> Any:
+        value, axes = (*extras, None, None)[:2]
+        rank = x.type.rank
+        along = None if axes is None else known_ints(axes.type)
+        if rank is None or along is None or opset < Pad.since:
+            return None
+        place, count = {a % rank: n for n, a in enumerate(along)}, len(along)
+        both = [
+            place[a] + end if a in place else 2 * count for end in (0, count) for a in range(rank)
+        ]
+        every = write("Concat", pads, write.ints(0), axis=0)
+        full = write("Gather", every, write.ints(*both), axis=0)
+        return write(Pad(mode=self.mode), x, full, value)
 
     def infer(
         self, x: Type, pads: Type, value: Type | None = None, axes: Type | None = None

@@ -6,7 +6,8 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.shapes import choose, unknown_dim
 
@@ -30,6 +31,11 @@ class Shape(Op):
 
     def at(self, idx: Index, x: Operand) -> Expr:
         return choose(x.shape[self.start : self.end], idx[0])
+
+    def express(self, write: Body, opset: int, x: Value) -> Value:
+        del opset
+        end = np.iinfo(np.int64).max if self.end is None else self.end
+        return write.slice(write("Shape", x), 0, self.start, end)
 
 
 class ShapeV1(Op):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, number, product
-from sardonyx.graph.ir import Type
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
     Dims,
@@ -92,6 +93,16 @@ def _check_counts(before: Expr, after: Expr, x: Dims, out: Sequence[Expr]) -> No
 
 class ReshapeV5(View):
     """Reshape of opsets 5 to 13: -1 takes what is left, 0 copies the input's dim."""
+
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        shape = inputs[1]
+        wanted = None if shape is None else known(shape.type)
+        if given.pop("allowzero") and (
+            wanted is None or any(number(d) in (0, None) for d in wanted)
+        ):
+            return "before opset 14 a dim of 0 is copied from the input"
+        return None
 
     @property
     def literal_zero(self) -> bool:

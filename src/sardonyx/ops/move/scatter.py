@@ -14,7 +14,8 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import INDEX, Expr, binary, const, fresh, minimum, number, product, scalar
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Counted, Op
 from sardonyx.loops.ir import For, If, Kernel, Let, Stmt, Store
 from sardonyx.ops.base.element import quiet, settle, widen
@@ -88,6 +89,12 @@ class ScatterElementsV11(Op):
         if indices.shape is not None:
             same_dims(updates, indices.shape, "the updates")
         return like(x, common_dtype(x, updates))
+
+    def express(self, write: Body, opset: int, *inputs: Value) -> Value | None:
+        if self.reduction != "none" or opset < Scatter.since:
+            return None
+        kind = ScatterElementsV11 if opset >= ScatterElementsV11.since else Scatter
+        return write(kind(axis=self.axis), *inputs)
 
     def reference(self, x: Array, indices: Array, updates: Array) -> Array:
         axis = axis_of(self.axis, x.ndim)

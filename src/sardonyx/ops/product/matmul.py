@@ -10,7 +10,8 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, minimum, number
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts
 from sardonyx.ops.base.element import is_narrow, lift, settle, widen
 from sardonyx.ops.base.nest import total
@@ -232,6 +233,16 @@ class Gemm(Op):
             finish=lambda acc, idx: self._finish(acc, idx, a.dtype, c),
             acc=accumulator(a.dtype),
         )
+
+    def needs(self, *inputs: Any) -> int:
+        return 1 if len(inputs) > 2 and inputs[2] is not None else 11
+
+    def express(self, write: Body, opset: int, *inputs: Value | None) -> Value | None:
+        del opset
+        a = inputs[0]
+        if a is None or a.dtype is None or self.needs(*inputs) == 1:
+            return None
+        return write(self, *inputs[:2], write.constant(np.zeros(1, a.dtype.numpy)))
 
     def _left(self, a: Operand, m: Expr, k: Expr) -> Expr:
         return lift(a[(k, m) if self.transA else (m, k)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, const, fresh, minimum, number, product
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Op
 from sardonyx.loops.build import identity
 from sardonyx.loops.ir import For, Kernel, Stmt, Store
@@ -40,6 +41,25 @@ class Cumulative(Op, abstract=True):
         if wanted and x.rank is not None:
             axis_of(wanted[0], x.rank)
         return like(x)
+
+    def express(self, write: Body, opset: int, x: Value, axis: Value) -> Any:
+        del opset
+        found, rank = known_ints(axis.type), x.type.rank
+        if not found or rank is None:
+            return "its input `axis` is not known before running"
+        at = axis_of(found[0], rank)
+        order = [*(n for n in range(rank) if n != at), at]
+        zero, one = (write.constant(np.int64(n)) for n in (0, 1))
+        places = write("Range", zero, write.size(x, at), one)
+        column = write("Unsqueeze", places, write.ints(1))
+        pair = (places, column) if not self.reverse else (column, places)
+        word = "Less" if self.exclusive else "LessOrEqual"
+        rows = write("Unsqueeze", write.transpose(x, *order), write.ints(rank - 1))
+        identity = write.number(type(self).ufunc.identity, x)
+        kept = write("Where", write(word, *pair), rows, identity)
+        name = "ReduceSum" if type(self).ufunc is np.add else "ReduceProd"
+        made = write(name, kept, write.ints(rank), keepdims=0)
+        return write.transpose(made, *(order.index(n) for n in range(rank)))
 
     @quiet
     def reference(self, x: Array, axis: Array) -> Array:

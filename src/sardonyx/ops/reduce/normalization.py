@@ -9,9 +9,10 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, eq, product, sqrt, where
-from sardonyx.graph.ir import Type
+from sardonyx.graph.body import Body as Nodes
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Subscripts, Trait
-from sardonyx.ops.base.element import lift, quiet, settle, widen
+from sardonyx.ops.base.element import is_narrow, lift, quiet, settle, widen
 from sardonyx.ops.base.nest import p_norm, some, total
 from sardonyx.ops.base.shapes import (
     axes_of,
@@ -46,6 +47,36 @@ def standardised(a: Array, axes: tuple[int, ...], epsilon: float) -> tuple[Array
     variance = np.square(a - mean).mean(axis=axes, keepdims=True)
     inverse = 1 / np.sqrt(variance + a.dtype.type(epsilon))
     return (a - mean) * inverse, mean, inverse
+
+
+def wide_node(write: Nodes, x: Value) -> Value:
+    """The value to compute with, as `widen` has it."""
+    narrow = x.dtype is not None and is_narrow(x.dtype)
+    return cast_node(write, x, DType.FLOAT32) if narrow else x
+
+
+def cast_node(write: Nodes, x: Value, dtype: DType | None) -> Value:
+    """The value in a type."""
+    return x if dtype in (None, x.dtype) else write("Cast", x, to=dtype.value)
+
+
+def _from(axis: int, x: Value) -> tuple[int, ...]:
+    rank = x.type.rank
+    if rank is None and axis != -1:
+        raise refuse("E0320", "the rank is not known")
+    return (-1,) if rank is None else tuple(range(axis_of(axis, rank), rank))
+
+
+def standardised_nodes(
+    write: Nodes, x: Value, axes: tuple[int, ...], epsilon: float
+) -> tuple[Value, Value, Value]:
+    """`standardised` as nodes."""
+    a, over = wide_node(write, x), write.ints(*axes)
+    mean = write("ReduceMean", a, over)
+    off = write("Sub", a, mean)
+    variance = write("ReduceMean", write("Mul", off, off), over)
+    inverse = write("Reciprocal", write("Sqrt", write("Add", variance, write.number(epsilon, a))))
+    return write("Mul", off, inverse), mean, inverse
 
 
 def inverse_deviation(variance: Expr, epsilon: float) -> Expr:
@@ -93,6 +124,21 @@ class LayerNormalization(Op):
             y = y + widen(b)
         return some(self.outputs, settle(y, x.dtype), settle(mean, stash), settle(inverse, stash))
 
+    def express(
+        self, write: Nodes, opset: int, x: Value, scale: Value, b: Value | None = None
+    ) -> Any:
+        del opset
+        y, mean, inverse = standardised_nodes(write, x, _from(self.axis, x), self.epsilon)
+        y = write("Mul", y, wide_node(write, scale))
+        if b is not None:
+            y = write("Add", y, wide_node(write, b))
+        stash = _stash(self.stash_type)
+        return some(
+            self.outputs,
+            cast_node(write, y, x.dtype),
+            *(cast_node(write, v, stash) for v in (mean, inverse)),
+        )
+
     def _moments(self, idx: Index, x: Operand) -> tuple[Expr, Expr]:
         first = axis_of(self.axis, x.rank)
         lead = tuple(idx[:first])
@@ -137,6 +183,14 @@ class RMSNormalization(Op):
         square = np.square(a).mean(axis=axes, keepdims=True)
         y = a * (1 / np.sqrt(square + a.dtype.type(self.epsilon)))
         return settle(y * widen(scale), scale.dtype)
+
+    def express(self, write: Nodes, opset: int, x: Value, scale: Value) -> Value:
+        del opset
+        a = wide_node(write, x)
+        square = write("ReduceMean", write("Mul", a, a), write.ints(*_from(self.axis, x)))
+        root = write("Sqrt", write("Add", square, write.number(self.epsilon, a)))
+        y = write("Mul", write("Mul", a, write("Reciprocal", root)), wide_node(write, scale))
+        return cast_node(write, y, scale.dtype)
 
     def at(self, idx: Index, x: Operand, scale: Operand) -> Expr:
         first = axis_of(self.axis, x.rank)
@@ -231,6 +285,18 @@ class GroupNormalizationV18(Op, kw_only=True):
         factor, shift = (self.of_channel(widen(v), x.shape[1]) for v in (scale, bias))
         return settle(y.reshape(x.shape) * factor.reshape(shape) + shift.reshape(shape), x.dtype)
 
+    def express(self, write: Nodes, opset: int, x: Value, scale: Value, bias: Value) -> Value:
+        del opset
+        flat = write.reshape(x, (0, self.num_groups, -1))
+        shape = write("Shape", x)
+        return self._restored(write, flat, shape, scale, bias)
+
+    def _restored(
+        self, write: Nodes, flat: Value, shape: Value, scale: Value, bias: Value
+    ) -> Value:
+        kind = InstanceNormalization(epsilon=self.epsilon)
+        return write("Reshape", write(kind, flat, scale, bias), shape)
+
     def at(self, idx: Index, x: Operand, scale: Operand, bias: Operand) -> Expr:
         each = x.shape[1] // self.num_groups
         first = idx[1] // each * each
@@ -250,6 +316,16 @@ class GroupNormalization(GroupNormalizationV18, kw_only=True):
 
     def parameters(self, channels: Expr) -> Expr:
         return channels
+
+    def _restored(
+        self, write: Nodes, flat: Value, shape: Value, scale: Value, bias: Value
+    ) -> Value:
+        assert flat.dtype is not None
+        one = np.ones(self.num_groups, flat.dtype.numpy)
+        y = super()._restored(write, flat, shape, write.constant(one), write.constant(0 * one))
+        ones = (1,) * (len(y.type.dims) - 2)
+        factor, shift = (write.reshape(v, (-1, *ones)) for v in (scale, bias))
+        return write("Add", write("Mul", y, factor), shift)
 
     def of_channel(self, values: Array, channels: int) -> Array:
         del channels
@@ -278,6 +354,14 @@ class MeanVarianceNormalization(Op):
         mean = a.mean(axis=axes, keepdims=True)
         deviation = np.sqrt(np.square(a - mean).mean(axis=axes, keepdims=True))
         return settle((a - mean) / (deviation + a.dtype.type(1e-9)), x.dtype)
+
+    def express(self, write: Nodes, opset: int, x: Value) -> Value:
+        del opset
+        a, over = wide_node(write, x), write.ints(*self.axes)
+        off = write("Sub", a, write("ReduceMean", a, over))
+        deviation = write("Sqrt", write("ReduceMean", write("Mul", off, off), over))
+        y = write("Div", off, write("Add", deviation, write.number(1e-9, a)))
+        return cast_node(write, y, x.dtype)
 
     def at(self, idx: Index, x: Operand) -> Expr:
         axes = sorted(axes_of(self.axes, x.rank))

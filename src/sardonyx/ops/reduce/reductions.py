@@ -9,7 +9,7 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, binary, cast, const, exp, product, sqrt, unary, where
-from sardonyx.graph.ir import Type
+from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import total
@@ -114,6 +114,14 @@ class ByAttribute(Reduction, abstract=True):
     since = 1
     made_inputs = (18, ("axes",))
     axes: tuple[int, ...] | None = None
+
+    @classmethod
+    def revert(cls, given: dict[str, Any], inputs: list[Value | None]) -> str | None:
+        axes = inputs[1] if len(inputs) > 1 else None
+        some = axes is not None and axes.type.shape is not None and length_of(axes.type)
+        if given.pop("noop_with_empty_axes") and not some:
+            return "before there is no axes' input every axis is reduced where none is given"
+        return None
 
     def infer(self, x: Type) -> Type:
         if x.shape is None:

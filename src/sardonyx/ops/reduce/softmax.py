@@ -9,11 +9,29 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, binary, cast, eq, exp, product, unary, where
-from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Type, Value
+from sardonyx.graph.op import Index, Op, Operand, find
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import axis_of, like, place, ravel
+
+# From this opset on one axis is normalised over.
+_BY_AXIS = 13
+
+
+def _along_last(write: Body, name: str, axis: int, x: Value) -> Value:
+    """The form that normalises all axes from one on, which is the last."""
+    rank = len(x.type.dims)
+    kind = find("", name, _BY_AXIS - 1)
+    assert kind is not None
+    op = kind(axis=rank - 1)  # type: ignore[call-arg]
+    order = [n for n in range(rank) if n != axis]
+    order.append(axis)
+    if axis == rank - 1:
+        return write(op, x)
+    back = [order.index(n) for n in range(rank)]
+    return write.transpose(write(op, write.transpose(x, *order)), *back)
 
 
 class Normalised(Op, abstract=True):
@@ -34,6 +52,16 @@ class Normalised(Op, abstract=True):
     def reference(self, x: Array) -> Array:
         axes = self.axes(x.ndim)
         return settle(self.compute(widen(x), axes), x.dtype) if x.size else x
+
+    def express(self, write: Body, opset: int, x: Value) -> Any:
+        rank = x.type.rank
+        if not rank:
+            return "the rank is not known"
+        axes = self.axes(rank)
+        if opset < _BY_AXIS:
+            return _along_last(write, self.op_type, axes[-1], x)
+        flat = write("Flatten", x, axis=axes[0] if axes else rank)
+        return write("Reshape", write(self.op_type, flat, axis=-1), write("Shape", x))
 
     def compute(self, x: Array, axes: tuple[int, ...]) -> Array:
         """The op on an array of a type that numpy computes with."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,11 @@ from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Index, Operand
 from sardonyx.ops.base.nest import filled
-from sardonyx.ops.base.shapes import axes_of, known, need_rank, refuse
+from sardonyx.ops.base.shapes import axes_of, axis_of, known, need_rank, refuse
 from sardonyx.ops.resample.resampling import Resampling, Scaling, by_scales, floats
+
+# The first opset with coordinates called half_pixel_symmetric.
+_SYMMETRIC = 19
 
 
 class ResizeV10(Resampling):
@@ -21,6 +25,17 @@ class ResizeV10(Resampling):
 
     redefined = (11,)
     mode: str = "nearest"
+
+    def express(self, write: Body, opset: int, x: Value, scales: Value) -> Value | None:
+        kind = ResizeV11(
+            mode=self.mode, coordinate_transformation_mode="asymmetric", nearest_mode="floor"
+        )
+        none = write.constant(np.zeros(0, np.float32))
+        return (
+            write(Upsample(mode=self.mode), x, scales)
+            if opset < 10
+            else write(kind, x, none, scales)
+        )
 
     def plan(self, x: Type, *extras: Type | None) -> Scaling | None:
         scales = floats(extras[0])
@@ -46,6 +61,57 @@ class ResizeV11(Resampling):
     extrapolation_value: float = 0.0
     mode: str = "nearest"
     nearest_mode: str = "round_prefer_floor"
+
+    def needs(self, *inputs: Any) -> int:
+        if self.coordinate_transformation_mode == "half_pixel_symmetric":
+            return _SYMMETRIC
+        return 13 if None in filled(inputs[1:], 3)[:2] else 1
+
+    def express(self, write: Body, opset: int, x: Value, *extras: Value | None) -> Any:
+        roi, scales, sizes = filled(extras, 3)
+        axes = getattr(self, "axes", None)
+        if self.coordinate_transformation_mode == "half_pixel_symmetric" and opset < _SYMMETRIC:
+            return f"half_pixel_symmetric came with opset {_SYMMETRIC}"
+        if axes is not None:
+            return self._of_all(write, x, axes, scales, sizes)
+        if opset >= ResizeV11.since:
+            if roi is not None and scales is not None:
+                return None
+            none = write.constant(np.zeros(0, np.float32))
+            return write(self, x, roi or none, scales or none, *filter(None, (sizes,)))
+        way = self.coordinate_transformation_mode
+        plain = self.mode == "linear" or (self.mode == "nearest" and self.nearest_mode == "floor")
+        if way != "asymmetric" or not plain or scales is None or not scales.type.shape:
+            return "before opset 11 coordinates are asymmetric, and rounded down to the nearest"
+        return write(
+            (ResizeV10 if opset >= ResizeV10.since else Upsample)(mode=self.mode), x, scales
+        )
+
+    def _of_all(
+        self,
+        write: Body,
+        x: Value,
+        axes: tuple[int, ...],
+        scales: Value | None,
+        sizes: Value | None,
+    ) -> Any:
+        """The same with scales or sizes of all axes."""
+        rank = x.type.rank
+        policy = self.keep_aspect_ratio_policy != "stretch"
+        if rank is None or policy or self.coordinate_transformation_mode == "tf_crop_and_resize":
+            return "its axes cannot be written out"
+        chosen = [axis_of(a, rank) for a in axes]
+        places = write.ints(
+            *(chosen.index(n) if n in chosen else len(axes) + n for n in range(rank))
+        )
+
+        def whole(part: Value | None, rest: Value) -> Value | None:
+            return part and write("Gather", write("Concat", part, rest, axis=0), places, axis=0)
+
+        ones = write.constant(np.ones(rank, np.float32))
+        given = {k: v for k, v in self.attributes().items() if k != "axes"}
+        every = whole(scales, ones), whole(sizes, write("Shape", x))
+        return write(type(self)(**given), x, None, *every)
 
     def _axes(self, rank: int) -> tuple[int, ...]:
         axes = getattr(self, "axes", None)
@@ -164,13 +230,26 @@ class Upsample(ResizeV10):
     since = 9
     ended = 10
 
+    def express(self, write: Body, opset: int, x: Value, scales: Value) -> Value | None:
+        if opset < ResizeV10.since:
+            return None
+        return write(ResizeV10(mode=self.mode), x, scales)
+
 
 class UpsampleV7(Resampling, kw_only=True):
     """Upsample of opsets 7 and 8, whose scales are an attribute."""
 
     ended = 10
+    made_inputs = (9, ("scales",))
     scales: tuple[float, ...]
     mode: str = "nearest"
+
+    def express(self, write: Body, opset: int, x: Value) -> Value | None:
+        if opset < ResizeV10.since:
+            return None
+        return write(
+            ResizeV10(mode=self.mode), x, write.constant(np.array(self.scales, np.float32))
+        )
 
     def plan(self, x: Type, *extras: Type | None) -> Scaling | None:
         del extras

@@ -163,6 +163,11 @@ class DFTV17(_Transform):
     inverse: int = 0
     onesided: int = 0
 
+    def express(self, write: Body, opset: int, x: Value, length: Value | None = None) -> Value:
+        del opset
+        axis = write.constant(np.int64(self.axis))
+        return write(DFT(inverse=self.inverse, onesided=self.onesided), x, length, axis)
+
     def infer(self, x: Type, length: Type | None = None) -> Type:
         return self.typed(x, self.axis, _known_one(length), length is not None)
 
@@ -183,6 +188,22 @@ class DFT(_Transform):
     since = 20
     inverse: int = 0
     onesided: int = 0
+
+    def express(
+        self,
+        write: Body,
+        opset: int,
+        x: Value,
+        length: Value | None = None,
+        axis: Value | None = None,
+    ) -> Any:
+        if opset < DFTV17.since:
+            return None
+        found = (-2,) if axis is None else known_ints(axis.type)
+        if not found:
+            return "its input `axis` is not known before running"
+        at = found[0] if found[0] >= 0 or x.type.rank is None else found[0] + x.type.rank
+        return write(DFTV17(axis=at, inverse=self.inverse, onesided=self.onesided), x, length)
 
     def infer(self, x: Type, length: Type | None = None, axis: Type | None = None) -> Type:
         chosen = (-2,) if axis is None else known_ints(axis)
