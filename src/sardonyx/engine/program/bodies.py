@@ -181,7 +181,9 @@ class Subprogram:
 
     def __call__(self, walk: Walk, inputs: Sequence[Any], env: Mapping[Value, Any]) -> list[Any]:
         """The outputs of the body for its inputs and what is around it."""
-        feeds = [*inputs, *(env[v] for v in self.given)]
+        # An element of an array is no array, and native code reads memory.
+        feeds = [np.asarray(x) if isinstance(x, np.generic) else x for x in inputs]
+        feeds += [env[v] for v in self.given]
         passed = walk.passed if self._timed else 0.0
         entry, program = self._variants.latest
         found = program.quick(feeds, passed, asked=walk.abort is not None)
