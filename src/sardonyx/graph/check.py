@@ -17,6 +17,7 @@ from sardonyx.core.tensor import SparseTensor
 from sardonyx.graph.attributes import misfits
 from sardonyx.graph.functions import called, inlined_size
 from sardonyx.graph.ir import Graph, Node, Type, Value, subgraphs
+from sardonyx.graph.make import ASSUMED
 from sardonyx.graph.op import Op, Opaque, domain_of, versions
 from sardonyx.graph.text import line
 
@@ -204,7 +205,11 @@ class _Check:
         if called(op, self.root.functions) is not None:
             return
         if domain not in (graph.opsets or self.root.opsets):
-            self.once("error", "E0307", f"no opset of `{domain or 'ai.onnx'}` is imported", node)
+            weight = "warning" if domain in ASSUMED else "error"
+            self.once(weight, "E0307", f"no opset of `{domain or 'ai.onnx'}` is imported", node)
+        if op.foreign:
+            said = f"{op.op_type} is none of the standard's in this opset; ONNX Runtime writes it"
+            self.once("warning", "E0349", said, node)
         if isinstance(op, Opaque):
             self.opaque(node, op)
             return

@@ -9,6 +9,9 @@ from typing import Any
 
 from sardonyx.graph.op import Op, Opaque, find
 
+# Opsets of domains that ONNX Runtime has in models which import none of them.
+ASSUMED = {"com.microsoft": 1}
+
 
 @dataclass(frozen=True)
 class AttributeRef:
@@ -37,6 +40,7 @@ def make_op(
     reference; `misfit` tells why.
     """
     space = "" if domain == "ai.onnx" else domain
+    opset = ASSUMED.get(space) if opset is None else opset
     found = find(space, name, opset) if opset is not None and not overload else None
     if found is None or misfit(found, settings) is not None:
         given = tuple(settings.items())

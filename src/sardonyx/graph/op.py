@@ -188,7 +188,8 @@ class Op(_Fields):
     Class variables: `domain` ("" is ai.onnx), `since` (first opset with this behaviour; where it
     is not given, 11 for a class called `SoftmaxV11`), `name` (the class name, without such a
     `V11`), `tolerance` (exact, rounding or reduction: how exactly two implementations must
-    agree), `random` (results differ from run to run), `traits` (see Trait), `neutral` (the first
+    agree), `random` (results differ from run to run), `foreign` (another's operator
+    in the standard's domain), `traits` (see Trait), `neutral` (the first
     and second operand that leave the other one as it is). What became of it later: `ended` is the
     first opset without it, `redefined` lists those in which its meaning changed, and `made_inputs`
     is an opset and the attributes that are inputs from it on.
@@ -201,6 +202,7 @@ class Op(_Fields):
     name: ClassVar[str] = ""
     tolerance: ClassVar[str] = "rounding"
     random: ClassVar[bool] = False
+    foreign: ClassVar[bool] = False
     traits: ClassVar[Trait] = Trait.NONE
     neutral: ClassVar[tuple[float | None, float | None]] = (None, None)
     ended: ClassVar[int | None] = None

@@ -48,6 +48,7 @@ class SimplifiedLayerNormalization(Composed):
     """RMSNormalization as ONNX Runtime writes it into the standard's domain."""
 
     domain = ""
+    foreign = True
     axis: int = -1
     epsilon: float = 1e-5
     stash_type: int = 1

@@ -161,6 +161,12 @@ class LayerNormalization(Op):
         return cast(found, _stash(self.stash_type))
 
 
+class LayerNormalizationV1(LayerNormalization):
+    """LayerNormalization in older opsets, where ONNX Runtime's tools write it too."""
+
+    foreign = True
+
+
 class RMSNormalization(Op):
     """Divides the axes from `axis` on by their root mean square, then scales."""
 
