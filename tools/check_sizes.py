@@ -22,13 +22,13 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 # Tokens of code that a room may hold. A budget moves in the commit that shows why it must.
 BUDGETS = {
     "core": 21_300,
-    "graph": 21_500,
+    "graph": 21_700,
     "loops": 41_300,
     "ops": 165_000,
     "passes": 24_600,
     "formats": 22_500,
     "kernels": 27_600,
-    "engine": 48_500,
+    "engine": 50_500,
     "providers": 4_250,
     "session": 13_100,
     "compare": 8_250,

@@ -13,12 +13,12 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from sardonyx.core import floats
-from sardonyx.core.dtype import DType
+from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import (
     InvalidArgument,
     RuntimeException,
@@ -40,8 +40,37 @@ _ENTRY = 128
 _SIZES = 64
 
 Watch: TypeAlias = Callable[[Node, tuple[Any, ...]], None]
-# What runs a subgraph another way: from the walk, its inputs and what is around it to its outputs.
-Entered: TypeAlias = Callable[["Walk", Sequence[Any], Mapping[Value, Any]], list[Any]]
+
+
+class Entered(Protocol):
+    """What runs a subgraph another way than node by node."""
+
+    def __call__(self, walk: Walk, inputs: Sequence[Any], env: Mapping[Value, Any]) -> list[Any]:
+        """The outputs, from the inputs and what is around."""
+
+    def many(
+        self, walk: Walk, env: Mapping[Value, Any], trips: int, inputs: Sequence[Any],
+        moving: Mapping[int, Array], states: Mapping[int, int], stacked: Sequence[int],
+    ) -> tuple[list[Any], list[Array]] | None:  # fmt: skip
+        """`Calls.many` with what is around."""
+
+
+@dataclass(frozen=True)
+class Calls:
+    """What a control-flow op runs its bodies by.
+
+    `many(body, trips, inputs, moving, states, stacked)` is a number of trips at once, or None where
+    each is to be run: `inputs` are those of the first of them, row t of `moving[n]` is input n of
+    trip t, output `o` becomes input `states[o]`. It gives these after the last trip, and the
+    outputs `stacked`, trip by trip.
+    """
+
+    one: Callable[[Graph, Sequence[Any]], list[Any]]
+    many: Callable[..., tuple[list[Any], list[Array]] | None]
+
+    def __call__(self, graph: Graph, inputs: Sequence[Any]) -> list[Any]:
+        """The outputs of one call of a subgraph."""
+        return self.one(graph, inputs)
 
 
 def run(
@@ -227,8 +256,15 @@ class Walk:
                 self.limits.check_memory(self.live)
             return made
 
+        def many(graph: Graph, trips: int, *how: Any) -> Any:
+            compiled = self._compiled.get(graph)
+            self.limits.check_trips(self.trips + trips, node.name)
+            found = None if compiled is None else compiled.many(self, env, trips, *how)
+            self.trips += trips if found is not None else 0
+            return found
+
         try:
-            return node.op.control(call, *arrays)
+            return node.op.control(Calls(call, many), *arrays)
         finally:
             self.live -= kept
             self.ahead = ahead

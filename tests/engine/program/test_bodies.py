@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sardonyx.core import knobs
-from sardonyx.core.errors import InvalidArgument, LimitExceeded, ShapeMismatch
+from sardonyx.core.errors import InvalidArgument, LimitExceeded, ShapeMismatch, Terminated
 from sardonyx.core.limits import Limits
 from sardonyx.engine.program.analysis import analyse
 from sardonyx.engine.program.program import Program
@@ -132,7 +132,7 @@ def _same(text: str, feeds: dict[str, Any], **settings: Any) -> Program:
     for _ in range(3):
         found = program.run([feeds[v.name] for v in graph.inputs])
         for a, b in zip(found, wanted.values(), strict=False):
-            np.testing.assert_allclose(a, b, rtol=1e-5)
+            np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     return program
 
 
@@ -161,9 +161,9 @@ def test_only_the_branch_that_is_taken_is_looked_at() -> None:
         program.run(list(_branch(False, k=99).values()))
 
 
-@pytest.mark.parametrize("trips", [0, 1, 9])
+@pytest.mark.parametrize("trips", [0, 1, 4, 5, 65, 66, 200])
 def test_a_loop_goes_trip_by_trip(trips: int) -> None:
-    assert _same(LOOP, _loop(trips)).gaps == {}
+    assert _same(LOOP, _loop(trips, max(trips, 9))).gaps == {}
 
 
 @pytest.mark.parametrize("rows", [0, 1, 2])
@@ -188,9 +188,9 @@ def test_the_budget_of_trips_holds() -> None:
 
 def test_asked_to_stop_between_trips() -> None:
     program = Program(prepare(load(LOOP)))
-    asked = iter([False] * 6 + [True] * 100)
+    asked = iter([False] * 3 + [True] * 100)
     with pytest.raises(Exception, match="asked to stop"):
-        program.run(list(_loop(9).values()), lambda: next(asked))
+        program.run(list(_loop(200, 200).values()), lambda: next(asked))
 
 
 def test_results_are_nobody_elses() -> None:
@@ -268,3 +268,54 @@ def test_what_shapes_decide_is_decided_by_shapes(order: tuple[int, int]) -> None
                 (found,) = made.quick(feeds) or made.run(feeds)
                 np.testing.assert_allclose(found, wanted, rtol=1e-5)
             assert list(made.gaps) == []
+
+
+SCAN = """
+graph g {
+  opset "" 20
+  input h: float32[B, 3]
+  input x: float32[S, B, 3]
+  input w: float32[B, S]
+  y, rows, last = Scan<num_scan_inputs=2, scan_input_axes=[0, 1], scan_input_directions=[1, 0],
+    scan_output_axes=[1, 0], scan_output_directions=[0, 1], body=graph body {
+    input s: float32[B, 3]
+    input a: float32[B, 3]
+    input b: float32[B]
+    const axis: int64[1] = {1}
+    c = Unsqueeze(b, axis)
+    d = Mul(a, c)
+    t = Add(s, d)
+    u = Tanh(t)
+    output u
+    output d
+    output u
+  }>(h, x, w)
+  output y
+  output rows
+  output last
+}
+"""
+
+
+@pytest.mark.parametrize("steps", [1, 3, 4, 63, 64, 65, 66, 129, 300])
+def test_a_scan_of_any_length(steps: int) -> None:
+    rng = np.random.default_rng(steps)
+    shapes = {"h": (2, 3), "x": (steps, 2, 3), "w": (2, steps)}
+    feeds = {name: rng.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+    program = _same(SCAN, feeds)
+    assert program.gaps == {}
+    first, again = program.run(list(feeds.values())), program.run(list(feeds.values()))
+    assert [a.tobytes() for a in first] == [a.tobytes() for a in again]
+    with pytest.raises(Terminated):
+        program.run(list(feeds.values()), lambda: True)
+
+
+def test_trips_at_once_keep_the_budgets() -> None:
+    feeds = list(_loop(200, 200).values())
+    program = Program(prepare(load(LOOP)), limits=Limits(trips=199))
+    program.run([np.array(199), *feeds[1:]])
+    with pytest.raises(LimitExceeded):
+        program.run(feeds)
+    program = Program(prepare(load(LOOP)))
+    with pytest.raises(InvalidArgument, match="out of range"):
+        program.run([np.array(201), *feeds[1:]])

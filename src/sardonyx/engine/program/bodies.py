@@ -15,10 +15,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sardonyx.core.dtype import Array
 from sardonyx.core.errors import LimitExceeded, RuntimeException, SardonyxError
 from sardonyx.core.expr import Expr, symbol
 from sardonyx.core.limits import Limits
 from sardonyx.engine.native.memory import contiguous
+from sardonyx.engine.program.repeat import Trips
 from sardonyx.engine.program.variants import Variants
 from sardonyx.graph.clone import clone
 from sardonyx.graph.evaluate import Walk
@@ -43,6 +45,11 @@ class Inner(Protocol):
 
     def run_in(self, walk: Walk, feeds: Sequence[Any]) -> list[Any]:
         """The outputs."""
+
+    def repeat(
+        self, feeds: Sequence[Any], trips: Trips, walk: Walk
+    ) -> tuple[dict[int, Array], dict[int, Array]] | None:
+        """The states after many trips, and the outputs stacked."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +132,23 @@ class Entry:
         places = {v: n for n, v in enumerate(computed)}
         self.graph.outputs = [*computed, *spanned]
         self._count = len(computed)
+        self.spanned = range(len(computed), len(self.graph.outputs))
         self._plain = list(computed) == outputs and not spanned
         self._ways = [(places.get(v), inputs.get(v), v.const) for v in outputs]
+
+    def places(self, outputs: Sequence[int]) -> list[int] | None:
+        """Which outputs of `graph` some of the body's are; None where one is not computed."""
+        found = [self._ways[n][0] for n in outputs]
+        places = [n for n in found if n is not None]
+        return places if len(places) == len(found) else None
+
+    def check(self, stacked: Sequence[Array]) -> None:
+        """Whether the subscripts of all trips were in range, by the spans of each."""
+        for a in stacked:
+            outside = (a[:, 0] < a[:, 1]) | (a[:, 0] > a[:, 2])
+            if outside.any():
+                first = int(outside.argmax())
+                check(self._spans, [each[first] for each in stacked])
 
     def outputs(self, found: list[Any], feeds: Sequence[Any]) -> list[Any]:
         """The body's outputs from those of `graph`."""
@@ -197,6 +219,30 @@ class Subprogram:
         entry, program = self._variants.of(own, shapes)
         found = program.quick(feeds, passed, asked=walk.abort is not None)
         return entry.outputs(found or program.run_in(walk, feeds), feeds)
+
+    def many(
+        self, walk: Walk, env: Mapping[Value, Any], trips: int, inputs: Sequence[Any],
+        moving: Mapping[int, Array], states: Mapping[int, int], stacked: Sequence[int],
+    ) -> tuple[list[Any], list[Array]] | None:  # fmt: skip
+        """See `graph.evaluate.Repeated`."""
+        entry, program = self._variants.latest
+        feeds = [*inputs, *(env[v] for v in self.given)]
+        plain = all(isinstance(x, np.ndarray) and x.flags.c_contiguous for x in feeds)
+        places = entry.places([*states, *stacked])
+        if not plain or places is None:
+            return None
+        carried, rows = places[: len(states)], places[len(states) :]
+        if len(set(carried)) < len(carried):
+            return None
+        # What nobody wants, such as the condition of a loop that never stops, is made all the same.
+        others = set(range(len(entry.graph.outputs))).difference(carried)
+        every = tuple(dict.fromkeys((*rows, *sorted(others))))
+        trips_of = Trips(trips, moving, dict(zip(carried, states.values(), strict=True)), every)
+        found = program.repeat(feeds, trips_of, walk)
+        if found is None:
+            return None
+        entry.check([found[1][n] for n in entry.spanned])
+        return [found[0][n] for n in carried], [found[1][n] for n in rows]
 
 
 def _fit(inputs: Sequence[Value], feeds: Sequence[Any]) -> None:

@@ -28,6 +28,7 @@ from sardonyx.engine.native.executor import BARRIER, SERIAL, YIELDING, Job
 from sardonyx.engine.native.memory import Weights, address, logical, ordered, view
 from sardonyx.engine.native.threads import Runner
 from sardonyx.engine.program.arena import Arena
+from sardonyx.engine.program.repeat import Stretch, Trips
 from sardonyx.engine.program.told import check_results
 from sardonyx.graph.bind import Bindings
 from sardonyx.graph.evaluate import Walk
@@ -259,6 +260,20 @@ class Bound:
         if done is False:
             self.runner.check(entry.job, passed)
         return None
+
+    def repeat(
+        self, feeds: Sequence[Any], trips: Trips, walk: Walk
+    ) -> tuple[dict[int, Array], dict[int, Array]] | None:
+        """What trips that begin with these feeds end in, where one segment is all of each."""
+        segment, entry = self.shaped.whole, self.entry
+        if entry is None or segment is None:
+            return None
+        same = all(
+            (entry.arguments[given].shape, entry.arguments[given].dtype)
+            == (entry.arguments[len(feeds) + out].shape, entry.arguments[len(feeds) + out].dtype)
+            for out, given in trips.carried.items()
+        )
+        return Stretch(self, segment, feeds, trips).run(walk) if same else None
 
     def run_host(self, step: Host, walk: Walk) -> None:
         """Runs a node in numpy between two segments."""

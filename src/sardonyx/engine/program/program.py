@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sardonyx.core import floats, knobs
+from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, evaluate, nonnegative
 from sardonyx.core.limits import Limits
 from sardonyx.engine.aligned import nbytes
@@ -24,6 +25,7 @@ from sardonyx.engine.program import recall
 from sardonyx.engine.program.arena import Arena, arrange
 from sardonyx.engine.program.bodies import Subprogram, prepared
 from sardonyx.engine.program.bound import Bound, Segment, Shaped
+from sardonyx.engine.program.repeat import Trips
 from sardonyx.engine.program.workspace import Workspaces
 from sardonyx.graph.bind import bind
 from sardonyx.graph.evaluate import Walk
@@ -217,6 +219,21 @@ class Program:
             return found
         finally:
             self._workspaces.give(workspace)
+
+    def repeat(
+        self, feeds: Sequence[Any], trips: Trips, walk: Walk
+    ) -> tuple[dict[int, Array], dict[int, Array]] | None:
+        """The states after many trips that begin with these feeds, and the outputs stacked, by
+        numbers of outputs; None where each trip is to be run.
+        """
+        key = tuple([x.shape for x in feeds])
+        if not self._idle or key not in self._shaped:
+            return None
+        with self._workspaces.one(self._shaped[key].size) as workspace:
+            bound = workspace.bounds.get(key)
+            found = None if bound is None else bound.repeat(feeds, trips, walk)
+            self.weights.check()
+            return found
 
     def _shape(self, key: tuple[tuple[int, ...] | None, ...]) -> Shaped:
         fed = zip(self.graph.inputs, key, strict=True)

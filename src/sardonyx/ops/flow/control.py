@@ -20,6 +20,8 @@ Call: TypeAlias = Callable[[Graph, Sequence[Any]], list[Any]]
 
 # Rounds after which a Loop's types are loosened instead of joined: dims that grow never settle.
 _ROUNDS = 4
+# Trips that are run one by one rather than prepared for.
+_FEW = 3
 
 
 def joined(a: Type, b: Type) -> Type:
@@ -209,15 +211,25 @@ class Loop(Op, kw_only=True):
         most = None if trips is None else int(trips.reshape(()))
         going = cond is None or bool(cond.reshape(()))
         state, rows, trip = list(initial), list[list[Any]](), 0
+        rest: tuple[list[Any], list[Array]] | None = None
         while going and (most is None or trip < most):
             made = call(self.body, [np.array(trip, np.int64), np.array(going), *state])
             going = bool(made[0].reshape(()))
             state, new = made[1 : 1 + len(state)], made[1 + len(state) :]
             rows.append(new)
             trip += 1
+            if trip == 1 and going and most is not None and most > _FEW and self._never_stops():
+                numbers = np.arange(trip, most)
+                first = [np.array(trip), np.array(going), *state]
+                states = range(1, 1 + len(state))
+                rest = _many(call, self.body, most - 1, first, {0: numbers}, states, 2)
+                if rest is not None:
+                    state = rest[0]
+                    break
         outs = self.body.outputs[1 + len(state) :]
         sizes = _sizes(self.body.inputs[2:], initial)
-        stacked = [_stack([r[n] for r in rows], v.type, 0, sizes) for n, v in enumerate(outs)]
+        columns = _columns(rows, rest, len(outs))
+        stacked = [_stack(columns[n], v.type, 0, sizes) for n, v in enumerate(outs)]
         return (*state, *stacked)
 
 
@@ -237,8 +249,10 @@ def _sizes(values: Sequence[Value], given: Sequence[Any]) -> dict[Expr, int]:
     return {d: size for dims in both for d, size in dims if d.op == "var"}
 
 
-def _stack(rows: Sequence[Array], t: Type, axis: int, sizes: Mapping[Expr, int]) -> Array:
+def _stack(rows: Sequence[Array] | Array, t: Type, axis: int, sizes: Mapping[Expr, int]) -> Array:
     """Values stacked along a new axis; of none, an empty tensor of the type's other dims."""
+    if isinstance(rows, np.ndarray):
+        return np.moveaxis(rows, 0, axis_of(axis, rows.ndim))
     if rows:
         return np.stack(rows, axis)
     dims = [evaluate(d, sizes) if d.free <= sizes.keys() else 0 for d in t.shape or ()]
@@ -303,24 +317,54 @@ class Scan(_Scanning, kw_only=True):
         state, scanned = list(inputs[:states]), []
         for n, a in enumerate(inputs[states:]):
             moved = np.moveaxis(a, axis_of(_nth(self.scan_input_axes, n), a.ndim), 0)
+            moved = np.ascontiguousarray(moved)
             scanned.append(moved[::-1] if _nth(self.scan_input_directions, n) else moved)
         lengths = {len(a) for a in scanned}
         if len(lengths) != 1:
             raise RuntimeException("E0404", "scan inputs differ in length", given=sorted(lengths))
         rows: list[list[Any]] = []
-        for trip in range(lengths.pop()):
+        trips, rest = lengths.pop(), None
+        for trip in range(trips):
             made = call(self.body, [*state, *(a[trip] for a in scanned)])
             state = made[:states]
             rows.append(made[states:])
+            if trip == 0 and trips > _FEW:
+                following = [a[1:] for a in scanned]
+                moving = {states + n: a for n, a in enumerate(following)}
+                first = [*state, *(a[0] for a in following)]
+                rest = _many(call, self.body, trips - 1, first, moving, range(states))
+            if rest is not None:
+                state = rest[0]
+                break
         slices = (np.broadcast_to(0, a.shape[1:]) for a in scanned)
         sizes = _sizes(self.body.inputs, [*inputs[:states], *slices])
-        outs = []
+        outs, columns = [], _columns(rows, rest, len(self.body.outputs) - states)
         for n, v in enumerate(self.body.outputs[states:]):
-            column = [r[n] for r in rows]
+            column = columns[n]
             backwards = _nth(self.scan_output_directions, n)
             column = column[::-1] if backwards else column
             outs.append(_stack(column, v.type, _nth(self.scan_output_axes, n), sizes))
         return (*state, *outs)
+
+
+def _columns(
+    rows: Sequence[Sequence[Any]], rest: tuple[list[Any], list[Array]] | None, count: int
+) -> list[Any]:
+    """What the trips gave by outputs: lists, or the first trip's and the rest's as arrays."""
+    if rest is None:
+        return [[r[n] for r in rows] for n in range(count)]
+    return [np.concatenate((rows[0][n][None], rest[1][n])) for n in range(count)]
+
+
+def _many(
+    call: Call, body: Graph, trips: int, inputs: list[Any], moving: Mapping[int, Array],
+    states: range, first: int = 0,
+) -> tuple[list[Any], list[Array]] | None:  # fmt: skip
+    """Trips at once, where `call` can; outputs `states` become the inputs from `first` on."""
+    many = getattr(call, "many", None)
+    stacked = range(states.stop, len(body.outputs))
+    carried = dict(zip(states, range(first, first + len(states)), strict=True))
+    return None if many is None else many(body, trips, inputs, moving, carried, stacked)
 
 
 def _nth(values: tuple[int, ...] | None, n: int) -> int:
