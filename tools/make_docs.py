@@ -132,6 +132,7 @@ def _stages() -> Iterator[str]:
 STATES = {
     "compiled": "element by element, a sum of products, or a kernel of its own",
     "in parts": "compiled as other operators",
+    "its bodies": "programs of their own, entered by a step in Python",
     "in numpy": "a host step, as `explain` and `profile` say",
 }
 

@@ -57,4 +57,6 @@ def _runs(op: type[Op]) -> str:
         return "compiled"
     if op.has("expand"):
         return "in parts"
+    if op.has("enter"):
+        return "its bodies"
     return "in numpy" if op.has("reference") or op.has("control") else "no"
