@@ -43,7 +43,7 @@ class Case:
         ]
         if full:
             after = extra.get("linear_before_reset")
-            lengths = np.random.default_rng(3).integers(0, steps + 2, batch).astype(np.int32)
+            lengths = np.random.default_rng(3).integers(0, steps + 1, batch).astype(np.int32)
             state = (count, batch, hidden)
             self.arrays += [
                 normal(2, count, hidden) if after else None,

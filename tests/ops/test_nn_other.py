@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -285,6 +286,7 @@ def test_optimizer_steps_are_torchs() -> None:
     close(op.reference(rate, np.array(0), x, g, zero)[0], weight.detach().numpy())
 
 
-def test_images_are_refused_by_name() -> None:
+def test_images_need_a_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "PIL", None)
     with pytest.raises(UnsupportedOperator, match="ImageDecoder"):
         ImageDecoder().reference(np.zeros(3, np.uint8))

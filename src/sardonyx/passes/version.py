@@ -48,6 +48,12 @@ _ML_OF = {7: 1, 11: 2, 16: 3, 20: 4, 21: 5}
 _FROM_END = 11
 
 
+def in_standard(domain: str, name: str, opset: int) -> type[Op] | None:
+    """The class in force at an opset, None where it is another's in the standard's domain."""
+    kind = find(domain, name, opset)
+    return None if kind is None or kind.foreign else kind
+
+
 @dataclass(frozen=True)
 class Upgraded:
     """A copy of a model at other opsets, and what was done.
@@ -188,9 +194,9 @@ class _Mover:
             return None
         if isinstance(op, Opaque):
             return f"the operator `{op.kind}` is unknown, or not used as it should be"
-        kind, name = find(domain, op.op_type, opset), op.op_type
+        kind, name = in_standard(domain, op.op_type, opset), op.op_type
         if kind is None:
-            return f"{name} came with opset {min(versions(domain, name))}"
+            return f"{name} came with opset {min(s for s, k in versions(domain, name).items() if not k.foreign)}"
         if kind.ended is not None and opset >= kind.ended:
             return f"{name} ended with opset {kind.ended - 1}"
         if kind is not type(op):
@@ -221,7 +227,7 @@ class _Mover:
     def form(self, node: Node, graph: Graph, opset: int) -> Found:
         """The operator's own form at the opset, one definition after another."""
         domain, name = domain_of(node.op), node.op.op_type
-        target = None if isinstance(node.op, Opaque) else find(domain, name, opset)
+        target = None if isinstance(node.op, Opaque) else in_standard(domain, name, opset)
         if target is None or type(node.op) is target:
             return None
         known = sorted(versions(domain, name).items())
@@ -251,7 +257,7 @@ class _Mover:
     def express(self, node: Node, graph: Graph, opset: int) -> Found:
         """As the operator says it in others."""
         op = node.op
-        kind = find(domain_of(op), op.op_type, opset)
+        kind = in_standard(domain_of(op), op.op_type, opset)
         ended = kind is not None and kind.ended is not None and opset >= kind.ended
         if kind is type(op) and not ended and op.needs(*node.inputs) <= opset:
             return None
@@ -263,7 +269,7 @@ class _Mover:
         op = node.op
         if isinstance(op, Opaque) or not op.has("expand"):
             return None
-        if type(op) is find(domain_of(op), op.op_type, opset):
+        if type(op) is in_standard(domain_of(op), op.op_type, opset):
             return None
         before = len(graph)
         found: Found = op.expand(graph, *node.inputs)
@@ -278,7 +284,7 @@ class _Mover:
 
     def wider(self, node: Node, graph: Graph, opset: int) -> Found:
         """In a wider type."""
-        if type(node.op) is not find(domain_of(node.op), node.op.op_type, opset):
+        if type(node.op) is not in_standard(domain_of(node.op), node.op.op_type, opset):
             return None
         return widened(node, _body(node, graph), opset)
 
