@@ -196,7 +196,8 @@ class _Mover:
             return f"the operator `{op.kind}` is unknown, or not used as it should be"
         kind, name = in_standard(domain, op.op_type, opset), op.op_type
         if kind is None:
-            return f"{name} came with opset {min(s for s, k in versions(domain, name).items() if not k.foreign)}"
+            first = min(s for s, k in versions(domain, name).items() if not k.foreign)
+            return f"{name} came with opset {first}"
         if kind.ended is not None and opset >= kind.ended:
             return f"{name} ended with opset {kind.ended - 1}"
         if kind is not type(op):
