@@ -145,6 +145,8 @@ def operators_page() -> str:
 def _operators() -> Iterator[str]:
     rows: dict[str, list[dict[str, str]]] = {}
     for (domain, name), versions in sorted(registered().items()):
+        if not all(kind.__module__.startswith("sardonyx.ops.") for kind in versions.values()):
+            continue
         rows.setdefault(domain, []).append(row(domain, name, versions))
     yield from (NOTE, "# Operators", "")
     yield "`sardonyx ops` lists the same. How each runs natively:"

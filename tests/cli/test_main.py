@@ -190,14 +190,14 @@ def test_interruption_is_one_line(monkeypatch: pytest.MonkeyPatch, net: Path) ->
 LONG = """
 graph counting {
   opset "" 20
-  input x: float32[2]
+  input x: float32[65536]
   const trips: int64[] = {9000000}
   const go: bool[] = {1}
   y = Loop<body=graph body {
       opset "" 20
       input i: int64[]
       input c: bool[]
-      input a: float32[2]
+      input a: float32[65536]
       b = Sin(a)
       d = Identity(c)
       output d
