@@ -48,8 +48,8 @@ def check(model: Source, *, limits: Limits | None = None) -> list[Finding]:
 
 
 def _weight(error: SardonyxError) -> str:
-    """A declared dim that inference contradicts is odd; the inferred one is used."""
-    return "warning" if error.code == "E0333" else "error"
+    """A declared dim that inference contradicts is odd, and so is what only nothing here runs."""
+    return "warning" if error.code in ("E0333", "E0401") else "error"
 
 
 def optimize(

@@ -421,3 +421,12 @@ def test_packed_heads_are_attended_as_those_given_apart() -> None:
         found.append(sx.InferenceSession(raw).run(None, feeds)[0])
     np.testing.assert_allclose(found[1], found[0], rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(found[2], found[0], rtol=1e-5, atol=1e-6)
+
+
+def test_a_form_that_is_not_supported_is_refused_by_name() -> None:
+    given = {"K": 32, "N": 4, "bits": 4, "block_size": 32, "weight_prepacked": 1}
+    inputs = [normal(0, 2, 32), codes(1, 4, 1, 16), np.ones((4, 1), np.float32)]
+    raw, _ = model(Case("MatMulNBits", given, inputs))
+    assert [(f.code, f.severity) for f in sx.check(raw)] == [("E0401", "warning")]
+    with pytest.raises(sx.UnsupportedOperator, match="packed for another device"):
+        sx.InferenceSession(raw)

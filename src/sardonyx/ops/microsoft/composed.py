@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sardonyx.core.errors import UnsupportedOperator
 from sardonyx.graph.body import Body
 from sardonyx.graph.evaluate import run, type_of
 from sardonyx.graph.ir import Graph, Type, Value
@@ -30,7 +31,10 @@ class Composed(Op, abstract=True):
     tolerance = "reduction"
 
     def compose(self, body: Body, *inputs: Any) -> Results:
-        """Appends nodes of the standard's operators; returns the output value(s)."""
+        """Appends nodes of the standard's operators; returns the output value(s).
+
+        NotImplementedError names a form that is not supported.
+        """
         raise NotImplementedError
 
     def unranked(self, *inputs: Type | None) -> tuple[Type, ...]:
@@ -64,7 +68,12 @@ class Composed(Op, abstract=True):
         return graph, self._results(Body(graph, self.op_type), inputs)
 
     def _results(self, body: Body, inputs: Sequence[Made]) -> tuple[Made, ...]:
-        made = self.compose(body, *inputs)
+        try:
+            made = self.compose(body, *inputs)
+        except NotImplementedError as form:
+            raise UnsupportedOperator(
+                "E0401", f"nothing here runs {form}", op=self.op_type
+            ) from None
         found = made if isinstance(made, tuple) else (made,)
         return tuple(
             body("Identity", v) if v is not None and (v in inputs or v.const is not None) else v
