@@ -33,7 +33,7 @@ BUDGETS = {
     "session": 13_100,
     "compare": 8_250,
     "bench": 9_100,
-    "convert": 6_100,
+    "convert": 24_000,
     "quantize": 6_550,
     "demo": 7_400,
     "dropin": 10_100,

@@ -46,6 +46,18 @@ class Groups(torch.nn.Module):
         return x.reshape(x.shape[0] // 4, 4, -1)
 
 
+class Nines(torch.nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x.reshape(x.shape[0] // 9, 9, -1)
+
+
+class Prefix(torch.nn.Module):
+    def forward(self, x: Any, y: Any) -> Any:
+        z = x.clone()
+        z[: y.shape[0]] = y
+        return z * 2
+
+
 class Unused(torch.nn.Module):
     def forward(self, x: Any, extra: Any = None) -> Any:
         return x + 1

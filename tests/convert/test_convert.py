@@ -126,13 +126,20 @@ def test_a_path_that_depends_on_values_is_refused() -> None:
 
 def test_sizes_that_the_model_does_not_take() -> None:
     with pytest.raises(RuntimeException) as caught:
-        convert(nets.Groups(), ["x=Nx3"])
+        convert(nets.Nines(), ["x=Nx3"])
     assert caught.value.code == "E0604"
-    assert f":{_line('x.shape[0] // 4')} " in str(caught.value.source)
-    made = convert(nets.Groups(), ["x=Nx3"], dims={"N": 8})
+    assert f":{_line('x.shape[0] // 9')} " in str(caught.value.source)
+    made = convert(nets.Nines(), ["x=Nx3"], dims={"N": 18})
     assert made.agree
-    assert [row.at for row in made.comparison.rows] == ["N=8", "N=12"]
+    assert next(row.at for row in made.comparison.rows) == "N=18"
     assert any(note.startswith("N=1 left out") for note in made.comparison.notes)
+
+
+def test_sizes_are_found_that_suit_the_model() -> None:
+    made = convert(nets.Groups(), ["x=Nx3"])
+    assert next(row.at for row in made.comparison.rows) == "N=8"
+    made = convert(nets.Prefix(), ["x=NxD", "y=MxD"], dims={"D": 4})
+    assert next(row.at for row in made.comparison.rows) == "N=7, D=4, M=3"
 
 
 def test_inputs_that_do_not_fit_forward() -> None:

@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from sardonyx.compare.comparison import Comparison
+from sardonyx.convert.source import Remark
 from sardonyx.core.escape import sanitise
 from sardonyx.graph.ir import Graph
 
@@ -33,7 +34,7 @@ class Accuracy:
 class Conversion:
     """The converted `graph`, the file it was written to (empty when none was asked for), what
     framework it came from, and the comparison with it. `accuracy` is empty where the source
-    cannot be run in float64.
+    cannot be run in float64. `remarks` are what a reader of the model should know of its export.
     """
 
     graph: Graph
@@ -41,6 +42,7 @@ class Conversion:
     framework: str
     comparison: Comparison
     accuracy: tuple[Accuracy, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
     @property
     def agree(self) -> bool:
@@ -58,6 +60,7 @@ class Conversion:
             "opsets": dict(self.graph.opsets),
             "comparison": self.comparison.to_dict(),
             "accuracy": [a.to_dict() for a in self.accuracy],
+            "remarks": [r.to_dict() for r in self.remarks],
         }
 
     def lines(self) -> Iterator[str]:
@@ -71,6 +74,13 @@ class Conversion:
                 f"error of `{sanitise(a.output)}` against float64: {a.ours:.1e} here, "
                 f"{a.theirs:.1e} in {self.framework}"
             )
+
+        for r in self.remarks:
+            yield f"{r.kind}: {sanitise(r.text)}"
+            if r.source:
+                yield f"  at {sanitise(r.source)}"
+            if r.remedy:
+                yield f"  help: {sanitise(r.remedy)}"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """What `sardonyx convert` prints."""

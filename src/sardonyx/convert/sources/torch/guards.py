@@ -5,25 +5,19 @@ from __future__ import annotations
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from linecache import getline
 from types import FrameType
 
+from sardonyx.convert.source import Fixed
 from sardonyx.graph.origin import is_framework, is_installed
 
 LOGGER = "torch.fx.experimental.symbolic_shapes"
-_CREATED = re.compile(r"create_symbol (\w+) = \d+ for L\[.*?(\w+)'?\]\.size\(\)\[(\d+)\]")
+_CREATED = re.compile(r"create_symbol (\w+) = \d+ for L(\S*?)\.size\(\)\[(\d+)\]")
+_PART = re.compile(r"\w+")
+_WORD = _PART
 _ADDED = re.compile(r"(?:eval|runtime_assert) (.+?) \[guard added\]")
-
-
-@dataclass(frozen=True)
-class Guard:
-    """A condition on traced sizes, such as `s77 <= 4`, and where the user's code asked for it."""
-
-    condition: str
-    source: str
 
 
 class Guards(logging.Handler):
@@ -32,7 +26,7 @@ class Guards(logging.Handler):
     def __init__(self) -> None:
         super().__init__(logging.INFO)
         self.sizes: dict[str, tuple[str, int]] = {}
-        self.found: list[Guard] = []
+        self.found: list[tuple[str, str]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
         """Takes one line of the tracer's log."""
@@ -43,13 +37,27 @@ class Guards(logging.Handler):
         added = _ADDED.search(text)
         source = None if added is None else _caller()
         if added and source:
-            self.found.append(Guard(added.group(1), source))
+            self.found.append((added.group(1), source))
 
-    def about(self, axes: set[tuple[str, int]]) -> list[Guard]:
-        """The conditions on these (input, axis) pairs, each line once."""
-        names = {name for name, place in self.sizes.items() if place in axes}
-        found = {g.source: g for g in self.found if names & set(re.findall(r"\w+", g.condition))}
+    def fixed(self, names: Sequence[str]) -> list[Fixed]:
+        """The conditions on the sizes of these inputs in forward()'s order, each line once."""
+        found: dict[str, Fixed] = {}
+        for condition, source in self.found:
+            places = [self.sizes[word] for word in _WORD.findall(condition) if word in self.sizes]
+            axes = frozenset((_named(name, names), axis) for name, axis in places)
+            found[source] = Fixed(condition, source, axes)
         return list(found.values())
+
+
+def _named(path: str, names: Sequence[str]) -> str:
+    """The input that the tracer calls `['batch']['ids']`: the one whose name has these parts."""
+    parts = _PART.findall(path)
+    for name in names:
+        if name.split(".")[-len(parts) :] == parts or parts[-len(name.split(".")) :] == name.split(
+            "."
+        ):
+            return name
+    return ".".join(parts)
 
 
 def _caller() -> str | None:

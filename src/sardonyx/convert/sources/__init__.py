@@ -1,0 +1,1 @@
+"""One file for each framework that can be converted; `convert.source` says how to write one."""
