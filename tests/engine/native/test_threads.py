@@ -177,6 +177,42 @@ def test_the_question_ends_a_run_by_raising() -> None:
     run(runner, napping(0.002), np.zeros(1), poll=question)
 
 
+ONE_CORE = (
+    "import ctypes; run(Runner(2), counting(1), np.zeros(2, np.int64))\n"
+    "ctypes.c_int32.from_address(hall().address + 12).value = 1\n"
+)
+
+
+def test_more_runs_than_cores_do_not_overlap() -> None:
+    """Ten runs that sleep on one core sleep one after the other."""
+    body = (
+        "go = lambda: run(Runner(1), napping(0.02), np.zeros(1))\n"
+        "threads = [threading.Thread(target=go) for _ in range(10)]\n"
+        "begun = time.monotonic()\n"
+        "for t in threads: t.start()\n"
+        "for t in threads: t.join()\n"
+        "print(time.monotonic() - begun)\n"
+    )
+    free, queued = script(body), script(ONE_CORE + body)
+    assert (free.stderr, queued.stderr) == ("", "")
+    assert float(queued.stdout) > 0.1
+
+
+def test_a_run_inside_a_run_waits_for_none() -> None:
+    """On one core the run that asks is over meanwhile, and so is one that waits for its turn."""
+    body = ONE_CORE + (
+        "inner = lambda: run(Runner(1), counting(3), np.zeros(1, np.int64))\n"
+        "go = lambda: run(Runner(1), napping(0.3), np.zeros(1), poll=inner)\n"
+        "threads = [threading.Thread(target=go) for _ in range(4)]\n"
+        "for t in threads: t.start()\n"
+        "for t in threads: t.join()\n"
+        "come, over = (ctypes.c_int32.from_address(hall().address + at).value for at in (64, 68))\n"
+        "assert come == over > 8, (come, over)\n"
+    )
+    done = script(body)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def script(body: str, interrupt_after: float | None = None) -> subprocess.CompletedProcess[str]:
     head = (
         "import os, signal, sys, threading, time; import numpy as np\n"

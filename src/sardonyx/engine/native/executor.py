@@ -3,13 +3,14 @@
     struct Step { ptr function, ids, symbols; i64 flags }      flags: 1 serial, 2 barrier after
     struct Job  { ptr steps; i64 count; ptr table, scratch; i64 stride, threads, flags;
                   ptr poll; i64 stopped; ptr state; i64 polled, limit, deadline, mode, ended }
-    struct Hall { 0: ptr create; i64 spins   64: i32 active   128: Crew ... }
+    struct Hall { 0: ptr create; i32 spins, cores   64: i32 came, over   128: Crew ... }
     struct Crew { 0: ptr job; i64 threads, hired, lent; i32 done, watchers   64: i32 arrived
                   128: i32 phase   192: i32 sleepers   256: i32 busy, spins   320: Worker ... }
     struct Worker { i32 go, asleep; i64 tid; ptr crew }        64 bytes each
 
 Runs share the hall, not a crew: a run takes a free crew and the share of its threads that the
-number of runs under way leaves it; where that is one, or no crew is free, it goes on alone. All
+number of runs under way leaves it; where that is one, or no crew is free, it goes on alone. Where
+there are more than cores, they take turns (`native.turns`). All
 threads of a run walk its steps in lockstep; step functions are those of `engine.emit`. Waiting
 spins for a while and then sleeps in the kernel, so a waiter that is not awaited soon costs nothing.
 A stopped job still passes every barrier, it only skips the work between; the word before the table
@@ -24,7 +25,7 @@ import ctypes
 import signal
 import sys
 
-from sardonyx.engine.native import barrier, call
+from sardonyx.engine.native import barrier, call, turns
 
 
 class Job(ctypes.Structure):
@@ -80,7 +81,7 @@ define internal i64 @now() {
 
 ; Every POLL_NS: signals, and the caller's own question, which stops the job by raising. A job
 ; whose time is over stops, too.
-define internal void @poll(ptr %job) noinline {
+define internal void @poll(ptr %hall, ptr %job) noinline {
   %polled = getelementptr %Job, ptr %job, i32 0, i32 10
   %last = load i64, ptr %polled, align 8
   %now = call i64 @now()
@@ -104,6 +105,7 @@ ask:
   %mode.at = getelementptr %Job, ptr %job, i32 0, i32 13
   %mode = load i64, ptr %mode.at, align 8
   call void @restore(i64 %flags, i64 %mode)
+  call void @leave(ptr %hall)
   call void @PyEval_RestoreThread(ptr %state)
   %signal = call i32 @PyErr_CheckSignals()
   %raised = icmp slt i32 %signal, 0
@@ -126,6 +128,7 @@ stop:
 resume:
   %again = call ptr @PyEval_SaveThread()
   store ptr %again, ptr %state.at, align 8
+  call void @rejoin(ptr %hall)
   %ignored = call i64 @settle(i64 %flags)
   br label %out
 out:
@@ -138,7 +141,7 @@ define internal void @stop(ptr %job, i64 %why) {
   ret void
 }
 
-define internal void @execute(ptr %crew, ptr %job, i64 %tid, i64 %threads, i1 %asks) {
+define internal void @execute(ptr %hall, ptr %crew, ptr %job, i64 %tid, i64 %threads, i1 %asks) {
 entry:
   %steps = load ptr, ptr %job, align 8
   %count.at = getelementptr %Job, ptr %job, i32 0, i32 1
@@ -180,7 +183,7 @@ work:
   call void %function(ptr %table, ptr %ids, ptr %symbols, ptr %scratch, i64 %tid, i64 %share)
   br i1 %polls, label %question, label %after
 question:
-  call void @poll(ptr %job)
+  call void @poll(ptr %hall, ptr %job)
   br label %after
 after:
   %next = add i64 %i, 1
@@ -236,7 +239,7 @@ loop:
   %lent.at = getelementptr i8, ptr %crew, i64 24
   %lent = load i64, ptr %lent.at, align 8
   %place = sub i64 %tid, %lent
-  call void @execute(ptr %crew, ptr %job, i64 %place, i64 %threads, i1 false)
+  call void @execute(ptr null, ptr %crew, ptr %job, i64 %place, i64 %threads, i1 false)
   %first = icmp eq i64 %place, 0
   br i1 %first, label %tell, label %loop
 tell:
@@ -351,7 +354,7 @@ out:
 }
 
 ; Has workers do a job on up to `wanted` threads, and asks meanwhile; alone where there are none.
-define internal void @watch(ptr %crew, ptr %job, i64 %wanted) noinline {
+define internal void @watch(ptr %hall, ptr %crew, ptr %job, i64 %wanted) noinline {
 entry:
   %hired.at = getelementptr i8, ptr %crew, i64 16
   %hired = load i64, ptr %hired.at, align 8
@@ -359,7 +362,7 @@ entry:
   %any = icmp ne i64 %threads, 0
   br i1 %any, label %lend, label %alone
 alone:
-  call void @execute(ptr null, ptr %job, i64 0, i64 1, i1 true)
+  call void @execute(ptr %hall, ptr null, ptr %job, i64 0, i64 1, i1 true)
   ret void
 lend:
   %lent.at = getelementptr i8, ptr %crew, i64 24
@@ -381,7 +384,7 @@ ask:
   %runs = icmp eq i64 %stopped, 0
   br i1 %runs, label %question, label %look
 question:
-  call void @poll(ptr %job)
+  call void @poll(ptr %hall, ptr %job)
   br label %look
 look:
   %left = load i64, ptr %hired.at, align 8
@@ -433,11 +436,13 @@ ready:
   %counts = or i1 %many, %yields
   br i1 %counts, label %share, label %alone
 share:
-  %active = getelementptr i8, ptr %hall, i64 64
-  %others = atomicrmw add ptr %active, i32 1 monotonic
-  %under.way = add i32 %others, 1
-  %runs.narrow = call i32 @llvm.smax.i32(i32 %under.way, i32 1)
-  %runs = zext i32 %runs.narrow to i64
+  %number = call i32 @join(ptr %hall)
+  br i1 %yields, label %queue, label %own
+queue:
+  call void @turn(ptr %hall, ptr %job, i32 %number)
+  br label %own
+own:
+  %runs = call i64 @under_way(ptr %hall)
   %part = udiv i64 %wanted, %runs
   %long.bit = and i64 %flags, 4
   %long = icmp ne i64 %long.bit, 0
@@ -449,7 +454,7 @@ lengthy:
   %none.lent = icmp eq ptr %lent, null
   br i1 %none.lent, label %single, label %watched
 watched:
-  call void @watch(ptr %lent, ptr %job, i64 %team)
+  call void @watch(ptr %hall, ptr %lent, ptr %job, i64 %team)
   %lent.busy = getelementptr i8, ptr %lent, i64 256
   store atomic i32 0, ptr %lent.busy release, align 4
   br label %leave
@@ -461,10 +466,10 @@ claim:
   %none = icmp eq ptr %crew, null
   br i1 %none, label %single, label %together
 alone:
-  call void @execute(ptr null, ptr %job, i64 0, i64 1, i1 false)
+  call void @execute(ptr %hall, ptr null, ptr %job, i64 0, i64 1, i1 false)
   br label %done
 single:
-  call void @execute(ptr null, ptr %job, i64 0, i64 1, i1 %yields)
+  call void @execute(ptr %hall, ptr null, ptr %job, i64 0, i64 1, i1 %yields)
   br label %leave
 together:
   %hired.at = getelementptr i8, ptr %crew, i64 16
@@ -473,7 +478,7 @@ together:
   %threads = call i64 @llvm.umin.i64(i64 %part, i64 %present)
   %helpers = sub i64 %threads, 1
   call void @rouse(ptr %crew, ptr %job, i64 %threads, i64 %helpers)
-  call void @execute(ptr %crew, ptr %job, i64 0, i64 %threads, i1 %yields)
+  call void @execute(ptr %hall, ptr %crew, ptr %job, i64 0, i64 %threads, i1 %yields)
   %left = load i64, ptr %hired.at, align 8
   %last = add i64 %left, 1
   %lost = icmp ult i64 %last, %threads
@@ -486,7 +491,7 @@ free:
   store atomic i32 0, ptr %busy release, align 4
   br label %leave
 leave:
-  %gone = atomicrmw sub ptr %active, i32 1 monotonic
+  call void @leave(ptr %hall)
   br label %done
 done:
   call void @restore(i64 %flags, i64 %mode)
@@ -533,7 +538,7 @@ def text() -> str:
         ),
         "NAME": "%r5 = call i32 @pthread_setname_np(ptr %handle, ptr @name)" if linux else "",
     }
-    body = _BODY
+    body = _BODY + turns.text()
     for word, value in words.items():
         body = body.replace(word, str(value))
     return f"{body}\n{_NAMING if linux else ''}\n{barrier.text()}\n{call.TEXT}"

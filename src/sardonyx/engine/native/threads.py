@@ -139,7 +139,8 @@ class Hall:
         self.address = _forever(libc, HALL_BYTES)
         create = ctypes.cast(libc.pthread_create, ctypes.c_void_p).value
         ctypes.c_void_p.from_address(self.address).value = create
-        ctypes.c_int64.from_address(self.address + 8).value = _spins(found["pauses"])
+        ctypes.c_int32.from_address(self.address + 8).value = _spins(found["pauses"])
+        ctypes.c_int32.from_address(self.address + 12).value = target.host().cores
         self._launch = ctypes.PYFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)(
             found["launch"]
         )
@@ -159,7 +160,7 @@ class Hall:
 
         A crew that was at work stays taken: its run may be one that the forking thread is in.
         """
-        ctypes.c_int32.from_address(self.address + 64).value = 0
+        ctypes.c_int64.from_address(self.address + 64).value = 0
         for crew in range(CREWS):
             if self._word(crew, 16):
                 where = self.address + CREWS_AT + CREW_BYTES * crew
