@@ -1,5 +1,6 @@
 """Modules for conversion tests, as a user's own file would hold them."""
 
+import dataclasses
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ class Small(torch.nn.Module):
         self.conv = torch.nn.Conv2d(2, 4, 3, padding=1)
         self.last = torch.nn.Linear(4, 5)
 
-    def forward(self, x: Any) -> Any:
+    def forward(self, x: torch.Tensor) -> Any:
         y = torch.relu(self.conv(x))
         return self.last(y.mean((2, 3)))
 
@@ -103,3 +104,76 @@ class Counting(torch.nn.Module):
         self.calls += 1
         self.seen = self.seen + 1
         return x * 2
+
+
+class Batch(torch.nn.Module):
+    """Takes a mapping whose entries are tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(10, 8)
+
+    def forward(self, batch: Any) -> Any:
+        hidden = self.table(batch["ids"]) * batch["mask"].unsqueeze(-1)
+        return {"hidden": hidden, "pooled": hidden.mean(1)}
+
+
+@dataclasses.dataclass
+class Pair:
+    left: Any
+    right: Any
+    scale: float = 2.0
+
+
+class Paired(torch.nn.Module):
+    """Takes a dataclass, a tuple and a keyword argument."""
+
+    def forward(self, pair: Pair, rest: tuple[Any, Any], *, weight: Any) -> Any:
+        return pair.left @ weight + pair.right * pair.scale, rest[0] - rest[1]
+
+
+class Scripted(torch.nn.Module):
+    """Loops as often as a size says, which only scripting keeps."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x
+        for _ in range(x.shape[0]):
+            y = y + x
+        return y
+
+
+class Stepping(torch.nn.Module):
+    """Everything that a review of its trace has to name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = torch.nn.ModuleList([torch.nn.Linear(4, 4) for _ in range(3)])
+        self.drop = torch.nn.Dropout(0.5)
+
+    def forward(self, x: Any) -> Any:
+        for layer in self.layers:
+            x = self.drop(layer(x))
+        for _ in range(3):
+            x = torch.sin(x) + 1
+        wide = (x.double() * 2.5).float()
+        if x.shape[0] > 2:
+            return wide
+        return wide
+
+
+class Noisy(torch.nn.Module):
+    def forward(self, x: Any) -> Any:
+        return x + 0 * torch.randn(x.shape[0], 2)
+
+
+class Remembering(torch.nn.Module):
+    """Answers what it was told before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.last: Any
+        self.register_buffer("last", torch.zeros(2))
+
+    def forward(self, x: Any) -> Any:
+        self.last += x.sum(0)
+        return x + self.last

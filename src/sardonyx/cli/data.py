@@ -38,10 +38,10 @@ def _near(path: Path) -> str | None:
     return near(path.name, others, f"`{path.parent / '{}'}`")
 
 
-def save_model(graph: Graph, path: str, out: Output) -> None:
-    """Writes a model to a file, or to standard output for `-`."""
+def save_model(graph: Graph, path: str, out: Output, external: bool | None = None) -> None:
+    """Writes a model to a file, or to standard output for `-`; `external` as in `formats.save`."""
     if path != STREAM:
-        save(graph, path)
+        save(graph, path, external_data=external)
         out.note(f"wrote {path}")
         return
     if sys.stdout.isatty():

@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from sardonyx.compare.comparison import Comparison
+from sardonyx.convert.review import operators
 from sardonyx.convert.source import Remark
 from sardonyx.core.escape import sanitise
 from sardonyx.graph.ir import Graph
@@ -34,7 +35,8 @@ class Accuracy:
 class Conversion:
     """The converted `graph`, the file it was written to (empty when none was asked for), what
     framework it came from, and the comparison with it. `accuracy` is empty where the source
-    cannot be run in float64. `remarks` are what a reader of the model should know of its export.
+    cannot be run in float64. `remarks` are what a reader of the model should know of its export;
+    `external` says where weights go when it is saved, as in `formats.save`.
     """
 
     graph: Graph
@@ -43,6 +45,7 @@ class Conversion:
     comparison: Comparison
     accuracy: tuple[Accuracy, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    external: bool | None = None
 
     @property
     def agree(self) -> bool:
@@ -57,6 +60,7 @@ class Conversion:
             "inputs": [{"name": v.name, "type": str(v.type)} for v in self.graph.inputs],
             "outputs": [{"name": v.name, "type": str(v.type)} for v in self.graph.outputs],
             "nodes": len(self.graph),
+            "operators": operators(self.graph),
             "opsets": dict(self.graph.opsets),
             "comparison": self.comparison.to_dict(),
             "accuracy": [a.to_dict() for a in self.accuracy],
@@ -69,6 +73,8 @@ class Conversion:
             for v in values:
                 if v.const is None:
                     yield f"{kind:7} {sanitise(v.name)}: {v.type}"
+        counts = operators(self.graph).items()
+        yield "operators " + ", ".join(f"{name} {n}" for name, n in counts)
         for a in self.accuracy:
             yield (
                 f"error of `{sanitise(a.output)}` against float64: {a.ours:.1e} here, "

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
+from linecache import getline
 
 from sardonyx.convert.source import Controls, Exported, Fixed, Input, Source
 from sardonyx.core.errors import ConvertError, SardonyxError, UsageError
+from sardonyx.core.expr import symbol
 from sardonyx.core.limits import Limits
 from sardonyx.formats import load
 from sardonyx.graph.check import check
 from sardonyx.graph.clone import clone
-from sardonyx.graph.ir import Graph, Value
+from sardonyx.graph.ir import Graph, Value, tensor_type
+from sardonyx.graph.origin import STACK, is_exporter
 from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import inlined
 from sardonyx.passes.version import raise_refusals, upgrade
 
+_CALL = re.compile(r"^(.+)\((\d+)\): (\S+)$", re.MULTILINE)
 KEPT = ("inside", "outside", "inputs")
 
 
@@ -25,11 +31,13 @@ def checked(source: Source, made: Exported, controls: Controls, limits: Limits |
     """
     graph = load(made.model, limits)
     graph.source = ""
+    _name_symbols(source.inputs, graph)
     try:
         _check(graph, limits)
     except SardonyxError as error:
         said = f"the exporter wrote a model that is not valid: {error.message}"
         raise ConvertError("E0606", said, node=error.node, op=error.op) from error
+    _keep_lines(graph)
     _check_inputs(source.inputs, graph, made.fixed)
     graph = _at_opset(graph, controls.opset)
     _name_outputs(graph, controls.output_names)
@@ -40,6 +48,31 @@ def checked(source: Source, made: Exported, controls: Controls, limits: Limits |
             "E0612", f"parameters cannot be {controls.parameters}", wanted=", ".join(KEPT)
         )
     return graph
+
+
+def _keep_lines(graph: Graph) -> None:
+    """The stacks that TorchScript writes as a node's words, as those that `graph.origin` reads."""
+    for node in graph.nodes:
+        found = _CALL.findall(node.doc)
+        if found and STACK not in node.meta:
+            inside = itertools.takewhile(lambda call: not is_exporter(call[0]), found)
+            lines = [
+                f'File "{path}", line {n}, in {name}\n    {getline(path, int(n)).strip()}'
+                for path, n, name in reversed([*inside])
+            ]
+            node.meta[STACK], node.doc = "\n".join(lines), ""
+
+
+def _name_symbols(inputs: Sequence[Input], graph: Graph) -> None:
+    """Open dims of inputs get the names asked for, where the exporter made up others."""
+    asked = {i.name: i for i in inputs}
+    for v in graph.inputs:
+        one = asked.get(v.name)
+        if one is None or v.shape is None or len(v.shape) != len(one.dims):
+            continue
+        pairs = zip(v.shape, one.dims, strict=True)
+        dims = [d if d.is_const or isinstance(name, int) else symbol(name) for d, name in pairs]
+        v.type = tensor_type(one.dtype if v.dtype is None else v.dtype, dims)
 
 
 def _check(graph: Graph, limits: Limits | None) -> None:

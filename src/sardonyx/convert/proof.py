@@ -18,6 +18,7 @@ from sardonyx.convert.conversion import Accuracy, Conversion
 from sardonyx.convert.exported import checked
 from sardonyx.convert.inputs import asked, settled, several, told
 from sardonyx.convert.recognise import source_of
+from sardonyx.convert.review import review
 from sardonyx.convert.source import Controls, Exported, Outputs, Remark, Request, Source, Trial
 from sardonyx.core.errors import Disagreement
 from sardonyx.core.limits import Limits
@@ -71,33 +72,23 @@ def convert(
         graph = checked(made, exported, given, limits)
         progress(0.6)
         record = _Evidence(made, graph, limits)
-        found = compare(
-            record.theirs,
-            record.ours,
-            data=_cases(made, graph, request, sizes, seed),
-            tolerance=tolerance,
-            trace=False,
-            limits=limits,
-            progress=lambda share: progress(0.6 + 0.4 * share),
-        )
-        remarks = (*exported.remarks, *made.prove(graph))
+        cases = _cases(made, graph, request, sizes, seed)
+        found = record.compare(cases, tolerance, lambda share: progress(0.6 + 0.4 * share))
+        external = None if given.parameters is None else given.parameters == "outside"
+        remarks = (*exported.remarks, *review(graph, exported.fixed), *made.prove(graph))
         if not found.agree and not keep:
             raise _disagreement(found, made, exported)
         if output is not None:
-            save(graph, output, external_data=_external(given))
-    target = "" if output is None else os.fspath(output)
+            save(graph, output, external_data=external)
+    target = os.fspath(output or "")
     accuracy = tuple(record.accuracy())
-    return Conversion(graph, target, made.framework, found, accuracy, remarks)
+    return Conversion(graph, target, made.framework, found, accuracy, remarks, external)
 
 
 def side_of(source: Any, label: str = "") -> Side:
     """A trained model (or its place) as a side of a comparison; inputs are taken by position."""
     made = source_of(source, Request())
     return Side(label or (source if isinstance(source, str) else made.framework), made.run)
-
-
-def _external(controls: Controls) -> bool | None:
-    return None if controls.parameters is None else controls.parameters == "outside"
 
 
 def _rows(data: Any) -> Any:
@@ -136,13 +127,20 @@ class _Evidence:
 
     def __init__(self, made: Source, graph: Graph, limits: Limits | None) -> None:
         native = of_model(graph, DEFAULT, limits=limits, label="the ONNX model")
-        self.made = made
+        self.made, self._limits = made, limits
         self._run = native
         self._last: tuple[Mapping[str, Any], Outputs] | None = None
         self._tallies: dict[str, tuple[Tally, Tally]] = {}
         self._exact = True
         self.theirs = Side(made.framework, self._source)
         self.ours = Side(native.label, self._native, native.inputs, native.graph, DEFAULT)
+
+    def compare(
+        self, cases: list[Case], tolerance: str | float | None, progress: Progress
+    ) -> Comparison:
+        """Both sides on every case."""
+        settings: dict[str, Any] = {"tolerance": tolerance, "trace": False, "limits": self._limits}
+        return compare(self.theirs, self.ours, data=cases, progress=progress, **settings)
 
     def _source(self, feeds: Mapping[str, Any]) -> Outputs:
         found = self.made.run(feeds)

@@ -4,7 +4,8 @@
     dims := dim ("x" dim)* | "scalar"      dim := int | symbol
 
 `x=1x3x224x224`, `ids=NxS:int64`. A symbol is letters, digits and `_`, none of
-them a small x. `--dim N=8` binds a symbol. A mistake is shown with a caret under it.
+them a small x. `--dim N=8` binds a symbol, `--dim N=1..64` bounds it. A mistake is shown with a
+caret under it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from sardonyx.core.errors import SardonyxError, UsageError
 
 _DIM = re.compile(r"[0-9]+|[A-Za-wyz_][A-Za-wyz0-9_]*")
 _BINDING = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=([0-9]+)")
+_RANGE = re.compile(rf"{_BINDING.pattern}\.\.([0-9]+)")
 # The largest size that can be asked for: a typing error rather than a dim.
 _LARGEST = 1 << 40
 
@@ -106,6 +108,21 @@ def parse_bindings(items: Iterable[str]) -> dict[str, int]:
         if match is None:
             raise _wrong(text, max(text.find("=") + 1, 0), "a binding looks like N=8")
         found[match.group(1)] = int(match.group(2))
+    return found
+
+
+def parse_ranges(items: Iterable[str]) -> dict[str, int | range]:
+    """Reads `N=8` and `N=1..64` items; UsageError with a caret."""
+    found: dict[str, int | range] = {}
+    for text in items:
+        match = _RANGE.fullmatch(text)
+        if match is None:
+            found |= parse_bindings([text])
+            continue
+        name, low, high = match.group(1), int(match.group(2)), int(match.group(3))
+        if low > high:
+            raise _wrong(text, match.start(2), "a range goes from the lower to the higher")
+        found[name] = range(low, high + 1)
     return found
 
 

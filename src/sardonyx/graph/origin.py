@@ -35,9 +35,19 @@ def innermost(stack: str) -> str | None:
     return f"{said}: {code}" if code else said
 
 
+def frames(stack: str) -> list[tuple[str, int, str]]:
+    """The (path, line, function) of a stack printed by Python, the outermost first."""
+    return [(m.group(1), int(m.group(2)), m.group(3)) for m in _FRAME.finditer(stack)]
+
+
 def is_installed(path: str) -> bool:
     """Whether a source file belongs to Python or to an installed package."""
     return any(part in path for part in _INSTALLED)
+
+
+def is_exporter(path: str) -> bool:
+    """Whether a source file belongs to what calls a module in order to export it."""
+    return is_installed(path) and any(f"/torch/{part}" in path for part in ("onnx/", "jit/"))
 
 
 def is_framework(path: str) -> bool:

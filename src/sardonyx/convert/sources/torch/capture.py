@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +20,12 @@ from sardonyx.core.errors import ConvertError, UsageError
 from sardonyx.core.knobs import silence_peers
 from sardonyx.graph.origin import innermost
 
+_FOLLOWING = (
+    "the exporter follows one path through forward(): it cannot branch on the values of tensors; "
+    "a dim that the code fixes must be a number in --input"
+)
+_SCRIPTING = "scripting compiles forward() itself: its types must be annotated, its calls PyTorch's"
+_POINTED = re.compile(r'File "([^"]+)", line (\d+)\n((?:.*\n)*?)\s*~+ <--- HERE')
 CAPTURES = ("export", "trace", "script")
 _OLDEST = 18  # torch.export's translations are written for no older opset
 
@@ -96,7 +103,7 @@ def _scripted(
     axes = {
         i.name: {n: d for n, d in enumerate(i.dims) if isinstance(d, str)} for i in source.inputs
     }
-    with quiet() as said, kept(source.model, source.training), failures():
+    with quiet() as said, kept(source.model, source.training), failures(), _unlogged():
         model, args, kwargs = _for_script(source, tensors, capture)
         torch.onnx.export(
             model,
@@ -110,8 +117,22 @@ def _scripted(
             do_constant_folding=controls.fold is not False,
             training=mode.PRESERVE if source.training else mode.EVAL,
             dynamic_axes={name: one for name, one in axes.items() if one},
+            verbose=True,  # or the nodes do not tell the lines that they come from
         )
     return Exported(path, remarks=list(frozen(said)))
+
+
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """Without the log of the exporter, which goes around Python's standard output."""
+    import torch
+
+    log = torch._C._jit_onnx_log
+    torch._C._jit_onnx_log = lambda *_: None
+    try:
+        yield
+    finally:
+        torch._C._jit_onnx_log = log
 
 
 def _for_script(source: Traceable, tensors: Mapping[str, Any], capture: str) -> tuple[Any, ...]:
@@ -197,7 +218,16 @@ def failures() -> Iterator[None]:
         raise ConvertError(
             "E0602",
             f"PyTorch's exporter failed: {type(deepest).__name__}: {first_line(deepest)}",
-            source=innermost(str(deepest)) or origin(deepest),
-            hint="the exporter follows one path through forward(): it cannot branch on the values "
-            "of tensors; a dim that the code fixes must be a number in --input",
+            source=innermost(str(deepest)) or _script_line(str(deepest)) or origin(deepest),
+            hint=_SCRIPTING if _POINTED.search(str(deepest)) else _FOLLOWING,
         ) from problem
+
+
+def _script_line(text: str) -> str | None:
+    """The line that TorchScript's compiler points at."""
+    found = _POINTED.search(text)
+    if found is None:
+        return None
+    first, block = int(found.group(2)), found.group(3).splitlines()
+    code = block[-1].strip()
+    return f"{found.group(1)}:{first + len(block) - 1}: {code}"

@@ -79,10 +79,11 @@ def _output_name(stem: str) -> str:
 
 
 def first_line(problem: BaseException) -> str:
-    """The first line of an exception's text, without colours."""
+    """The first line of an exception's text (with what it announces), without colours."""
     text = _COLOUR.sub("", str(problem))
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(problem).__name__
+    said = " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+    return said[:300] or type(problem).__name__
 
 
 @contextlib.contextmanager
