@@ -10,6 +10,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
 from sardonyx.compare.comparison import Comparison
+from sardonyx.convert.contract import KEY, Contract, contract_of
 from sardonyx.convert.review import operators
 from sardonyx.convert.source import Remark
 from sardonyx.core.escape import sanitise
@@ -52,8 +53,14 @@ class Conversion:
         """Whether the model agrees with its source."""
         return self.comparison.agree
 
+    @property
+    def contract(self) -> Contract | None:
+        """The evidence that the model carries, if it does."""
+        return contract_of(self.graph) if KEY in self.graph.meta else None
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
+        contract = self.contract
         return {
             "output": self.path,
             "framework": self.framework,
@@ -64,6 +71,7 @@ class Conversion:
             "opsets": dict(self.graph.opsets),
             "comparison": self.comparison.to_dict(),
             "accuracy": [a.to_dict() for a in self.accuracy],
+            "contract": None if contract is None else contract.to_dict(),
             "remarks": [r.to_dict() for r in self.remarks],
         }
 
@@ -81,6 +89,9 @@ class Conversion:
                 f"{a.theirs:.1e} in {self.framework}"
             )
 
+        if self.contract is not None:
+            size, runs = len(self.graph.meta[KEY]), len(self.contract.goldens)
+            yield f"contract: {runs} runs, {size / 1024:.1f} KiB of the model's metadata"
         for r in self.remarks:
             yield f"{r.kind}: {sanitise(r.text)}"
             if r.source:

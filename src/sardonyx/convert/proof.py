@@ -14,6 +14,9 @@ from sardonyx.compare.data import Case, Rows, read
 from sardonyx.compare.judge import compare
 from sardonyx.compare.metrics import Tally
 from sardonyx.compare.sides import DEFAULT, Side, of_model, paired
+from sardonyx.convert.bound import judged
+from sardonyx.convert.contract import KEY
+from sardonyx.convert.contract import made as contracted
 from sardonyx.convert.conversion import Accuracy, Conversion
 from sardonyx.convert.exported import checked
 from sardonyx.convert.inputs import asked, settled, several, told
@@ -39,6 +42,7 @@ def convert(
     data: Any = None,
     tolerance: str | float | None = None,
     keep: bool = False,
+    contract: bool = True,
     trust: bool = False,
     seed: int = 0,
     limits: Limits | None = None,
@@ -60,7 +64,8 @@ def convert(
     symbol, on extreme ones, on those that the source names, and on the rows of `data` (see
     `compare`), and written to `output` only when they agree, or with `keep`. Raises ConvertError
     (E0601 to E0612); Disagreement (E0605), whose `report` is the comparison, where they do not
-    agree; UsageError for shapes that cannot be read.
+    agree; UsageError for shapes that cannot be read. Unless without `contract`, the model carries
+    its evidence in its metadata, see `convert.contract`.
     """
     given = replace(controls or Controls(), **named)
     request = replace(asked(inputs, dynamic, dims or {}), controls=given, data=_rows(data))
@@ -71,17 +76,19 @@ def convert(
         progress(0.5)
         graph = checked(made, exported, given, limits)
         progress(0.6)
-        record = _Evidence(made, graph, limits)
-        cases = _cases(made, graph, request, sizes, seed)
-        found = record.compare(cases, tolerance, lambda share: progress(0.6 + 0.4 * share))
-        external = None if given.parameters is None else given.parameters == "outside"
-        remarks = (*exported.remarks, *review(graph, exported.fixed), *made.prove(graph))
+        record = _Evidence(made, graph, list(_trials(made, request, sizes, seed)), limits)
+        found = record.compare(request, tolerance, lambda share: progress(0.6 + 0.4 * share))
+        accuracy = tuple(record.accuracy())
+        found = judged(found, graph, _largest(sizes, request), accuracy)
         if not found.agree and not keep:
             raise _disagreement(found, made, exported)
+        remarks = (*exported.remarks, *review(graph, exported.fixed), *made.prove(graph))
+        if contract and found.agree:
+            graph.meta[KEY] = contracted(made, graph, record.trials, found).text()
+        external = None if given.parameters is None else given.parameters == "outside"
         if output is not None:
             save(graph, output, external_data=external)
     target = os.fspath(output or "")
-    accuracy = tuple(record.accuracy())
     return Conversion(graph, target, made.framework, found, accuracy, remarks, external)
 
 
@@ -97,13 +104,16 @@ def _rows(data: Any) -> Any:
     return data
 
 
-def _cases(
-    made: Source, graph: Graph, request: Request, sizes: Mapping[str, int], seed: int
-) -> list[Case]:
-    if request.data is not None:
-        return list(Rows(read(request.data, graph), graph).cases())
-    trials = [*_sampled(made, request, sizes, seed), *_extremes(made, sizes), *made.trials()]
-    return [Case(t.name, t.feeds, t.made_up) for t in trials]
+def _trials(made: Source, request: Request, sizes: Mapping[str, int], seed: int) -> Iterator[Trial]:
+    yield from _sampled(made, request, sizes, seed)
+    yield from _extremes(made, sizes)
+    yield from made.trials()
+
+
+def _largest(sizes: Mapping[str, int], request: Request) -> dict[str, int]:
+    """Of each symbol, the largest of the sizes compared."""
+    tried = list(several(sizes, request.sizes))
+    return {name: max(one[name] for one in tried) for name in sizes}
 
 
 def _sampled(
@@ -125,9 +135,11 @@ def _extremes(made: Source, sizes: Mapping[str, int]) -> Iterator[Trial]:
 class _Evidence:
     """Both sides of a conversion's comparison; remembers the outputs to judge them afterwards."""
 
-    def __init__(self, made: Source, graph: Graph, limits: Limits | None) -> None:
+    def __init__(
+        self, made: Source, graph: Graph, trials: list[Trial], limits: Limits | None
+    ) -> None:
         native = of_model(graph, DEFAULT, limits=limits, label="the ONNX model")
-        self.made, self._limits = made, limits
+        self.made, self.trials, self._limits = made, trials, limits
         self._run = native
         self._last: tuple[Mapping[str, Any], Outputs] | None = None
         self._tallies: dict[str, tuple[Tally, Tally]] = {}
@@ -136,9 +148,13 @@ class _Evidence:
         self.ours = Side(native.label, self._native, native.inputs, native.graph, DEFAULT)
 
     def compare(
-        self, cases: list[Case], tolerance: str | float | None, progress: Progress
+        self, request: Request, tolerance: str | float | None, progress: Progress
     ) -> Comparison:
-        """Both sides on every case."""
+        """Both sides on every trial, or on the rows that were given."""
+        cases = [Case(t.name, t.feeds, t.made_up) for t in self.trials]
+        graph = self.ours.graph
+        if request.data is not None:
+            cases = list(Rows(read(request.data, graph), graph).cases())
         settings: dict[str, Any] = {"tolerance": tolerance, "trace": False, "limits": self._limits}
         return compare(self.theirs, self.ours, data=cases, progress=progress, **settings)
 

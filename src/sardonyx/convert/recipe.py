@@ -68,6 +68,12 @@ def recipe_of(
     return Recipe("normal", dtype, shape, seed)
 
 
+def positions(size: int, count: int) -> Array:
+    """`count` of the numbers below `size`, the same ones on any machine."""
+    drawn = _words(Recipe("bits", DType.INT64, (count,), size))
+    return np.asarray(drawn % np.uint64(size)).astype(np.int64)
+
+
 def _words(recipe: Recipe, stream: int = 0) -> Array:
     """64 random bits for each element, of an independent stream for each `stream`."""
     count = math.prod(recipe.shape)

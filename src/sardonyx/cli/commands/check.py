@@ -8,15 +8,18 @@ from dataclasses import asdict
 import click
 
 from sardonyx.api import check
+from sardonyx.cli import options
 from sardonyx.cli.data import open_model
 from sardonyx.cli.findings import github, sarif
 from sardonyx.cli.output import Output, speaks
+from sardonyx.convert import contract_of, replay
 from sardonyx.core.codes import explanations
 from sardonyx.core.errors import UsageError
 from sardonyx.core.escape import dumps, sanitise
 from sardonyx.core.near import near
 from sardonyx.formats.runtimes import unfit
 from sardonyx.graph.check import Finding
+from sardonyx.graph.ir import Graph
 from sardonyx.graph.origin import source_line
 
 
@@ -31,10 +34,22 @@ from sardonyx.graph.origin import source_line
     "--select", metavar="CODES", default="", help="Only these codes, or their beginnings."
 )
 @click.option("--ignore", metavar="CODES", default="", help="Not these codes, or their beginnings.")
+@click.option(
+    "--contract", is_flag=True, help="Whether it still answers as the model it was converted from."
+)
+@options.provider
 @click.option("--for", "runtime", metavar="RUNTIME", help="A runtime too, as onnxruntime==1.22.")
 @speaks
 def command(
-    model: str, strict: bool, form: str, select: str, ignore: str, runtime: str | None, out: Output
+    model: str,
+    strict: bool,
+    form: str,
+    select: str,
+    ignore: str,
+    runtime: str | None,
+    contract: bool,
+    provider: str,
+    out: Output,
 ) -> int:
     """Say whether a model is valid, and what is wrong with it; exit code 1 when it is not.
 
@@ -42,11 +57,14 @@ def command(
     sardonyx check net.onnx
     sardonyx check net.onnx --strict --json
     sardonyx check net.onnx --for onnxruntime==1.22
+    sardonyx check net.onnx --contract --provider onnxruntime
     sardonyx check net.onnx --format sarif > net.sarif
     sardonyx check net.onnx --ignore E0304,E04
     """
     wanted, dropped = _codes(select), _codes(ignore)
     graph = open_model(model)
+    if contract:
+        return _replayed(model, graph, provider, out)
     found = [*check(graph), *(unfit(graph, runtime) if runtime else ())]
     found = [f for f in found if _is_asked(f.code, wanted, dropped)]
     lines = {n.name: source_line(n) for n in graph.nodes if n.name}
@@ -64,6 +82,13 @@ def command(
             lambda: _text(model, found, lines, bad, out),
         )
     return 1 if bad else 0
+
+
+def _replayed(model: str, graph: Graph, provider: str, out: Output) -> int:
+    found = replay(graph, provider)
+    told = {"model": model, "kept": found.agree, "contract": contract_of(graph).to_dict()}
+    out.data("check", {**told, "comparison": found.to_dict()}, lambda: found)
+    return 0 if found.agree else 1
 
 
 def _codes(text: str) -> tuple[str, ...]:

@@ -64,6 +64,24 @@ def _controls(command: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def _proof(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds what the model is compared on, and what is written when."""
+    for option in (
+        options.seed,
+        click.option("--keep", is_flag=True, help="Write the model even if it does not agree."),
+        click.option("--trust", is_flag=True, help="Load files that run code, such as pickles."),
+        click.option(
+            "--contract/--no-contract",
+            default=True,
+            help="Whether the evidence goes into the model's metadata.",
+        ),
+        options.tolerance,
+        options.data,
+    ):
+        command = option(command)
+    return command
+
+
 @click.command()
 @click.argument("source")
 @click.option(
@@ -81,12 +99,8 @@ def _controls(command: Callable[..., Any]) -> Callable[..., Any]:
     metavar="H=224",
     help="Example size of a symbol, or the range that it may have: N=1..64.",
 )
-@options.data
-@options.tolerance
 @_controls
-@click.option("--trust", is_flag=True, help="Load files that run code, such as pickles.")
-@click.option("--keep", is_flag=True, help="Write the model even if it does not agree.")
-@options.seed
+@_proof
 @speaks
 def command(
     source: str,
