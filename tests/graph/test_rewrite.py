@@ -72,7 +72,8 @@ def test_two_outputs_of_one_value_stay_two() -> None:
     assert [n.op.op_type for n in graph] == ["Exp", "Identity"]
 
 
-def test_new_nodes_take_the_name_and_metadata() -> None:
+@pytest.mark.parametrize(("name", "names"), [("r", ["r.0", "r"]), ("", ["", ""])])
+def test_new_nodes_take_the_name_and_metadata(name: str, names: list[str]) -> None:
     @rule("twice", "Relu")
     def twice(one: Node, graph: Graph) -> Value:
         outs = [Value(graph.fresh_name("t")) for _ in range(2)]
@@ -82,11 +83,9 @@ def test_new_nodes_take_the_name_and_metadata() -> None:
         return outs[1]
 
     graph = parse('input x: float32[N]\n [r, "trace"="a.py:3"] y = Relu(x)\n output y')
+    node(graph, "Relu").name = name
     applied(graph, twice)
-    assert [(n.name, n.meta) for n in graph] == [
-        ("r.0", {"trace": "a.py:3"}),
-        ("r", {"trace": "a.py:3"}),
-    ]
+    assert [(n.name, n.meta) for n in graph] == [(n, {"trace": "a.py:3"}) for n in names]
     assert [v.name for v in graph.outputs] == ["y"]
 
 

@@ -225,3 +225,19 @@ def test_resizing_axis_by_axis(data: st.DataObject) -> None:
     x = np.random.default_rng(1).standard_normal(dims).astype(np.float32)
     graph = graph_of(f"y = Resize<{said}>({given_})", ("x", x), symbolic=False, more=more)
     agrees(graph, x, rtol=2e-5)
+
+
+@pytest.mark.parametrize("declared", [False, True])
+def test_rows_of_any_number_of_subscripts_run_on_the_host(rng: Any, declared: bool) -> None:
+    x = rng.standard_normal((4, 5)).astype(np.float32)
+    for depth in (1, 2):
+        at = rng.integers(0, 4, (3, depth))
+        new = rng.standard_normal((3, *x.shape[depth:])).astype(np.float32)
+        got = graph_of("y = GatherND(x, i)", ("x", x), ("i", at), symbolic=True)
+        put = graph_of("y = ScatterND(x, i, u)", ("x", x), ("i", at), ("u", new), symbolic=True)
+        if declared:
+            for graph, rank in ((got, new.ndim), (put, 2)):
+                dims = tuple(symbol(f"out{n}") for n in range(rank))
+                graph.outputs[0].type = Type(graph.inputs[0].type.dtype, dims)
+        agrees(got, x, at, hosts=("GatherND",))
+        agrees(put, x, at, new, hosts=("ScatterND",))

@@ -210,11 +210,15 @@ class _Driver:
         return False
 
     def adopt(self, node: Node, found: tuple[Value | None, ...], before: int) -> None:
-        """Puts the found values in place of the node's outputs."""
+        """Puts the found values in place of the node's outputs.
+
+        What is made for a node without a name has none: names must differ.
+        """
         fresh = self.graph.since(before)
         for i, made in enumerate(fresh):
             made.meta = made.meta or dict(node.meta)
-            made.name = made.name or (node.name if i == len(fresh) - 1 else f"{node.name}.{i}")
+            part = f"{node.name}.{i}" if node.name and i < len(fresh) - 1 else node.name
+            made.name = made.name or part
             self.push(made)
         for old, new in zip(node.outputs, found, strict=False):
             if old is not None and new is not None and new is not old:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
+from sardonyx.core import knobs
 from sardonyx.core.expr import Expr
 from sardonyx.core.tensor import Tensor
 from sardonyx.engine.code import cache
@@ -60,7 +61,7 @@ def keep(
 
 def key_of(graph: Graph, jit: Jit) -> str | None:
     """Where a program of this graph is kept; None where none can be."""
-    if not all(_keepable(n.op) for n in graph.nodes):
+    if not knobs.CACHE.get() or not all(_keepable(n.op) for n in graph.nodes):
         return None
     rules = sorted({type(n.op).__module__ for n in graph.nodes})
     source = source_digest("sardonyx.engine.program.program", *rules)

@@ -113,15 +113,20 @@ def _taken(graph: Graph, taken: Sequence[bool]) -> Graph:
 
 
 def _emptied(graph: Graph, zero: frozenset[Expr]) -> Graph:
-    """A copy with these symbols 0 and all other types to be inferred again."""
+    """A copy with these symbols 0 and all other types to be inferred again.
+
+    What cannot be inferred of a body, which then never runs, is as it was.
+    """
     made = clone(graph)
     known = {s: const(0) for s in zero}
+
+    def emptied(v: Value) -> tuple[Expr, ...] | None:
+        return v.shape and tuple(substitute(d, known) for d in v.shape)
+
     for v in made.inputs:
-        if v.shape is not None:
-            dims = tuple(substitute(d, known) for d in v.shape)
-            v.type = replace(v.type, shape=dims)
+        v.type = replace(v.type, shape=emptied(v))
     for body in bodies(made):
         for v in body.values():
             if v.producer is not None and v.type.kind == "tensor":
-                v.type = replace(v.type, shape=None, value=None)
+                v.type = replace(v.type, shape=None if body is made else emptied(v), value=None)
     return made

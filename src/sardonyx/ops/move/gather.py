@@ -23,7 +23,6 @@ from sardonyx.ops.base.shapes import (
     place,
     refuse,
     same_dim,
-    text,
     wrap,
 )
 
@@ -119,12 +118,9 @@ class GatherElements(Op):
         return x[place(idx, (axis,), (i,))]
 
 
-def depth_of(indices: Type) -> int:
-    """The number of subscripts in each row of the indices; E0320 when it is not known."""
-    depth = number(indices.dims[-1]) if indices.rank else None
-    if depth is None:
-        raise refuse("E0320", "the last dim of the indices must be a number", text(indices.shape))
-    return depth
+def depth_of(indices: Type) -> int | None:
+    """The number of subscripts in each row of the indices, None where only a run tells."""
+    return number(indices.dims[-1]) if indices.rank else None
 
 
 def columns(first: int, *inputs: Type | None) -> list[Counted]:
@@ -132,8 +128,7 @@ def columns(first: int, *inputs: Type | None) -> list[Counted]:
     x, indices = inputs[:2]
     if x is None or x.rank is None or indices is None or not indices.rank:
         return []
-    depth = number(indices.dims[-1]) or 0
-    return [Counted(1, 0, first + n, column=n) for n in range(depth)]
+    return [Counted(1, 0, first + n, column=n) for n in range(depth_of(indices) or 0)]
 
 
 class GatherNDV11(Op):
@@ -147,11 +142,10 @@ class GatherNDV11(Op):
         need_rank(indices, 1, what="the indices")
         if self.batch_dims < 0:
             raise refuse("E0341", "`batch_dims` must not be negative", self.batch_dims)
-        if x.shape is None or indices.shape is None or number(indices.shape[-1]) is None:
+        each = depth_of(indices)
+        if x.shape is None or indices.shape is None or each is None:
             return Type(x.dtype)
-        if self.batch_dims < 0:
-            raise refuse("E0341", "`batch_dims` is negative", self.batch_dims, "0 or more")
-        depth = self.batch_dims + depth_of(indices)
+        depth = self.batch_dims + each
         if depth > len(x.shape) or self.batch_dims >= len(indices.shape):
             raise refuse("E0320", "the indices have too many subscripts", depth, len(x.shape))
         shared = zip(x.shape[: self.batch_dims], indices.shape[: self.batch_dims], strict=True)
@@ -172,6 +166,8 @@ class GatherNDV11(Op):
     def at(self, idx: Index, x: Operand, indices: Operand) -> Expr:
         lead = idx[: indices.rank - 1]
         depth = depth_of(indices.type)
+        if depth is None:
+            raise NotImplementedError("only a run tells how many subscripts there are")
         inner = [
             wrap(as_index(indices[(*lead, const(n))]), x.shape[self.batch_dims + n])
             for n in range(depth)

@@ -157,7 +157,7 @@ class ScatterNDV11(Op):
         check_reduction(self.reduction)
         need_rank(x, 1)
         need_rank(indices, 1, what="the indices")
-        depth = number(indices.dims[-1]) if indices.shape else None
+        depth = depth_of(indices)
         if x.shape is not None and depth is not None:
             if depth > len(x.shape):
                 raise refuse("E0320", "the indices have too many subscripts", depth, len(x.shape))
@@ -175,9 +175,10 @@ class ScatterNDV11(Op):
         return columns(0, *inputs)
 
     def build(self, outs: tuple[Type, ...], x: Type, indices: Type, updates: Type) -> Kernel | None:
-        if not _exact(self.reduction, x):
+        depth = depth_of(indices)
+        if depth is None or not _exact(self.reduction, x):
             return None
-        memory, depth = Memory(outs, (x, indices, updates)), depth_of(indices)
+        memory = Memory(outs, (x, indices, updates))
         width = product(x.dims[depth:])
         # Updates may meet: threads share what each of them writes, not the updates.
         task = fresh((width + (_BLOCK - 1)) // _BLOCK)

@@ -15,10 +15,10 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, eq, maximum, minimum, number, unary, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.graph.op import Index, Op, Operand, stretched
 from sardonyx.ops.base.element import is_narrow, lift, quiet, settle, widen
 from sardonyx.ops.base.nest import total
-from sardonyx.ops.base.shapes import axis_of, like, refuse, same_dim
+from sardonyx.ops.base.shapes import axis_of, fit_into, like, refuse, same_dim
 
 _FLOATS8 = (DType.FLOAT8E4M3FN, DType.FLOAT8E4M3FNUZ, DType.FLOAT8E5M2, DType.FLOAT8E5M2FNUZ)
 
@@ -74,7 +74,8 @@ class _Linear(Op, abstract=True):
             elif len(extra.shape) != 1:
                 raise refuse("E0320", "a scale has 0 or 1 dims unless blocked", extra)
             elif number(extra.shape[0]) != 1:
-                same_dim(extra.shape[0], x.shape[axis_of(self.axis, len(x.shape))])
+                each = x.shape[axis_of(self.axis, len(x.shape))]
+                fit_into(extra, (each,), "a scale or zero point")
 
     def _fits_blocks(self, x: Type, scale: Type) -> None:
         if self.block_size < 0 or len(scale.dims) != len(x.dims):
@@ -88,7 +89,9 @@ class _Linear(Op, abstract=True):
         if scale.rank == 0:
             return scale[()]
         if not self.block_size:
-            return scale[0 if number(scale.shape[0]) == 1 else idx[axis_of(self.axis, len(idx))]]
+            one = number(scale.shape[0]) == 1
+            axis = 0 if one else axis_of(self.axis, len(idx))
+            return scale[0 if one else stretched(idx[axis], scale.shape[0])]
         axis = axis_of(self.axis, len(idx))
         return scale[(*idx[:axis], idx[axis] // self.block_size, *idx[axis + 1 :])]
 
