@@ -17,6 +17,7 @@ from fuzz.grow import CASE, OPSET, Grower, Skip, cased, rank
 from sardonyx.core.expr import symbol
 from sardonyx.core.tensor import Tensor
 from sardonyx.formats import load
+from sardonyx.graph.check import LATEST
 from sardonyx.graph.ir import Node, Value, tensor_type
 from sardonyx.graph.op import Opaque, find
 
@@ -34,6 +35,7 @@ def names() -> dict[str, list[str]]:
     return found
 
 
+@functools.cache
 def _node(name: str) -> Node:
     return load(bytes(node_cases.cases()[name].model.SerializeToString())).nodes[0]
 
@@ -45,7 +47,8 @@ def case(g: Grower) -> None:
     node = _node(name)
     sources = iter(range(len(node.inputs)))
     inputs = [None if v is None else _input(g, name, next(sources)) for v in node.inputs]
-    g.outermost.opsets.setdefault(node.op.domain, node.op.since)
+    domain = node.op.domain
+    g.outermost.opsets[domain] = LATEST.get(domain, node.op.since)
     g.attach(node.op, inputs, len(node.outputs))
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from fuzz import cases, elements, flow, moves, products, quantized, sums
+from fuzz import cases, elements, flow, learned, moves, products, quantized, sums
 from fuzz.grow import Grower, Skip
 from sardonyx.graph.ir import Graph
 
 PLAIN = (*elements.STEPS, *moves.STEPS, *products.STEPS, *sums.STEPS)
-STEPS = (*PLAIN, *quantized.STEPS, *cases.STEPS, *flow.stepped(PLAIN))
+INNER = (*PLAIN, *learned.STEPS, *flow.stepped(PLAIN))
+STEPS = (*PLAIN, *quantized.STEPS, *learned.STEPS, *cases.STEPS, *flow.stepped(INNER))
 
 
 def grown(seed: int) -> Graph:
-    """A graph of 2 to 12 nodes or a few more."""
+    """A graph of 2 to 12 nodes or a few more, smaller ones more often."""
     g = Grower(seed)
-    wanted = g.below(2, 13)
+    wanted = g.below(2, g.one(4, 7, 13))
     for _ in range(40 * wanted):
         if len(g.graph) >= wanted:
             break

@@ -78,7 +78,7 @@ class Grower:
         """A grower of a body with these inputs, which reads what is here too."""
         inner = copy.copy(self)
         inner.stem = self.graph.fresh_name("b")
-        inner.graph = Graph(inner.stem, opsets=dict(self.graph.opsets))
+        inner.graph = Graph(inner.stem, opsets=self.graph.opsets)
         inner.graph.inputs = list(inputs)
         inner.values = [*self.values, *inputs]
         for v in inputs:

@@ -21,8 +21,6 @@ from texts import load
 
 KEPT = sorted(Path(__file__).with_name("kept").glob("*.txt"))
 CHUNK = 24
-# Two float32 sums in different orders fall on the two sides of a jump: nobody is wrong.
-ON_A_JUMP = {60: "Floor of a sum that is 0 but for rounding"}
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +32,7 @@ def folder(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, 3 * CHUNK, CHUNK))
 def test_seeds(first: int) -> None:
-    found = dict(failing(first, first + CHUNK))
-    assert set(found) <= set(ON_A_JUMP), found
+    assert not dict(failing(first, first + CHUNK))
 
 
 @pytest.mark.exhaustive
@@ -47,7 +44,7 @@ def test_many_seeds(first: int) -> None:
 @pytest.mark.parametrize("path", KEPT, ids=lambda p: p.stem)
 def test_what_failed_once(path: Path) -> None:
     graph = load(path.read_text(encoding="utf-8"))
-    how = [Way(), Way(threads=2), Way(False), *(Way(cpu=name) for name in levels())]
+    how = [Way(), Way(threads=2), Way(False), Way(kept=True), *(Way(cpu=name) for name in levels())]
     fed = [feeds(graph, {"N": n, "S": s}, 0) for n, s in SIZES]
     found = list(complaints(graph, fed, how)) if not safely(lambda: _runs(path)) else ["it dies"]
     assert found == []

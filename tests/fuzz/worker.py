@@ -9,11 +9,14 @@ a graph and runs it every way.
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import signal
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,10 +24,15 @@ from fuzz.graphs import grown
 from fuzz.grow import feeds, symbols
 from fuzz.ways import complaints, ways
 from sardonyx.core import knobs
+from sardonyx.core.errors import SardonyxError
+from sardonyx.engine import stages
 from sardonyx.graph.ir import Graph
+from sardonyx.passes.pipeline import optimize, prepare
 
 SIZES = ((3, 5), (1, 1), (2, 1), (1, 7), (4, 9), (17, 3), (0, 2), (2, 0))
 SECONDS = 60
+# Graphs that have nearly every module imported.
+WARM = 30
 
 Ask: TypeAlias = Callable[[int], list[str]]
 
@@ -47,10 +55,23 @@ def problems(seed: int) -> list[str]:
     return list(complaints(graph, fed(graph, seed), ways(seed)))
 
 
+@functools.cache
+def warm() -> None:
+    """Loads what children would load again and again, and has none look through it for cycles."""
+    for seed in range(WARM):
+        with suppress(SardonyxError, NotImplementedError):
+            for _ in stages.stage(prepare(optimize(grown(seed)).graph), "llvm"):
+                pass
+    gc.collect()
+    gc.freeze()
+
+
 def outcomes(
     first: int, last: int, ask: Ask = problems, batch: int = 200
 ) -> Iterator[tuple[int, list[str]]]:
     """What is wrong with each of the seeds in [first, last), `batch` of them to a child."""
+    if ask is problems:
+        warm()
     while first < last:
         said, status = _child(first, min(first + batch, last), ask)
         lines = list[str]()
