@@ -5,22 +5,18 @@ from __future__ import annotations
 import functools
 from typing import Any, TypeAlias
 
+from sardonyx.checker import check as check_graph
 from sardonyx.compare import Comparison
 from sardonyx.compare import compare as compare_sides
 from sardonyx.convert import convert as convert
 from sardonyx.convert import is_place, side_of
-from sardonyx.core.errors import SardonyxError
 from sardonyx.core.limits import Limits
 from sardonyx.formats import Loadable, load
-from sardonyx.graph import check as structure
 from sardonyx.graph.check import Finding
-from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.text import from_text as from_text
 from sardonyx.graph.text import to_text as to_text
 from sardonyx.passes import pipeline, version
-from sardonyx.passes.infer import infer
-from sardonyx.passes.inline import inlined
 from sardonyx.quantize import quantize as quantize
 
 Source: TypeAlias = "Loadable | Graph"
@@ -34,22 +30,12 @@ def graph_of(model: Source, limits: Limits | None = None) -> Graph:
 def check(model: Source, *, limits: Limits | None = None) -> list[Finding]:
     """Everything that is wrong or odd about a model, errors first; [] when there is nothing.
 
-    Structure first; where that holds, the types of every node's inputs too. Raises what loading
-    raises for bytes that are no model, and LimitExceeded.
+    Errors are what the standard refuses. Structure first; where that holds, the types of every
+    node's inputs and outputs too. Raises what loading raises for bytes that are no model, and
+    LimitExceeded.
     """
     budget = limits or Limits.current()
-    graph = graph_of(model, budget)
-    found = structure.check(graph, limits=budget)
-    if any(f.is_error for f in found):
-        return found
-    errors = infer(clone(inlined(graph)), strict=False, limits=budget, allowed=True)
-    typed = [Finding(_weight(e), e.code, e.message, e.node, e.tensor, e.op, e.hint) for e in errors]
-    return sorted(typed + found, key=lambda f: not f.is_error)
-
-
-def _weight(error: SardonyxError) -> str:
-    """A declared dim that inference contradicts is odd, and so is what only nothing here runs."""
-    return "warning" if error.code in ("E0333", "E0401") else "error"
+    return check_graph(graph_of(model, budget), budget)
 
 
 def optimize(

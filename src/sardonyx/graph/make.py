@@ -12,6 +12,9 @@ from sardonyx.graph.op import Op, Opaque, find
 # Opsets of domains that ONNX Runtime has in models which import none of them.
 ASSUMED = {"com.microsoft": 1}
 
+# Attributes whose names begin so are details of who wrote them, and no part of the operator.
+INTERNAL = "__"
+
 
 @dataclass(frozen=True)
 class AttributeRef:
@@ -46,7 +49,7 @@ def make_op(
         given = tuple(settings.items())
         return Opaque(kind=name, space=space, overload=overload, settings=given, outputs=outputs)
     names = attribute_fields(found)
-    given_by_field = {names[key].name: value for key, value in settings.items()}
+    given_by_field = {names[key].name: value for key, value in settings.items() if key in names}
     return found(outputs=outputs, **given_by_field)
 
 
@@ -63,7 +66,7 @@ def misfit(op: type[Op], settings: Mapping[str, Any]) -> str | None:
     """Why these attributes do not make an instance of the class, None when they do."""
     known = attribute_fields(op)
     for name, value in settings.items():
-        if name not in known:
+        if name not in known and not name.startswith(INTERNAL):
             return f"there is no attribute `{name}`"
         if isinstance(value, AttributeRef):
             return f"`{name}` refers to the attribute `{value.name}` of a function"

@@ -74,6 +74,7 @@ class Inference:
     strict: bool
     assumed: dict[tuple[Expr, Expr], None] = field(default_factory=dict)
     symbols: set[Expr] = field(default_factory=set)
+    numbers: dict[Expr, Expr] = field(default_factory=dict)
     errors: list[SardonyxError] = field(default_factory=list)
     allowed: bool = False
     visits: int = 0
@@ -196,10 +197,14 @@ class Inference:
                 self._light.add(d)
 
     def _merged(self, made: Type, declared: Type) -> Type:
-        if declared != Type() and made.kind != declared.kind and made.kind != "optional":
+        held = made.elem if made.kind == "optional" else None
+        other = declared != Type() and made.kind != declared.kind
+        if other and (made.kind != "optional" or _clash(held, declared)):
             self._differ("E0332", f"the type is declared {declared}", made, declared)
             return made
         if made.kind != "tensor":
+            if _clash(made.elem, declared.elem):
+                self._differ("E0332", f"the type is declared {declared}", made, declared)
             return made if made.elem is not None else replace(made, elem=declared.elem)
         if made.dtype is not None and declared.dtype not in (None, made.dtype):
             said = f"the type is declared {declared.dtype}"
@@ -223,6 +228,11 @@ class Inference:
                 said = f"the dim {show(inferred)} is declared {show(declared)}"
                 self._differ("E0333", said, made, None)
             return inferred
+        if inferred.op == "var" and declared.is_const:
+            before = self.numbers.setdefault(inferred, declared)
+            if before is not declared:
+                said = f"the dim {show(inferred)} is declared {show(before)} and {show(declared)}"
+                self._differ("E0333", said, made, None)
         if inferred.op != "var" or inferred in self.symbols:
             return inferred
         named = declared.op == "var" and declared not in self.symbols
@@ -246,6 +256,16 @@ class Inference:
         self._doubts += 1
         self.graph(body)
         self._doubts -= 1
+
+
+def _clash(made: Type | None, declared: Type | None) -> bool:
+    """Whether the element types of containers differ where both are known."""
+    if made is None or declared is None or Type() in (made, declared):
+        return False
+    known = made.dtype is not None and declared.dtype is not None
+    if made.kind != declared.kind or (known and made.dtype is not declared.dtype):
+        return True
+    return _clash(made.elem, declared.elem)
 
 
 def _follows(made: Types, pairs: Iterable[tuple[Expr, Expr]], given: Types) -> bool:

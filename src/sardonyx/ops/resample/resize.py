@@ -199,6 +199,8 @@ class ResizeV11(Resampling):
 
     def infer(self, x: Type, *extras: Type | None) -> Type:
         need_rank(x, 0)
+        if not any(filled(extras, 3)[1:]):
+            raise refuse("E0341", "neither scales nor sizes are given", "none", "one of them")
         return self.typed(x, *extras)
 
     def reference(self, x: Array, *extras: Array | None) -> Array:
