@@ -13,6 +13,7 @@ from sardonyx.graph.ir import Graph, Node, Type, Value
 from sardonyx.graph.op import Trait
 from sardonyx.graph.rewrite import Log, Pass, Rule, apply, rule
 from sardonyx.passes.infer import emit
+from sardonyx.passes.sequences import SEQUENCES
 from sardonyx.passes.views import VIEWS
 
 
@@ -172,6 +173,7 @@ RULES: tuple[Rule, ...] = (
     neutral,
     known_condition,
     *VIEWS,
+    *SEQUENCES,
 )
 
 
