@@ -16,8 +16,7 @@ MOST = 8
 def program(rng: np.random.Generator) -> Graph:
     """A list of known values, changed some times, then read in every way."""
     lines = ["input x: float32[N, 6]", "input w: float32[N, 2]"]
-    for n in range(-MOST, MOST):
-        lines.append(f"const c{n + MOST}: int64[] = {{{n}}}")
+    lines += [f"const c{n + MOST}: int64[] = {{{n}}}" for n in range(-MOST, MOST)]
     lines.append("const sizes: int64[4] = {1, 2, 2, 1}")
     begin = rng.integers(4)
     each = f"SplitToSequence<axis={rng.choice([1, -1])}>"

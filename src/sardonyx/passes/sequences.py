@@ -132,7 +132,7 @@ def parts(node: Node, graph: Graph) -> Value | str | None:
 
 
 def _sizes(node: Node, extent: int | None) -> tuple[int, ...] | None:
-    """The sizes of the parts, None where unknown, too many, or not what the extent can be cut in."""
+    """The sizes of the parts, None where unknown, too many, or not the whole."""
     given = node.inputs[1] if len(node.inputs) > 1 else None
     if given is not None and given.type.rank != 0:
         sizes = known_ints(given.type)

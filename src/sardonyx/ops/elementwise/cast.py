@@ -9,7 +9,7 @@ import numpy as np
 
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument
-from sardonyx.core.expr import Expr, binary, cast
+from sardonyx.core.expr import Expr, binary, cast, operate
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.make import attribute_fields
@@ -274,6 +274,14 @@ class CastLike(CastLikeV19):
     round_mode: str = "up"
 
 
+# Types whose elements have their own bits in a register.
+_PLAIN = {
+    *(DType.parse(f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)),
+    DType.FLOAT32,
+    DType.FLOAT64,
+}
+
+
 class BitCast(Op):
     """The bits of every element read as another type of the same width."""
 
@@ -292,3 +300,9 @@ class BitCast(Op):
         if to.is_string or DType.from_numpy(x.dtype).bits != to.bits:
             raise refuse("E0324", "the types differ in width", x.dtype, to)
         return np.ascontiguousarray(x).view(to.numpy).reshape(x.shape)
+
+    def at(self, idx: Index, x: Operand) -> Expr:
+        to = DType.from_onnx(self.to)
+        if not {x.dtype, to} <= _PLAIN:
+            raise NotImplementedError("bits of types that are computed in another")
+        return operate("bitcast", (x[idx],), to)

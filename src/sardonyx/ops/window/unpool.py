@@ -7,7 +7,9 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import Expr
-from sardonyx.graph.ir import Type
+from sardonyx.core.tensor import Tensor
+from sardonyx.graph.body import Body
+from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.shapes import check_size, known, need_rank, same_dims, unknown_dim
 from sardonyx.ops.window.windows import settings
@@ -41,6 +43,36 @@ class MaxUnpool(Op, kw_only=True):
         if lengths is None:
             lengths = tuple(unknown_dim("unpooled") for _ in x.shape)
         return x.with_shape(lengths)
+
+    def expand(
+        self, graph: Graph, x: Value, indices: Value, shape: Value | None = None
+    ) -> Value | None:
+        if x.type.shape is None or shape is not None:
+            return None
+        write, flat = Body(graph, "unpool"), (-1,)
+        dims = self.dims_of(write, x)
+        count = write("ReduceProd", dims, write.ints(0))
+        zero = Tensor.of(np.zeros(1, x.type.dtype.numpy if x.type.dtype else np.float32))
+        blank = write("ConstantOfShape", count, value=zero)
+        spots = write.reshape(indices, flat)
+        put = write("ScatterElements", blank, spots, write.reshape(x, flat), axis=0)
+        return write("Reshape", put, dims)
+
+    def dims_of(self, write: Body, x: Value) -> Value:
+        """The output's dims as a value of the graph."""
+        dims = self._dims(x.type.dims)
+        rank = len(dims)
+        if all(d.is_const for d in dims):
+            return write.ints(*(int(d.arg) for d in dims))
+        n = rank - 2
+        kernel = settings(self.kernel_shape, n, "kernel_shape")
+        strides = settings(self.strides, n, "strides")
+        pads = settings(self.pads, 2 * n, "pads", default=0, least=0)
+        more = [
+            k - b - e - s for k, b, e, s in zip(kernel, pads[:n], pads[n:], strides, strict=True)
+        ]
+        wide = write("Mul", write("Shape", x), write.ints(1, 1, *strides))
+        return write("Add", wide, write.ints(0, 0, *more))
 
     def reference(self, x: Array, indices: Array, shape: Array | None = None) -> Array:
         n = x.ndim - 2
