@@ -108,7 +108,7 @@ class Inference:
         if tensor is None or (v.type.value is not None and not overridable):
             return
         found = _constant_type(tensor)
-        v.type = replace(found, value=None) if overridable else found
+        v.type = _open(v.type, found) if overridable else found
 
     def node(self, node: Node) -> None:
         """The types of a node's outputs."""
@@ -175,11 +175,18 @@ class Inference:
         )
         try:
             self._check(made)
-            v.type = self._merged(made, v.type)
+            v.type = self._merged(made, self._believed(v, made, node))
         except SardonyxError as error:
             self._fail(error.locate(**place))
         for noted in self.errors[before:]:
             noted.locate(**place)
+
+    def _believed(self, v: Value, made: Type, node: Node) -> Type:
+        """What is declared of a value; of a result that nothing reads, the dims do not count where
+        its operator does not say them, since nothing needs them and exporters get them wrong.
+        """
+        needed = isinstance(node.op, Opaque) or v.uses or made.shape is not None
+        return v.type if needed else replace(v.type, shape=None)
 
     def _check(self, t: Type) -> None:
         if t.shape is None:
@@ -282,6 +289,17 @@ def _constant_type(tensor: Tensor | SparseTensor) -> Type:
     if isinstance(tensor, SparseTensor):
         return tensor_type(tensor.dtype, tensor.dims)
     return constant_type(tensor)
+
+
+def _open(declared: Type, default: Type) -> Type:
+    """The type of what a feed may replace: with the declared symbols, which need not be bound to
+    the sizes of the default.
+    """
+    shape = default.shape
+    if declared.shape is not None and shape is not None and len(declared.shape) == len(shape):
+        pairs = zip(declared.shape, shape, strict=True)
+        shape = tuple(size if dim.is_const else dim for dim, size in pairs)
+    return replace(default, shape=shape, value=None)
 
 
 def _free(t: Type) -> set[Expr]:

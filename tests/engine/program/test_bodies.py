@@ -270,6 +270,31 @@ def test_what_shapes_decide_is_decided_by_shapes(order: tuple[int, int]) -> None
             assert list(made.gaps) == []
 
 
+SQUEEZE = """
+graph g {
+  opset "" OPSET
+  input x: float32[N, 3, M]
+  s = Squeeze(x)
+  r = Relu(s)
+  y: float32[N] = Sigmoid(r)
+  output y
+}
+"""
+
+
+@pytest.mark.parametrize("opset", [11, 17])
+def test_shapes_decide_which_dims_a_squeeze_takes_out(opset: int) -> None:
+    """The output is declared with another rank than most feeds give, as some exporters do."""
+    graph = load(SQUEEZE.replace("OPSET", str(opset)))
+    made = NativeProvider().prepare(graph, Options())
+    for shape in ((2, 3, 4), (1, 3, 4), (2, 3, 1), (1, 3, 1), (0, 3, 1), (2, 3, 5)):
+        x = np.random.default_rng(3).standard_normal(shape, np.float32)
+        (found,) = made.run({"x": x})
+        wanted = 1 / (1 + np.exp(-np.maximum(np.squeeze(x), 0)))
+        np.testing.assert_allclose(found, wanted, rtol=1e-5)
+        assert list(made.gaps) == []
+
+
 SCAN = """
 graph g {
   opset "" 20

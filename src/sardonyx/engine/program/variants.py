@@ -2,40 +2,46 @@
 
     y = If(S == 1){ Squeeze(x) }{ x }        two programs, neither with an If; S chooses
 
-Where the shapes of a feed decide which branch of an If is taken, the ranks of all that follows may
-depend on it; so there is a program for each way through such branches. And code is made for symbols
-that are at least their lower bound: a run that feeds less (an empty batch) uses a program in which
-those symbols are 0. Programs but the usual one are made when they are first needed.
+Where the shapes of a feed decide which branch of an If is taken, or which dims a Squeeze without
+axes takes out, the ranks of all that follows may depend on it; so there is a program for each way
+that shapes choose. And code is made for symbols that are at least their lower bound: a run that
+feeds less (an empty batch) uses a program in which those symbols are 0. Programs but the usual one
+are made when they are first needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
+
+import numpy as np
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, const, evaluate, substitute
+from sardonyx.core.expr import Expr, const, eq, evaluate, number, substitute
+from sardonyx.core.tensor import Tensor
 from sardonyx.graph.bind import Bindings, bind
 from sardonyx.graph.clone import clone
 from sardonyx.graph.evaluate import bodies
-from sardonyx.graph.ir import Graph, Value
+from sardonyx.graph.ir import Graph, Node, Value
+from sardonyx.graph.op import find
 from sardonyx.graph.rewrite import Log
 from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import take_branches
 from sardonyx.passes.pipeline import optimize
 
 Made = TypeVar("Made")
+_Choice: TypeAlias = tuple[Node, int, Expr]
 
 
 @dataclass
 class _Way(Generic[Made]):
-    """A graph, the conditions in it that shapes decide, and what was made of it for zeros."""
+    """A graph, the choices in it that shapes decide, and what was made of it for zeros."""
 
     graph: Graph
     made: dict[frozenset[Expr], Made] = field(default_factory=dict)
     next: dict[tuple[bool, ...], _Way[Made]] = field(default_factory=dict)
-    conditions: dict[Value, Expr] = field(default_factory=dict)
+    choices: list[_Choice] = field(default_factory=list)
 
 
 class Variants(Generic[Made]):
@@ -48,13 +54,13 @@ class Variants(Generic[Made]):
         self.latest = main
         self._make, self._most, self._count = make, most, 0
         self._root: _Way[Made] = _Way(graph, {frozenset(): main})
-        if graph.functions or any(n.op.standard("If") for n in graph.nodes):
-            self._root.conditions = _conditions(_settled(graph))
+        if graph.functions or any(n.op.standard("If", "Squeeze") for n in graph.nodes):
+            self._root.choices = _choices(_settled(graph))
 
     def of(self, inputs: Sequence[Value], shapes: Mapping[str, Sequence[int]]) -> Made:
         """That for feeds of these shapes by the names of `inputs`."""
         way, zero = self._root, frozenset[Expr]()
-        if way.conditions or any(0 in shape for shape in shapes.values()):
+        if way.choices or any(0 in shape for shape in shapes.values()):
             env = bind(inputs, shapes)
             zero = frozenset(s for s, size in env.items() if size < (s.arg[1] or 0))
             way = self._decided(env)
@@ -68,11 +74,11 @@ class Variants(Generic[Made]):
 
     def _decided(self, env: Bindings) -> _Way[Made]:
         way = self._root
-        while way.conditions:
-            taken = tuple(bool(evaluate(e, env)) for e in way.conditions.values())
+        while way.choices:
+            taken = tuple(bool(evaluate(e, env)) for _, _, e in way.choices)
             if taken not in way.next:
                 graph = _taken(way.graph, taken)
-                way.next[taken] = _Way(graph, conditions=_conditions(graph))
+                way.next[taken] = _Way(graph, choices=_choices(graph))
             way = way.next[taken]
         return way
 
@@ -90,26 +96,61 @@ def _settled(graph: Graph) -> Graph:
     return optimize(graph, "off").graph
 
 
-def _conditions(graph: Graph) -> dict[Value, Expr]:
-    """The conditions of a graph's Ifs that the shapes of its inputs decide."""
+def _choices(graph: Graph) -> list[_Choice]:
+    """What the shapes of the inputs decide in a graph: each node, which dim of it, and when.
+
+    Of an If it is the condition, and of a Squeeze without axes whether a dim is 1.
+    """
     told = {d for v in graph.inputs for d in v.shape or () if d.op == "var"}
-    found: dict[Value, Expr] = {}
+    found: list[_Choice] = []
     for node in graph.nodes:
-        condition = node.inputs[0] if node.op.standard("If") else None
-        value = None if condition is None else condition.type.value
-        if condition is not None and value is not None and value[0].free <= told:
-            found[condition] = value[0]
+        asked: list[_Choice] = []
+        if node.op.standard("If") and node.inputs[0] is not None:
+            asked = [(node, 0, e) for e in node.inputs[0].type.value or ()]
+        elif _squeezes_all(node):
+            asked = [(node, n, eq(d, 1)) for n, d in enumerate(_dims(node)) if not d.is_const]
+        if all(e.free <= told for _, _, e in asked):
+            found += asked
     return found
 
 
+def _squeezes_all(node: Node) -> bool:
+    absent = node.operand(1) is None and getattr(node.op, "axes", None) is None
+    return node.op.standard("Squeeze") and absent
+
+
+def _dims(node: Node) -> tuple[Expr, ...]:
+    """The dims of the first input, none where its rank is not known."""
+    return (None if node.inputs[0] is None else node.inputs[0].shape) or ()
+
+
 def _taken(graph: Graph, taken: Sequence[bool]) -> Graph:
-    """A copy with the branches that are taken in the place of their Ifs."""
+    """A copy in which the choices are made: branches in the place of their Ifs, and axes."""
     made = _settled(graph)
-    for v, way in zip(_conditions(made), taken, strict=True):
-        v.type = replace(v.type, value=(const(int(way), DType.BOOL),))
-    while take_branches(made, Log()):
+    gone: dict[Node, list[int]] = {}
+    for (node, n, _), way in zip(_choices(made), taken, strict=True):
+        if node.op.standard("Squeeze"):
+            gone.setdefault(node, [k for k, d in enumerate(_dims(node)) if number(d) == 1])
+            gone[node] += [n] * way
+        elif node.inputs[0] is not None:
+            v = node.inputs[0]
+            v.type = replace(v.type, value=(const(int(way), DType.BOOL),))
+    for node, axes in gone.items():
+        _squeeze(made, node, axes)
+    more = True
+    while more:
+        more = take_branches(made, Log())
         infer(made)
     return made
+
+
+def _squeeze(graph: Graph, node: Node, axes: list[int]) -> None:
+    """Says which axes a Squeeze takes out."""
+    kind = find("", "Squeeze" if axes else "Identity")
+    assert kind is not None
+    graph.set_op(node, kind())
+    listed = [graph.constant(Tensor.of(np.array(axes, np.int64)))] if axes else []
+    graph.set_inputs(node, (node.inputs[0], *listed))
 
 
 def _emptied(graph: Graph, zero: frozenset[Expr]) -> Graph:
