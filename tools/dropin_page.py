@@ -1,8 +1,10 @@
 """The page of ONNX Runtime's names: which of them mean the same, are mapped, do nothing, refuse."""
 
 import inspect
+import sys
 from collections.abc import Iterator, Mapping
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import sardonyx
@@ -100,7 +102,23 @@ def _lines(note: str) -> Iterator[str]:
     yield from ("", "## Absent", "")
     for module, missing in ABSENT.items():
         yield f"- `{module}`: {_listed(missing)}"
+    yield from _tests()
     yield ""
+
+
+def _tests() -> Iterator[str]:
+    """Which of ONNX Runtime's tests of its API pass, and why the others do not."""
+    sys.path.append(str(Path(__file__).resolve().parent.parent / "tests"))
+    from dropin.api_names import NAMES, NOT_OURS
+
+    kept = [n for n in NAMES if n not in NOT_OURS]
+    yield from ("", "## ONNX Runtime's tests of its API", "")
+    yield f"Of {len(NAMES)} tests by name, {len(kept)} hold here, in bodies of our own that hold"
+    yield "for ONNX Runtime too: what is done, not the words of messages. The others, and why:"
+    yield ""
+    yield from ("| test | why not |", "|---|---|")
+    for name, why in NOT_OURS.items():
+        yield f"| `{name}` | {why} |"
 
 
 def _table(places: Mapping[str, str]) -> Iterator[str]:

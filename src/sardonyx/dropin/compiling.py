@@ -41,8 +41,8 @@ class OrtExternalInitializerInfo:
 class ModelCompiler:
     """Optimises a model at a level and writes it as ONNX; no node holds compiled code.
 
-    `external_initializers_file_path` other than `<model>.data`, and a function that places each
-    initializer, are refused (InvalidArgument E0257).
+    An `external_initializers_file_path` in another folder than the model's, and a function that
+    places each initializer, are refused (InvalidArgument E0257).
     """
 
     def __init__(
@@ -86,12 +86,13 @@ class ModelCompiler:
         if self._external is None:
             save(self._made(), target, external_data=False)
             return
-        if Path(self._external).name != f"{target.name}.data":
+        if Path(self._external).parent not in (Path(), target.parent):
             raise InvalidArgument(
                 "E0257", "external initializers lie beside the model",
-                given=os.fspath(self._external), wanted=f"{target.name}.data",
+                given=os.fspath(self._external), wanted=os.fspath(target.parent),
             )  # fmt: skip
-        save(self._made(), target, external_data=self._threshold)
+        name = Path(self._external).name
+        save(self._made(), target, external_data=self._threshold, data_file=name)
 
     def _beside(self) -> Path:
         if isinstance(self._source, bytes):
@@ -106,8 +107,12 @@ class ModelCompiler:
         return to_bytes(self._made())
 
     def compile_to_stream(self, write_function: Callable[[bytes], None]) -> None:
-        """Hands the model's bytes to a function."""
-        write_function(self.compile_to_bytes())
+        """Hands the model's bytes to a function; Fail (E0103) where that raises."""
+        made = self.compile_to_bytes()
+        try:
+            write_function(made)
+        except Exception as problem:
+            raise Fail("E0103", f"the model could not be written: {problem}") from problem
 
     def set_ep_context_data_write_func(self, write_func: Callable[..., None]) -> None:
         """Accepted; there are no compiled data to be written."""

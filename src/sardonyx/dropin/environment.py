@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import platform
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.version import __version__
 from sardonyx.dropin.face import FOLLOWS, NAME
 from sardonyx.providers.registry import get_available_providers
+from sardonyx.session.choose import given_pairs
 from sardonyx.session.devices import OrtEpDevice, OrtHardwareDevice, OrtMemoryInfo
 from sardonyx.session.options import SessionOptions, impossible
 
@@ -168,7 +170,7 @@ def get_version_string() -> str:
 
 def get_build_info() -> str:
     """The version of Sardonyx, which is not built: it is Python."""
-    return f"Sardonyx {__version__}, pure Python"
+    return f"Sardonyx {__version__}, Build Info: pure Python"
 
 
 def copy_tensors(src: Sequence[Any], dst: Sequence[Any], stream: Any = None) -> None:
@@ -176,6 +178,25 @@ def copy_tensors(src: Sequence[Any], dst: Sequence[Any], stream: Any = None) -> 
     del stream
     for a, b in zip(src, dst, strict=True):
         b.update_inplace(a)
+
+
+def check_and_normalize_provider_args(
+    providers: Any, provider_options: Any, available_provider_names: Sequence[str]
+) -> tuple[list[str], list[dict[str, str]]]:
+    """The names and the options of providers, apart and each once, as strings.
+
+    InvalidArgument (E0257) for what is neither a name nor a pair, and for options given twice. A
+    name that is not available stays, and is named in a UserWarning, as is one that comes again.
+    """
+    pairs = () if providers is None else given_pairs(providers, provider_options)
+    found: dict[str, dict[str, str]] = {}
+    for name, options in pairs:
+        if name in found:
+            warnings.warn(f"provider {name} came before: ignored", UserWarning, stacklevel=2)
+        elif name not in available_provider_names:
+            warnings.warn(f"provider {name} is not available", UserWarning, stacklevel=2)
+        found.setdefault(name, {str(k): str(v) for k, v in options.items()})
+    return list(found), list(found.values())
 
 
 def check_distro_info() -> None:

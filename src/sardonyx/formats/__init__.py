@@ -57,7 +57,12 @@ class Format(Protocol):
         """The graph of a file's content; `model` is the file, `folder` where others lie."""
 
     def save(
-        self, graph: Graph, path: str | os.PathLike[str], external: bool | int | None, /
+        self,
+        graph: Graph,
+        path: str | os.PathLike[str],
+        external: bool | int | None,
+        data_file: str | None,
+        /,
     ) -> None:
         """Writes a graph; nothing half-written is ever seen at `path`."""
 
@@ -123,7 +128,11 @@ def _bytes_of(source: Any, limits: Limits) -> bytes | memoryview:
 
 
 def save(
-    graph: Graph, path: str | os.PathLike[str], *, external_data: bool | int | None = None
+    graph: Graph,
+    path: str | os.PathLike[str],
+    *,
+    external_data: bool | int | None = None,
+    data_file: str | None = None,
 ) -> None:
     """Write the model to `path`, as ONNX unless its suffix is another format's.
 
@@ -131,12 +140,13 @@ def save(
 
     `external_data`: None leaves each tensor inside or outside as it came, True moves tensors of
     1 KiB and more to `<path>.data`, a number those of that many bytes, False keeps all inside.
+    `data_file` is another name for that file, which lies beside the model.
     NoSuchFile (E0103) when the target cannot be written, LimitExceeded (E0105) beyond 2 GiB.
     """
     suffix = Path(path).suffix
     writer = next((one for one in FORMATS if suffix in one.SUFFIXES), onnx_format)
     try:
-        writer.save(graph, path, external_data)
+        writer.save(graph, path, external_data, data_file)
     except NoSuchFile as problem:
         raise problem.locate(file=os.fspath(path)) from None
 

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from sardonyx.core.errors import InvalidProtobuf, LimitExceeded
+from sardonyx.core.errors import InvalidProtobuf, LimitExceeded, NoSuchFile
 from sardonyx.core.limits import Limits
 from sardonyx.formats.encode import Chunk, chunks, plain
-from sardonyx.formats.files import Folder, replacing
+from sardonyx.formats.files import Folder, replacing, safe_parts
 from sardonyx.formats.message import Message, find_all
 from sardonyx.formats.onnx_read import GraphExtra, ModelExtra, read_model
 from sardonyx.formats.onnx_tensor import EXTERNAL, resolve
@@ -164,14 +164,20 @@ def to_bytes(graph: Graph) -> bytes:
     return b"".join(map(plain, _bounded(chunks(message))))
 
 
-def save(graph: Graph, path: str | os.PathLike[str], external: bool | int | None = None) -> None:
+def save(
+    graph: Graph,
+    path: str | os.PathLike[str],
+    external: bool | int | None = None,
+    data_file: str | None = None,
+) -> None:
     """Write the graph to `path`, and where asked its large tensors to `<path>.data` beside it.
 
     `external` True (or a number of bytes) moves tensors of at least 1 KiB (that many bytes) out,
-    False keeps all data inside, None leaves each tensor as it came.
+    False keeps all data inside, None leaves each tensor as it came. `data_file` is another name
+    for that file. ExternalDataError (E0120) for one that leads elsewhere.
     """
     message = write_model(graph)
-    name = Path(path).name + _SUFFIX
+    name = _data_name(Path(path).name, data_file)
     tensors = list(find_all(message, "TensorProto"))
     outside = {id(t): t for t in tensors if _goes_out(t, external)}
     inside = {id(t): _stored_inside(t) for t in tensors if _is_external(t) and id(t) not in outside}
@@ -184,6 +190,14 @@ def save(graph: Graph, path: str | os.PathLike[str], external: bool | int | None
         if layout:
             _write_data(both.enter_context(replacing(Path(path).with_name(name))), layout)
         whole.writelines(map(plain, encoded))
+
+
+def _data_name(model: str, asked: str | None) -> str:
+    if asked is None:
+        return model + _SUFFIX
+    if safe_parts(asked)[1:] or asked == model:
+        raise NoSuchFile("E0103", "the data lie in another file beside the model", given=asked)
+    return asked
 
 
 def _bounded(pieces: list[Chunk]) -> list[Chunk]:

@@ -25,7 +25,7 @@ def choose(
     (E0257) for what is neither a name nor a pair.
     """
     named = [asked] if isinstance(asked, str) else asked
-    pairs = _pairs(named, options) if named else [(DEFAULT, {})]
+    pairs = given_pairs(named, options) if named else [(DEFAULT, {})]
     refused: list[ProviderUnavailable] = []
     for name, extra in pairs:
         try:
@@ -40,9 +40,16 @@ def choose(
     return _instead(find(DEFAULT), refused), {}
 
 
-def _pairs(
-    asked: Sequence[Any], options: Sequence[Mapping[str, Any]] | None
-) -> list[tuple[str, Mapping[str, Any]]]:
+def given_pairs(asked: Any, options: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    """Names of providers and their options, given as pairs or one list beside the other.
+
+    InvalidArgument (E0257) for what is neither, and for both at once.
+    """
+    for given in (asked, options):
+        if given is not None and not isinstance(given, Sequence):
+            raise InvalidArgument(
+                "E0257", "providers and their options are lists", given=type(given).__name__
+            )
     if options is not None and len(options) != len(asked):
         raise InvalidArgument(
             "E0257", "there are options for another number of providers", given=len(options),
@@ -51,7 +58,7 @@ def _pairs(
     given = options if options is not None else [{} for _ in asked]
     pairs = []
     for one, extra in zip(asked, given, strict=True):
-        pair = (one, extra) if isinstance(one, str) else one
+        pair = (one, extra) if isinstance(one, str) else one if not extra else None
         match pair:
             case [str(), Mapping()]:
                 pairs.append((pair[0], pair[1]))

@@ -146,7 +146,12 @@ def _map(t: Type, x: Any) -> Any:
     if not isinstance(x, Mapping):
         raise _Refused(type(x).__name__, "pass a dict")
     value = None if t.elem is None else t.elem.dtype
-    return {_scalar(t.dtype, k): _scalar(value, v) for k, v in x.items()}
+    return {_scalar(t.dtype, k): _scalar(value, _plain(v)) for k, v in x.items()}
+
+
+def _plain(x: Any) -> Any:
+    """A number without a type of its own: what a map holds is of the map's type."""
+    return x.item() if isinstance(x, np.generic) else x
 
 
 def _scalar(wanted: DType | None, x: Any) -> Any:
@@ -181,6 +186,8 @@ def _settled(array: Array) -> Array:
 def _strings(array: Array) -> Array:
     if array.dtype.kind == "S":
         return np.char.decode(array, "utf-8").astype(object)
+    if array.dtype.kind == "V" and array.dtype.names is None:
+        array = np.array([_text(x.tobytes()) for x in array.ravel()], object).reshape(array.shape)
     if array.dtype.kind not in "UTO":
         raise _Refused(_told(array), "pass an array of str")
     found = array.astype(object)

@@ -20,7 +20,7 @@ from sardonyx.providers.base import Step
 
 
 class Profile:
-    """The events of one session, written as `<prefix>_<time>.json` once."""
+    """The events of one session, written as `<prefix>_<time>.json` once, one a line."""
 
     def __init__(self, prefix: str, provider: str) -> None:
         now = datetime.now().astimezone()
@@ -68,5 +68,6 @@ class Profile:
         """Writes the file, unless it is written; its path."""
         if not self._written:
             self._written = True
-            Path(self.path).write_text(json.dumps(self._events, indent=0), encoding="utf-8")
+            lines = ",\n".join(map(json.dumps, self._events))
+            Path(self.path).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
         return self.path

@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 from sardonyx.core import floats, knobs
 from sardonyx.core.collector import held
-from sardonyx.core.errors import InvalidArgument, ModelLoadCanceled, NoModel, SardonyxError, foreign
+from sardonyx.core.errors import (
+    Fail,
+    InvalidArgument,
+    ModelLoadCanceled,
+    NoModel,
+    SardonyxError,
+    foreign,
+)
 from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
 from sardonyx.core.version import __version__
@@ -50,6 +57,7 @@ if TYPE_CHECKING:
     from sardonyx.session.profile import Profile
 
 ProviderOptions = Sequence[Mapping[str, Any]]
+_RECORDED = "session.record_ep_graph_assignment_info"
 
 
 class InferenceSession:
@@ -92,8 +100,7 @@ class InferenceSession:
         self._profile = self._profiled(provider) if self._options.enable_profiling else None
         self._use(provider, extra)
         if self._options.optimized_model_filepath:
-            level = GraphOptimizationLevel(self._options.graph_optimization_level)
-            write_optimized(self.graph, level, self._options.optimized_model_filepath)
+            write_optimized(self.graph, self._options)
 
     @floats.standard()
     def _load(self, model: Any) -> Graph:
@@ -308,7 +315,12 @@ class InferenceSession:
         return [devices().OrtEpDevice(self._provider.name, __version__) for _ in self.get_inputs()]
 
     def get_provider_graph_assignment_info(self) -> list[OrtEpAssignedSubgraph]:
-        """The nodes, all of which the provider in use runs."""
+        """The nodes, all of which the provider in use runs.
+
+        Fail (E0253) unless the options' entry `session.record_ep_graph_assignment_info` is 1.
+        """
+        if self._options.config_entries.get(_RECORDED) != "1":
+            raise Fail("E0253", f"the configuration entry '{_RECORDED}' must be set to \"1\"")
         ops = ((n.name, n.op.domain, n.op.op_type) for n in self.graph.nodes)
         return [OrtEpAssignedSubgraph(self._provider.name, [OrtEpAssignedNode(*o) for o in ops])]
 

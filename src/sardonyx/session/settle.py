@@ -14,6 +14,8 @@ from sardonyx.passes.pipeline import optimize
 from sardonyx.session.options import GraphOptimizationLevel, SessionOptions
 from sardonyx.session.value import OrtValue
 
+_WEIGHTS = "session.optimized_model_external_initializers_"
+
 
 def settle(graph: Graph, options: SessionOptions) -> None:
     """Fixes symbols and replaces initializers, in place; InvalidArgument for unknown names."""
@@ -66,6 +68,13 @@ def _fixed(v: Value, known: dict[Expr, Expr]) -> Type:
     return replace(v.type, shape=tuple(substitute(d, known) for d in v.shape))
 
 
-def write_optimized(graph: Graph, level: GraphOptimizationLevel, path: str) -> None:
-    """Saves the optimised model, as ONNX."""
-    save(optimize(graph, level.passes).graph, path)
+def write_optimized(graph: Graph, options: SessionOptions) -> None:
+    """Saves the optimised model where the options say, and its weights in the file they name."""
+    level = GraphOptimizationLevel(options.graph_optimization_level)
+    found, path = optimize(graph, level.passes).graph, options.optimized_model_filepath
+    name = options.config_entries.get(f"{_WEIGHTS}file_name")
+    if not name:
+        save(found, path)
+        return
+    least = int(options.config_entries.get(f"{_WEIGHTS}min_size_in_bytes", "1024"))
+    save(found, path, external_data=least, data_file=name)

@@ -66,9 +66,9 @@ class SparseTensor:
     def _of(cls, kind: OrtSparseFormat, shape: Any, values: Any, places: Any) -> SparseTensor:
         made = cls.__new__(cls)
         made._shape = np.asarray(shape, np.int64)
-        made._values = np.ascontiguousarray(values)
+        made._values = _kept(values)
         made._format = kind
-        made._places = tuple(np.ascontiguousarray(x) for x in places)
+        made._places = tuple(map(_kept, places))
         return made
 
     @classmethod
@@ -159,6 +159,13 @@ class SparseTensor:
 
     def _get_c_tensor(self) -> SparseTensor:
         return self
+
+
+def _kept(values: Any) -> Array:
+    """A view that cannot be written to."""
+    view = np.ascontiguousarray(values).view()
+    view.flags.writeable = False
+    return view
 
 
 def _unfit(what: str, given: object, wanted: object) -> InvalidArgument:

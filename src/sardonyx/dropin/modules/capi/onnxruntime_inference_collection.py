@@ -2,6 +2,9 @@
 
 from sardonyx.dropin.adapters import AdapterFormat as AdapterFormat
 from sardonyx.dropin.compiling import ModelCompiler as ModelCompiler
+from sardonyx.dropin.environment import (
+    check_and_normalize_provider_args as check_and_normalize_provider_args,
+)
 from sardonyx.dropin.environment import copy_tensors as copy_tensors
 from sardonyx.session.binding import IOBinding as IOBinding
 from sardonyx.session.devices import OrtDevice as OrtDevice
@@ -21,5 +24,6 @@ __all__ = [
     "OrtValue",
     "Session",
     "SparseTensor",
+    "check_and_normalize_provider_args",
     "copy_tensors",
 ]
