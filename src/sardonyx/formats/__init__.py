@@ -57,12 +57,7 @@ class Format(Protocol):
         """The graph of a file's content; `model` is the file, `folder` where others lie."""
 
     def save(
-        self,
-        graph: Graph,
-        path: str | os.PathLike[str],
-        external: bool | int | None,
-        data_file: str | None,
-        /,
+        self, graph: Graph, path: str | os.PathLike[str], external: bool | int | None, /
     ) -> None:
         """Writes a graph; nothing half-written is ever seen at `path`."""
 
@@ -140,13 +135,16 @@ def save(
 
     `external_data`: None leaves each tensor inside or outside as it came, True moves tensors of
     1 KiB and more to `<path>.data`, a number those of that many bytes, False keeps all inside.
-    `data_file` is another name for that file, which lies beside the model.
+    `data_file` is another name for that file, beside a model that is then ONNX.
     NoSuchFile (E0103) when the target cannot be written, LimitExceeded (E0105) beyond 2 GiB.
     """
     suffix = Path(path).suffix
     writer = next((one for one in FORMATS if suffix in one.SUFFIXES), onnx_format)
     try:
-        writer.save(graph, path, external_data, data_file)
+        if data_file is None:
+            writer.save(graph, path, external_data)
+        else:
+            onnx_format.save(graph, path, external_data, data_file)
     except NoSuchFile as problem:
         raise problem.locate(file=os.fspath(path)) from None
 
