@@ -17,7 +17,7 @@ import onnxruntime as ort
 
 import sardonyx as sx
 from ops.nn import agrees
-from sardonyx.ops.microsoft.blocks import UnpackedBits
+from sardonyx.ops.quantized.bits import UnpackedBits
 
 Arrays = list[Any]
 

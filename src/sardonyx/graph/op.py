@@ -156,6 +156,8 @@ class Trait(enum.Flag):
     """Looks at operands that others read: nothing is stored for its sake."""
     BY_CHANNEL = enum.auto()
     """As fast in whatever order the axes of its input are stored."""
+    WIDENS = enum.auto()
+    """Makes few bits of an integer the element of a wider type: computed where it is read."""
 
 
 class Bodies(Protocol):

@@ -246,7 +246,7 @@ MODULES = {
     ("ai.sardonyx", "Suppressed"): "sardonyx.ops.detect.suppress",
     ("ai.sardonyx", "TopClass"): "sardonyx.ops.ml.scores",
     ("ai.sardonyx", "TreeWalk"): "sardonyx.ops.ml.walk",
-    ("ai.sardonyx", "UnpackedBits"): "sardonyx.ops.microsoft.blocks",
+    ("ai.sardonyx", "UnpackedBits"): "sardonyx.ops.quantized.bits",
     ("com.microsoft", "Attention"): "sardonyx.ops.microsoft.attention",
     ("com.microsoft", "BiasAdd"): "sardonyx.ops.microsoft.activations",
     ("com.microsoft", "BiasGelu"): "sardonyx.ops.microsoft.activations",

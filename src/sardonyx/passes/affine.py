@@ -36,11 +36,17 @@ class Refused(Exception):  # noqa: N818 - it is an answer, not an error
 
 def constant(v: Value | None, graph: Graph) -> Array | None:
     """The elements of an initializer that no feed can replace, None for anything else."""
+    held = fixed(v, graph)
+    return None if held is None else held.numpy()
+
+
+def fixed(v: Value | None, graph: Graph) -> Tensor | None:
+    """An initializer that no feed can replace, None for anything else."""
     if v is None or not isinstance(v.const, Tensor):
         return None
     if graph.overridable and any(v is given for given in graph.inputs):
         return None
-    return v.const.numpy()
+    return v.const
 
 
 @rule("into weights (rounding)", "BatchNormalization", "Mul", "Div", "Add", "Sub")

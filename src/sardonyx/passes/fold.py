@@ -2,7 +2,8 @@
 
 A node is left where its result would be much larger than what it is made from (a broadcast is
 cheaper to read through than to store), where the work is out of proportion, and where the budget
-of `core.limits` ends. `DequantizeLinear` of a constant is left, for the integer kernels to see.
+of `core.limits` ends. `DequantizeLinear` of constant integers is left, for the kernels to read
+them as they are.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sardonyx.core.limits import MIB, Limits
 from sardonyx.core.tensor import SparseTensor, Tensor
 from sardonyx.graph.evaluate import bodies, evaluate
 from sardonyx.graph.ir import Graph, Node, Type, Value
-from sardonyx.graph.op import Opaque, loop_index
+from sardonyx.graph.op import Opaque, Trait, loop_index
 from sardonyx.graph.rewrite import Log, Pass, each_body
 from sardonyx.passes import values
 
@@ -33,7 +34,6 @@ _SMALL = 64 << 10
 # A folded tensor above a MiB may be this many times what it was made from: a Cast, or an Expand
 # of scales, and not a mask of the model's whole context.
 _GROWTH = 4
-_KEPT = frozenset({"DequantizeLinear"})
 
 
 class _Fold:
@@ -63,7 +63,7 @@ class _Fold:
 
     def is_told(self, node: Node) -> bool:
         """Whether shape arithmetic has already told all that the node makes."""
-        if node.op.standard(*_KEPT):
+        if _widens(node):
             return False
         made = [v for v in node.outputs if v is not None]
         wanted = [v for v in made if v.uses or v in self.outputs]
@@ -74,7 +74,7 @@ class _Fold:
         op = node.op
         if isinstance(op, Opaque) or op.random or op.has("control"):
             return f"{op.op_type} is not computed before running"
-        if op.standard(*_KEPT):
+        if _widens(node):
             return "kept for the integer kernels"
         if time.monotonic() > self.deadline:
             return f"folding has taken {SECONDS:.0f} s"
@@ -166,6 +166,13 @@ def _made(node: Node) -> int | None:
             return None
         total += size
     return total
+
+
+def _widens(node: Node) -> bool:
+    codes = node.operand(0)
+    if Trait.WIDENS not in node.op.traits or codes is None:
+        return False
+    return codes.type.dtype is None or codes.type.dtype.is_int
 
 
 def _is_told(t: Type) -> bool:

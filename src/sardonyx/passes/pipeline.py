@@ -15,6 +15,7 @@ from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.rewrite import Log, Pass, Pipeline
 from sardonyx.passes.affine import AFFINE
+from sardonyx.passes.bits import BITS
 from sardonyx.passes.cse import CSE
 from sardonyx.passes.dead import DEAD
 from sardonyx.passes.fold import FOLD
@@ -43,7 +44,7 @@ INFER = Pass("infer", _infer)
 EXACT = (INLINE, INFER, DEAD, FOLD, CSE, SIMPLIFY, FOLD, DEAD)
 BASIC = (*EXACT, NAMES)
 EXTENDED = (*EXACT, AFFINE, DEAD, CSE, NAMES)
-PREPARE = (QUANT, LOWER, FOLD, DEAD, INFER, LAYOUT, LATE, SPANS)
+PREPARE = (BITS, QUANT, LOWER, BITS, FOLD, DEAD, INFER, LAYOUT, LATE, SPANS)
 
 LEVELS: dict[str, tuple[Pass, ...]] = {
     "off": (INLINE, INFER),

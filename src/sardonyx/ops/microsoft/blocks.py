@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from sardonyx.core.dtype import Array, DType
-from sardonyx.core.expr import Expr, binary, cast, const
+from sardonyx.core.dtype import DType
+from sardonyx.core.expr import const
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Type, Value
-from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.nest import filled
-from sardonyx.ops.base.shapes import at_most, need_rank, refuse, same_dims
+from sardonyx.ops.base.shapes import refuse, same_dims
 from sardonyx.ops.microsoft.attention import size_of
 from sardonyx.ops.microsoft.composed import Composed, Made, integers
+from sardonyx.ops.quantized.bits import UnpackedBits
 
 # The levels of a normal distribution and of a float with two bits of exponent (QLoRA, and
 # bitsandbytes' tables, where the sign is the highest bit).
@@ -24,42 +24,6 @@ _NF4 = (
 )  # fmt: skip
 _POSITIVE = (0.0, 5.208333333e-03, 0.66666667, 1.0, 0.33333333, 0.5, 0.16666667, 0.25)
 _FP4 = (*_POSITIVE, *(-v for v in _POSITIVE))
-
-
-class UnpackedBits(Op):
-    """`count` numbers of a few bits for each row of bytes, the lowest bits first."""
-
-    domain = "ai.sardonyx"
-    since = 1
-    tolerance = "exact"
-    bits: int = 4
-    count: int = 0
-
-    def infer(self, x: Type) -> Type:
-        need_rank(x, 1)
-        if not 1 <= self.bits <= 8:
-            raise refuse("E0341", "`bits` is not from 1 to 8", self.bits)
-        if x.shape is None:
-            return Type(DType.UINT8)
-        at_most(const((self.count * self.bits + 7) // 8), x.shape[-1])
-        return Type(DType.UINT8, (*x.shape[:-1], const(self.count)))
-
-    def reference(self, x: Array) -> Array:
-        single = np.unpackbits(x, axis=-1, bitorder="little")[..., : self.count * self.bits]
-        codes = single.reshape(*x.shape[:-1], self.count, self.bits)
-        weights = (1 << np.arange(self.bits)).astype(np.uint8)
-        return np.asarray((codes * weights).sum(axis=-1, dtype=np.uint8))
-
-    def at(self, idx: Index, x: Operand) -> Expr:
-        start = idx[-1] * self.bits
-        place, shift = start // 8, cast(start % 8, DType.UINT32)
-        found = cast(x[(*idx[:-1], place)], DType.UINT32)
-        if 8 % self.bits:
-            ends = (start + (self.bits - 1)) // 8
-            high = cast(x[(*idx[:-1], ends)], DType.UINT32)
-            found = binary("bitor", found, binary("shl", high, found.like(8)))
-        codes = binary("bitand", binary("shr", found, shift), found.like((1 << self.bits) - 1))
-        return cast(codes, DType.UINT8)
 
 
 def unpacked(body: Body, x: Value, bits: int, count: int) -> Value:
@@ -91,21 +55,20 @@ class MatMulNBits(Composed, kw_only=True):
         blocks = -(-self.K // self.block_size)
         size = self.block_size * self.bits // 8
         same_dims(b.type, (const(self.N), const(blocks), const(size)), "B")
-        codes = unpacked(body, b, self.bits, self.block_size)
-        codes = body.reshape(codes, (self.N, blocks * self.block_size))
+        rows = body.reshape(b, (self.N, blocks * size))
+        codes = body(UnpackedBits(bits=self.bits, count=self.K), rows)
         steps = body.reshape(scales, (self.N, blocks))
         points = self._zeros(body, zeros, blocks)
         if groups is not None:
             steps, points = (
                 body("Gather", x, body.reshape(groups, (-1,)), axis=1) for x in (steps, points)
             )
-            return self._scaled(body, self._cut(body, codes), steps, points)
-        if points.type.dtype is DType.UINT8:
-            whole = body("DequantizeLinear", codes, steps, points, axis=1,
-                         block_size=self.block_size)  # fmt: skip
-            return self._cut(body, whole)
-        spread = [self._spread(body, x, blocks) for x in (steps, points)]
-        return self._cut(body, self._scaled(body, codes, *spread))
+        elif points.type.dtype is DType.UINT8:
+            return body("DequantizeLinear", codes, steps, points, axis=1,
+                        block_size=self.block_size)  # fmt: skip
+        else:
+            steps, points = (self._spread(body, x, blocks) for x in (steps, points))
+        return self._scaled(body, codes, steps, points)
 
     def _zeros(self, body: Body, zeros: Made, blocks: int) -> Value:
         if zeros is None:
@@ -116,18 +79,12 @@ class MatMulNBits(Composed, kw_only=True):
         packed = body.reshape(zeros, (self.N, -(-blocks * self.bits // 8)))
         return unpacked(body, packed, self.bits, blocks)
 
-    def _cut(self, body: Body, x: Value) -> Value:
-        """Without the elements that fill the last block up."""
-        if -(-self.K // self.block_size) * self.block_size == self.K:
-            return x
-        ends = (integers(body, n) for n in (0, self.K, 1))
-        return body("Slice", x, *ends)
-
     def _spread(self, body: Body, x: Value, blocks: int) -> Value:
         """One for each element of [N, blocks]."""
         wide = body("Expand", body("Unsqueeze", x, integers(body, 2)),
                     integers(body, self.N, blocks, self.block_size))  # fmt: skip
-        return body.reshape(wide, (self.N, blocks * self.block_size))
+        return body("Slice", body.reshape(wide, (self.N, blocks * self.block_size)),
+                    *(integers(body, n) for n in (0, self.K, 1)))  # fmt: skip
 
     def _scaled(self, body: Body, codes: Value, steps: Value, points: Value) -> Value:
         assert steps.type.dtype is not None

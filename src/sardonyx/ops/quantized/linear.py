@@ -15,7 +15,7 @@ import numpy as np
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, cast, const, eq, maximum, minimum, number, unary, where
 from sardonyx.graph.ir import Type
-from sardonyx.graph.op import Index, Op, Operand, stretched
+from sardonyx.graph.op import Index, Op, Operand, Trait, stretched
 from sardonyx.ops.base.element import is_narrow, lift, quiet, settle, widen
 from sardonyx.ops.base.nest import total
 from sardonyx.ops.base.shapes import axis_of, fit_into, like, refuse, same_dim
@@ -186,6 +186,8 @@ class QuantizeLinear(QuantizeLinearV21):
 
 class DequantizeLinearV10(_Linear):
     """(x - zero point) * scale."""
+
+    traits = Trait.WIDENS
 
     def target(self, scale: DType) -> DType:
         """The element type of the output."""
