@@ -116,7 +116,7 @@ class _Operands:
         c = c if integer is None else integer.contract
         form = Form(c.left.dtype, c.right.dtype) if integer is None else integer.form
         deep, several = number(count(k)), sum(number(v.args[0]) != 1 for v in k) > 1
-        lies = None if choice.copy else _in_place(c, k, form, target, choice.copy is None)
+        lies = None if choice.copy else in_place(c, k, form, target, choice.copy is None)
         fits = deep is not None and deep <= (_DEEPEST_OF_AXES if several else _DEEPEST)
         return cls(c, form, integer, lies, lies is None and not fits)
 
@@ -153,7 +153,7 @@ def _refusal(c: Contract) -> str:
     return ""
 
 
-def _in_place(
+def in_place(
     c: Contract, k: tuple[Expr, ...], form: Form, target: Target, only_if_better: bool
 ) -> Lies | None:
     """How to read `left` where it lies, if it lies in rows (and copying it would gain nothing)."""

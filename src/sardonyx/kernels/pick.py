@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from sardonyx.kernels.blocks import blocks
 from sardonyx.kernels.depthwise import depthwise
 from sardonyx.kernels.gemm import gemm
 from sardonyx.kernels.nest import nest
@@ -27,7 +28,7 @@ def _as_built(kernel: Kernel, target: Target) -> Scheduled | str:
     return Scheduled(spelled_out(kernel), "as built")
 
 
-STRATEGIES: tuple[Strategy, ...] = (winograd, gemm, depthwise, recurrent, _nest, _as_built)
+STRATEGIES: tuple[Strategy, ...] = (winograd, blocks, gemm, depthwise, recurrent, _nest, _as_built)
 
 
 def schedule(kernel: Kernel, target: Target) -> Scheduled:

@@ -260,11 +260,28 @@ def _readable_through(v: Value, node: Node, graph: Graph, plan: _Fusion) -> bool
     if facts.moves and plan.totals[v] == 0:
         return True
     if any(_contracts(u, plan) for u in users):
+        if all(_is_packed_once(v, u) for u in users):
+            return True
         return len(users) == 1 and plan.totals[v] <= _OPERAND
     if len(users) > 1:
         return plan.totals[v] <= _CHEAP
     repeats = max(_repeats(v, users[0], plan), 1)
     return repeats == 1 or plan.totals[v] * repeats <= _REREAD
+
+
+def _is_packed_once(v: Value, user: Node) -> bool:
+    """Whether a value is what a product lays out before all runs: weights made of constants."""
+    waiting, seen = [v], {v}
+    while waiting:
+        x = waiting.pop()
+        if x.const is not None:
+            continue
+        if x.producer is None or x.producer.op.random or captured(x.producer):
+            return False
+        made_from = {i for i in x.producer.inputs if i is not None} - seen
+        waiting.extend(made_from)
+        seen |= made_from
+    return user.operand(1) is v
 
 
 def _joins(v: Value, plan: _Fusion) -> bool:
