@@ -225,7 +225,7 @@ MODULES = {
     ("ai.onnx.ml", "TreeEnsembleClassifier"): "sardonyx.ops.ml.ensembles",
     ("ai.onnx.ml", "TreeEnsembleRegressor"): "sardonyx.ops.ml.ensembles",
     ("ai.onnx.ml", "ZipMap"): "sardonyx.ops.ml.maps",
-    ("ai.onnx.preview", "FlexAttention"): "sardonyx.ops.attention.linear",
+    ("ai.onnx.preview", "FlexAttention"): "sardonyx.ops.attention.flex",
     ("ai.onnx.preview.training", "Adagrad"): "sardonyx.ops.training.optimizers",
     ("ai.onnx.preview.training", "Adam"): "sardonyx.ops.training.optimizers",
     ("ai.onnx.preview.training", "Gradient"): "sardonyx.ops.training.optimizers",

@@ -1,18 +1,16 @@
-"""Attention without softmax (LinearAttention) and with user-made scores (FlexAttention)."""
+"""Attention without softmax: a state that keys and values write, and queries read."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import Array, DType
-from sardonyx.graph.ir import Graph, Type
+from sardonyx.core.dtype import Array
+from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
-from sardonyx.ops.attention.attention import check_heads
-from sardonyx.ops.base.element import is_narrow, quiet, settle, widen
+from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import divides, need_rank, refuse, same_dim, same_dims
 
@@ -90,44 +88,3 @@ class LinearAttention(Op, kw_only=True):
         y = np.stack(rows, 1) if rows else np.zeros((batch, 0, self.q_num_heads, shape[3]))
         y = y.reshape(batch, steps, self.q_num_heads * shape[3])
         return settle(y, q.dtype), settle(state, q.dtype if past is None else past.dtype)
-
-
-class FlexAttention(Op):
-    """Attention whose scores and probabilities pass through subgraphs."""
-
-    domain = "ai.onnx.preview"
-    since = 1
-    tolerance = "reduction"
-    prob_mod: Graph | None = None
-    scale: float | None = None
-    score_mod: Graph | None = None
-    softmax_precision: int | None = None
-
-    def infer(self, q: Type, k: Type, v: Type) -> Type:
-        for x in (q, k, v):
-            need_rank(x, 4, 4, "Q, K and V")
-        if q.shape is None or k.shape is None or v.shape is None:
-            return Type(v.dtype)
-        check_heads(q.shape, k.shape, v.shape)
-        return Type(v.dtype, (*q.shape[:3], v.shape[3]))
-
-    def control(
-        self, call: Callable[[Graph, Sequence[Any]], list[Any]], q: Array, k: Array, v: Array
-    ) -> Array:
-        scale = 1 / math.sqrt(q.shape[3]) if self.scale is None else self.scale
-        part = q.dtype.type(math.sqrt(scale))
-        groups = q.shape[1] // k.shape[1]
-        keys, values = (np.repeat(x, groups, axis=1) for x in (k, v))
-        kind = DType.from_onnx(self.softmax_precision or DType.from_numpy(q.dtype).value)
-        if is_narrow(kind) and self.softmax_precision is None:
-            kind = DType.FLOAT32
-        scores = np.matmul(widen(q * part), widen(keys * part).swapaxes(-1, -2))
-        scores = scores.astype(kind.numpy)
-        if self.score_mod is not None:
-            scores = call(self.score_mod, [scores])[0]
-        a = widen(scores)
-        e = np.exp(a - a.max(axis=-1, keepdims=True))
-        weights = (e / e.sum(axis=-1, keepdims=True)).astype(kind.numpy)
-        if self.prob_mod is not None:
-            weights = call(self.prob_mod, [weights])[0]
-        return settle(np.matmul(widen(weights), widen(values)), v.dtype)

@@ -47,7 +47,7 @@ class MaxUnpool(Op, kw_only=True):
     def expand(
         self, graph: Graph, x: Value, indices: Value, shape: Value | None = None
     ) -> Value | None:
-        if x.type.shape is None or shape is not None:
+        if x.type.shape is None or (shape is not None and known(shape.type) is None):
             return None
         write, flat = Body(graph, "unpool"), (-1,)
         dims = self.dims_of(write, x)
@@ -56,7 +56,13 @@ class MaxUnpool(Op, kw_only=True):
         blank = write("ConstantOfShape", count, value=zero)
         spots = write.reshape(indices, flat)
         put = write("ScatterElements", blank, spots, write.reshape(x, flat), axis=0)
-        return write("Reshape", put, dims)
+        y = write("Reshape", put, dims)
+        if shape is None:
+            return y
+        zeros = write.ints(*[0] * len(x.type.shape))
+        kept = write("Min", dims, shape)
+        missing = write("Concat", zeros, write("Sub", shape, kept), axis=0)
+        return write("Pad", write("Slice", y, zeros, kept), missing)
 
     def dims_of(self, write: Body, x: Value) -> Value:
         """The output's dims as a value of the graph."""
