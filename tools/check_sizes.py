@@ -28,6 +28,7 @@ BUDGETS = {
     "passes": 27_200,
     "formats": 22_550,
     "checker": 4_400,
+    "gradient": 17_800,
     "kernels": 35_300,
     "engine": 51_100,
     "providers": 4_250,

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sardonyx.api import compare as compare
     from sardonyx.api import convert as convert
     from sardonyx.api import from_text as from_text
+    from sardonyx.api import gradient as gradient
     from sardonyx.api import optimize as optimize
     from sardonyx.api import quantize as quantize
     from sardonyx.api import to_text as to_text
@@ -155,6 +156,7 @@ _PLACES = {
         "compare",
         "convert",
         "from_text",
+        "gradient",
         "optimize",
         "quantize",
         "to_text",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 from sardonyx.checker import check as check_graph
@@ -12,6 +13,7 @@ from sardonyx.convert import convert as convert
 from sardonyx.convert import is_place, side_of
 from sardonyx.core.limits import Limits
 from sardonyx.formats import Loadable, load
+from sardonyx.gradient import with_gradients
 from sardonyx.graph.check import Finding
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.text import from_text as from_text
@@ -62,6 +64,26 @@ def upgrade(
     made = version.upgrade(graph_of(model, limits), opset, ml)
     version.raise_refusals(made.log)
     return made.graph
+
+
+def gradient(
+    model: Source,
+    wrt: Sequence[str] | None = None,
+    of: str | Sequence[str] | None = None,
+    *,
+    limits: Limits | None = None,
+) -> Graph:
+    """The model with its derivatives as further outputs: `NAME.grad` for every name in `wrt`.
+
+    They are those of the sum of all elements of the values `of`, the first output if none is
+    named: a loss. `wrt` are inputs, initializers or other values; without it all inputs and
+    initializers of floats that `of` depends on, single numbers among the initializers left out.
+    The nodes that compute them are the standard's, so that any runtime runs the model; below opset
+    18 it is raised to that first. Raises InvalidArgument for names that the model does not have or
+    that are no tensors of floats, UnsupportedOperator (E0406) with the operators that no
+    derivative goes through.
+    """
+    return with_gradients(graph_of(model, limits), wrt, of)
 
 
 @functools.wraps(compare_sides)

@@ -30,6 +30,7 @@ from sardonyx.core.limits import Limits
 from sardonyx.core.tensor import Tensor
 from sardonyx.core.version import __version__
 from sardonyx.formats import load, to_bytes
+from sardonyx.gradient import written_out
 from sardonyx.graph.check import verify
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
@@ -113,6 +114,7 @@ class InferenceSession:
                 verify(graph, self._limits)
                 settle(graph, self._options)
                 infer(graph, limits=self._limits, allowed=True)
+                graph = written_out(graph)
         return graph
 
     def _profiled(self, provider: Provider) -> Profile:

@@ -178,7 +178,7 @@ class Momentum(_Step, kw_only=True):
 
 
 class Gradient(Op, kw_only=True):
-    """The derivatives of a value with respect to others; models keep it, nothing here runs it."""
+    """The derivatives of a value with respect to others; sessions write it out in other nodes."""
 
     domain = _DOMAIN
     xs: tuple[str, ...]
@@ -192,7 +192,7 @@ class Gradient(Op, kw_only=True):
         del inputs
         raise UnsupportedOperator(
             "E0401",
-            "nothing here differentiates a graph",
+            "Gradient has no meaning without the graph around it",
             op="Gradient",
-            hint="let the training framework write the gradients out as nodes",
+            hint="run the model in a session, which writes the gradients out as nodes",
         )
