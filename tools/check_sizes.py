@@ -21,18 +21,18 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 
 # Tokens of code that a room may hold. A budget moves in the commit that shows why it must.
 BUDGETS = {
-    "core": 21_400,
-    "graph": 21_800,
+    "core": 21_450,
+    "graph": 21_950,
     "loops": 41_300,
-    "ops": 172_000,
+    "ops": 174_000,
     "passes": 27_200,
     "formats": 22_550,
     "checker": 4_400,
     "gradient": 17_800,
     "kernels": 35_300,
-    "engine": 51_100,
+    "engine": 51_550,
     "providers": 4_250,
-    "session": 13_250,
+    "session": 13_350,
     "compare": 8_250,
     "bench": 9_100,
     "convert": 24_000,

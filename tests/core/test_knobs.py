@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sardonyx.core import knobs, limits
@@ -166,6 +167,14 @@ def test_tensor_sizes_are_counted_without_overflow() -> None:
         with pytest.raises(LimitExceeded) as caught:
             limits.check_tensor(DType.FLOAT32, dims, "w")
         assert (caught.value.code, caught.value.tensor) == ("E0504", "w")
+
+
+def test_an_array_of_nothing_must_be_one_that_numpy_has() -> None:
+    limits = Limits()
+    assert limits.check_array(DType.FLOAT32, [0, 1 << 50]) == 0
+    np.empty([0, 1 << 50], np.float32)
+    with pytest.raises(LimitExceeded, match="E0504"):
+        limits.check_array(DType.FLOAT32, [0, 1 << 33, 1 << 33])
 
 
 def test_memory_is_a_share_of_the_machine() -> None:

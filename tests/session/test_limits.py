@@ -150,3 +150,60 @@ def test_limits_of_one_session_are_not_anothers(tmp_path: Path) -> None:
         _run(ROWS["nodes"], tmp_path, Limits(nodes=1))
     assert Limits.current() == Limits()
     _run(ROWS["nodes"], tmp_path, None)
+
+
+HEADED = '<ir_version: 10, opset_import: ["" : 21]>\n'
+TRIP = """
+{ s0 = SequenceEmpty<dtype={kind}>() on = Constant<value_int=1>() go = Cast<to=9>(on)
+  s = Loop(n, go, s0) <body = b (int64 i, bool c, seq({name}[K]) a) => (bool d, seq({name}[K]) e) {
+    d = Identity(c) j = Cast<to=1>(i) {step} e = SequenceInsert(a, f) }>
+  y = SequenceLength(s) }"""
+WORDS = TRIP.replace("{kind}", "8").replace("{name}", "string")
+NUMBERS = TRIP.replace("{kind}", "1").replace("{name}", "float")
+ONE = np.ones(1, np.float32)
+# Ten values of about a megabyte, of sizes that no shape tells.
+GROWING = {
+    "outputs": (
+        "g (float[1] x, int64[1] n) => ("
+        + ", ".join(f"float[N{k}] y{k}" for k in range(10)) + ") {"
+        + " ".join(f"k{k} = Constant<value_ints=[{k}]>() n{k} = Add(n, k{k})" for k in range(10))
+        + " ".join(f" y{k} = Expand(x, n{k})" for k in range(10)) + "}",
+        {"x": ONE, "n": np.array([250_000])},
+    ),
+    "a sequence": (
+        "g (float[K] x, int64 n) => (int64 y)" + NUMBERS.replace("{step}", "f = Add(x, j)"),
+        {"x": np.ones(250_000, np.float32), "n": np.array(10)},
+    ),
+    "strings": (
+        "g (string[K] x, int64 n) => (int64 y)" + WORDS.replace("{step}", "f = StringConcat(x, x)"),
+        {"x": np.array(["a" * 500_000], object), "n": np.array(10)},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GROWING)
+@pytest.mark.parametrize("provider", ["native", "reference"])
+def test_what_data_size_is_counted_together(provider: str, name: str) -> None:
+    body, feeds = GROWING[name]
+    model = parser.parse_model(HEADED + body)
+    for megabytes, ends in ((4, True), (40, False)):
+        limits = Limits(memory_bytes=megabytes << 20)
+        session = InferenceSession(model, providers=[provider], limits=limits)
+        for _ in range(2):
+            if ends:
+                with pytest.raises(LimitExceeded, match="E0506"):
+                    session.run(None, feeds)
+            else:
+                session.run(None, feeds)
+
+
+@pytest.mark.parametrize("provider", ["native", "reference"])
+def test_what_nobody_reads_any_more_counts_no_longer(provider: str) -> None:
+    steps = " ".join(f"v{n + 1} = Compress(v{n}, c)" for n in range(20))
+    model = parser.parse_model(
+        HEADED + f"g (float[N] x, bool[N] c) => (float[M] y) {{ v0 = Neg(x) {steps} y = Abs(v20) }}"
+    )
+    limits = Limits(memory_bytes=6 << 20)
+    session = InferenceSession(model, providers=[provider], limits=limits)
+    x = np.ones(250_000, np.float32)
+    assert np.array_equal(session.run(None, {"x": x, "c": x > 0})[0], x)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import functools
+import math
 import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,8 @@ from sardonyx.core.dtype import DType
 from sardonyx.core.errors import LimitExceeded, UsageError
 
 MIB = 1 << 20
+# Elements, besides dims of 0, that no array of numpy's may have.
+_ADDRESSES = 1 << 59
 _CGROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -127,6 +130,13 @@ class Limits:
         nbytes = count * 8 if dtype.is_string else dtype.nbytes(count)
         said = f"the tensor has {nbytes} bytes"
         self._ask("tensor_bytes", nbytes, "E0504", said, tensor=tensor)
+        return count
+
+    def check_array(self, dtype: DType, dims: Sequence[int], tensor: str | None = None) -> int:
+        """As `check_tensor`, for an array to be made: of no elements, too, the other dims count."""
+        count = self.check_tensor(dtype, dims, tensor)
+        if count == 0 and math.prod(dim or 1 for dim in dims) >= _ADDRESSES:
+            self.check_tensor(dtype, [dim or 1 for dim in dims], tensor)
         return count
 
     def check_fold(self, nbytes: int, total: int, model_bytes: int, node: str | None) -> None:

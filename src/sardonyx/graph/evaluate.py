@@ -36,6 +36,8 @@ from sardonyx.graph.type import elements as elements
 
 # Bytes of an entry of a map: two objects and the references to them.
 _ENTRY = 128
+# A Python string besides its characters, and a pointer to it.
+STRING = 64
 # Elements of an operand that sizes may be read from: no tensor has as many dims.
 _SIZES = 64
 
@@ -167,7 +169,7 @@ class Walk:
 
     def body(self, graph: Graph, env: dict[Value, Any]) -> list[Any]:
         """The outputs of a graph whose inputs and captured values are in `env`."""
-        held = 0
+        sizes: dict[Value, int] = {}
         for node, dying in self.plan(graph).steps:
             self.permit(node.name)
             arrays = [None if v is None else self._read(v, env) for v in node.inputs]
@@ -177,13 +179,12 @@ class Walk:
             for v, result in zip(node.outputs, results, strict=False):
                 if v is not None:
                     env[v] = result
-                    held += _size(result)
-                    self.live += _size(result)
+                    sizes[v] = memory_of(result)
+                    self.hold(sizes[v], v.name)
             for v in dying:
-                freed = _size(env.pop(v, None)) if v.producer is not None else 0
-                held -= freed
-                self.live -= freed
-        self.live -= held
+                env.pop(v, None)
+                self.live -= sizes.pop(v, 0)
+        self.live -= sum(sizes.values())
         return [self._read(v, env) for v in graph.outputs]
 
     @contextlib.contextmanager
@@ -201,6 +202,12 @@ class Walk:
             raise Terminated("E0509", "the run was asked to stop", node=node)
         if self.limits.run_seconds is not None:
             self.limits.check_run_seconds(self.passed)
+
+    def hold(self, nbytes: int, tensor: str | None = None) -> None:
+        """Counts memory that the run takes from now on, LimitExceeded where it is too much."""
+        self.live += nbytes
+        if self.live > self._allowed:
+            self.limits.check_memory(self.live, tensor)
 
     @property
     def passed(self) -> float:
@@ -238,22 +245,22 @@ class Walk:
             ) from problem
 
     def _control(self, node: Node, arrays: list[Any], env: dict[Value, Any]) -> Any:
-        states, kept = node.op.carried(len(arrays)), 0
+        states, kept, carried = node.op.carried(len(arrays)), 0, 0
         ahead, trips = self.ahead, node.op.trips(*arrays)
         left = 0 if trips is None else ahead * trips
         self.limits.check_trips(self.trips + left, node.name)
 
         def call(graph: Graph, inputs: Sequence[Any]) -> list[Any]:
-            nonlocal kept, left
+            nonlocal kept, carried, left
             self.ahead, left = max(left, 1), left - 1
             self.trips += 1
             self.limits.check_trips(self.trips, node.name)
             made = self._enter(graph, inputs, env)
-            more = 0 if states is None else sum(_size(a) for a in made[states:])
-            kept += more
-            self.live += more
-            if self.live > self._allowed:
-                self.limits.check_memory(self.live)
+            if states is not None:
+                before, carried = carried, sum(map(memory_of, made[:states]))
+                more = carried - before + sum(map(memory_of, made[states:]))
+                kept += more
+                self.hold(more)
             return made
 
         def many(graph: Graph, trips: int, *how: Any) -> Any:
@@ -292,7 +299,7 @@ class Walk:
                 said = "a dim would be negative for inputs of these shapes"
                 raise ShapeMismatch("E0232", said, given=shape)
             if t is not None and shape is not None and t.dtype is not None:
-                need += self.limits.check_tensor(t.dtype, shape) * t.dtype.numpy.itemsize
+                need += self.limits.check_array(t.dtype, shape) * t.dtype.numpy.itemsize
         if need > self._allowed:
             self.limits.check_memory(need)
 
@@ -313,12 +320,17 @@ def _unsupported(op: Op) -> UnsupportedOperator:
     )
 
 
-def _size(result: Any) -> int:
+def memory_of(result: Any) -> int:
+    """About how many bytes a value takes: of a list, as if all were like the last."""
     if isinstance(result, list):
-        return len(result) * _size(result[-1]) if result else 0
+        return len(result) * memory_of(result[-1]) if result else 0
     if isinstance(result, dict):
         return _ENTRY * len(result)
-    return result.nbytes if isinstance(result, np.ndarray) else 0
+    if not isinstance(result, np.ndarray):
+        return 0
+    if result.dtype == object:
+        return STRING * result.size + sum(map(len, result.reshape(-1).tolist()))
+    return result.nbytes
 
 
 def _brief(a: Any) -> str:

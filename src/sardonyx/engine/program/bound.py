@@ -31,7 +31,7 @@ from sardonyx.engine.program.arena import Arena
 from sardonyx.engine.program.repeat import Stretch, Trips
 from sardonyx.engine.program.told import check_results
 from sardonyx.graph.bind import Bindings
-from sardonyx.graph.evaluate import Walk
+from sardonyx.graph.evaluate import Walk, memory_of
 from sardonyx.graph.ir import Graph, Node, Value, captured
 
 if TYPE_CHECKING:
@@ -121,6 +121,7 @@ class Shaped:
             if owner.weights.has(v):
                 self.table[n] = owner.weights.address(v)
         self.segments = _segments(owner.running)
+        self.dying = _dying(self.segments, owner.graph.outputs)
         for segment in self.segments:
             if isinstance(segment, Segment) and known(segment, env):
                 segment.prepare(owner, env)
@@ -170,12 +171,14 @@ class Bound:
         self._fresh: list[tuple[tuple[int, ...], np.dtype[Any]]] = []
         self._values: dict[Value, Any] = {}
         self._given: dict[Value, Any] = {}
+        self._sizes: dict[Value, int] = {}
+        self._walk: Walk | None = None
         for v, slot in self.owner.arena.place.items():
             self.table[self.owner.index[v]] = memory.base + shaped.offsets[slot]
 
-    def feed(self, feeds: Sequence[Any]) -> None:
-        """Points the table at the inputs and at fresh outputs."""
-        owner = self.owner
+    def feed(self, feeds: Sequence[Any], walk: Walk) -> None:
+        """Points the table at the inputs and at fresh outputs, which the walk counts."""
+        owner, self._walk = self.owner, walk
         self._given = {}
         for v, array in zip(owner.graph.inputs, feeds, strict=True):
             self._given[v] = array
@@ -196,9 +199,29 @@ class Bound:
         shape = tuple(evaluate(e, self.env) for e in v.type.shape)
         for size, dim in zip(shape, v.type.shape, strict=True):
             refuse_negative(size, dim)
-        self.owner.limits.check_tensor(v.type.dtype, shape, v.name)
-        kind = v.type.dtype.numpy
+        count, kind = (
+            self.owner.limits.check_array(v.type.dtype, shape, v.name),
+            v.type.dtype.numpy,
+        )
+        self._count(v, count * kind.itemsize)
         self._hold(v, logical(shape, v.layout, lambda dims: np.empty(dims, kind)))
+
+    def _count(self, v: Value, nbytes: int) -> None:
+        assert self._walk is not None
+        self._sizes[v] = nbytes
+        self._walk.hold(nbytes, v.name)
+
+    def release(self, step: int) -> None:
+        """Lets go of what only steps up to this one, of `Shaped.segments`, read."""
+        for v in self.shaped.dying[step]:
+            if self._values.pop(v, None) is not None and self._walk is not None:
+                self._walk.live -= self._sizes.pop(v, 0)
+
+    def forget(self) -> None:
+        """Lets go of whatever a run left."""
+        self._values.clear()
+        self._sizes.clear()
+        self._given, self._walk = {}, None
 
     def _hold(self, v: Value, array: Any) -> None:
         self._values[v] = array
@@ -287,7 +310,8 @@ class Bound:
         for v, result in zip(node.outputs, results, strict=False):
             if v is None:
                 continue
-            result = _apart(result, read)
+            self._count(v, memory_of(result))
+            result = _apart(result, read, {})
             if isinstance(result, np.ndarray):
                 result = ordered(result, v.layout)
                 self._learn(v, result.shape)
@@ -312,23 +336,28 @@ class Bound:
         return logical(shape, v.layout, lambda dims: view(where, dims, kind))
 
     def results(self) -> list[Any]:
-        """The outputs of the run; nothing of them is shared with the program."""
+        """The outputs of the run; nothing of them is shared with the program, which forgets it."""
         found = []
         for v in self.owner.graph.outputs:
             value = self.read(v)
             shared = v in self._given or self.owner.weights.has(v) or v not in self._values
             found.append(value.copy() if shared and isinstance(value, np.ndarray) else value)
-        self._values.clear()
-        self._given = {}
+        self.forget()
         return found
 
 
-def _apart(result: Any, read: Sequence[Array]) -> Any:
-    """A result of numpy in memory of its own: what it read is overwritten once it is read."""
+def _apart(result: Any, read: Sequence[Array], copies: dict[int, Array]) -> Any:
+    """A result of numpy in memory of its own: what it read is overwritten once it is read.
+
+    `copies` has those made so far, by the identity of what they are copies of.
+    """
     if isinstance(result, list):
-        return [_apart(item, read) for item in result]
-    shared = isinstance(result, np.ndarray) and any(np.may_share_memory(result, a) for a in read)
-    return result.copy() if shared else result
+        return [_apart(item, read, copies) for item in result]
+    if id(result) in copies:
+        return copies[id(result)]
+    if not isinstance(result, np.ndarray) or not any(np.may_share_memory(result, a) for a in read):
+        return result
+    return copies.setdefault(id(result), result.copy())
 
 
 def known(segment: Segment, env: Bindings) -> bool:
@@ -365,6 +394,26 @@ def _raising(abort: Callable[[], bool]) -> Callable[[], None]:
             raise Terminated("E0509", "the run was asked to stop")
 
     return poll
+
+
+def touched(step: Launch | Host) -> tuple[Value, ...]:
+    """The values that a step reads and makes."""
+    if isinstance(step, Launch):
+        return step.params
+    node = step.node
+    return tuple(v for v in (*node.inputs, *captured(node), *node.outputs) if v is not None)
+
+
+def _dying(segments: Sequence[Segment | Host], kept: Sequence[Value]) -> list[list[Value]]:
+    """The values that no later segment touches, for each; those kept to the end are left out."""
+    last: dict[Value, int] = {}
+    for n, segment in enumerate(segments):
+        for step in segment.launches if isinstance(segment, Segment) else [segment]:
+            last.update(dict.fromkeys(touched(step), n))
+    found: list[list[Value]] = [[] for _ in segments]
+    for v in last.keys() - set(kept):
+        found[last[v]].append(v)
+    return found
 
 
 def _segments(steps: Sequence[Launch | Host]) -> list[Segment | Host]:

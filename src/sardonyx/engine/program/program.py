@@ -24,12 +24,12 @@ from sardonyx.engine.native.memory import Weights
 from sardonyx.engine.program import recall
 from sardonyx.engine.program.arena import Arena, arrange
 from sardonyx.engine.program.bodies import Subprogram, prepared
-from sardonyx.engine.program.bound import Bound, Segment, Shaped
+from sardonyx.engine.program.bound import Bound, Segment, Shaped, touched
 from sardonyx.engine.program.repeat import Trips
 from sardonyx.engine.program.workspace import Workspaces
 from sardonyx.graph.bind import bind
 from sardonyx.graph.evaluate import Walk
-from sardonyx.graph.ir import Graph, Node, Value, captured, subgraphs
+from sardonyx.graph.ir import Graph, Node, Value, subgraphs
 from sardonyx.loops.target import Target, host
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ class Program:
     def _plan(self, steps: list[Launch | Host]) -> None:
         self.running = steps
         self.index = {}
-        touched = [_touched(s) for s in steps]
-        for v in (*self.graph.inputs, *self.graph.outputs, *(v for t in touched for v in t)):
+        used = [touched(s) for s in steps]
+        for v in (*self.graph.inputs, *self.graph.outputs, *(v for t in used for v in t)):
             self.index.setdefault(v, len(self.index))
         made = [s.made if isinstance(s, Launch) else () for s in steps]
         known = {x for v in self.graph.inputs for d in v.shape or () for x in d.free}
@@ -147,9 +147,7 @@ class Program:
         kept = (p for s in natives for p in s.promises if p.dims or not s.once)
         self.promises = tuple(dict.fromkeys(kept))
         outputs = set(self.graph.outputs)
-        self.arena = arrange(
-            made, touched, lambda v: v not in outputs and v.type.count.free <= known
-        )
+        self.arena = arrange(made, used, lambda v: v not in outputs and v.type.count.free <= known)
 
     @property
     def gaps(self) -> dict[Node, str]:
@@ -185,17 +183,24 @@ class Program:
             bound = workspace.bounds.get(key)
             if bound is None or bound.shaped is not shaped:
                 bound = workspace.bounds[key] = Bound(shaped, workspace)
-            bound.feed(feeds)
-            for segment in shaped.segments:
-                walk.permit()
-                if isinstance(segment, Host):
-                    with floats.standard(), walk.entering(self.bodies):
-                        bound.run_host(segment, walk)
-                else:
-                    bound.launch(segment, walk.abort, walk.passed)
-            if bound.entry is None:
-                bound.arm()
-            found = bound.results()
+            before = walk.live
+            try:
+                walk.hold(shaped.size)
+                bound.feed(feeds, walk)
+                for n, segment in enumerate(shaped.segments):
+                    walk.permit()
+                    if isinstance(segment, Host):
+                        with floats.standard(), walk.entering(self.bodies):
+                            bound.run_host(segment, walk)
+                    else:
+                        bound.launch(segment, walk.abort, walk.passed)
+                    bound.release(n)
+                if bound.entry is None:
+                    bound.arm()
+                found = bound.results()
+            finally:
+                bound.forget()
+                walk.live = before
             self.weights.check()
             return found
 
@@ -258,10 +263,3 @@ def _groups(steps: Sequence[Launch]) -> Iterator[list[Launch]]:
             group, size = [], 0
     if group:
         yield group
-
-
-def _touched(step: Launch | Host) -> tuple[Value, ...]:
-    if isinstance(step, Launch):
-        return step.params
-    node = step.node
-    return tuple(v for v in (*node.inputs, *captured(node), *node.outputs) if v is not None)

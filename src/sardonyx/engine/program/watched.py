@@ -21,8 +21,8 @@ def run_watched(program: Program, feeds: Sequence[Any], watch: Watch) -> list[An
     shaped = program._shaped.get(key) or program._shape(key)
     with program._workspaces.one(shaped.size) as workspace:
         bound = Bound(shaped, workspace)
-        bound.feed(feeds)
         walk = Walk(program.limits, None)
+        bound.feed(feeds, walk)
         for step in program.running:
             walk.permit()
             segment = Segment() if isinstance(step, Host) else Segment([step])

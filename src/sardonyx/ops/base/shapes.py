@@ -295,5 +295,5 @@ def unravel(position: Expr, shape: Sequence[Expr]) -> tuple[Expr, ...]:
 def check_size(dtype: DType, dims: Sequence[int]) -> None:
     """LimitExceeded where a tensor that the model asks for is beyond the limits in force."""
     limits = Limits.current()
-    count = limits.check_tensor(dtype, dims)
+    count = limits.check_array(dtype, dims)
     limits.check_memory(count * dtype.numpy.itemsize)

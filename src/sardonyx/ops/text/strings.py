@@ -12,12 +12,10 @@ from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import RuntimeException, UnsupportedOperator
 from sardonyx.core.expr import const
 from sardonyx.core.limits import Limits
+from sardonyx.graph.evaluate import STRING
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.shapes import broadcast_types, like, need_rank, refuse, unknown_dim
-
-# What a Python string takes besides its characters, and a pointer to it.
-_STRING = 64
 
 
 def texts(words: Sequence[Any], shape: Sequence[int]) -> Array:
@@ -29,7 +27,7 @@ def texts(words: Sequence[Any], shape: Sequence[int]) -> Array:
 
 def check_text(count: int, length: int) -> None:
     """LimitExceeded where that many strings of so many characters in all are beyond the limits."""
-    Limits.current().check_memory(_STRING * count + length)
+    Limits.current().check_memory(STRING * count + length)
 
 
 class _Text(Op, abstract=True):
@@ -101,6 +99,8 @@ class RegexFullMatch(_Text):
 
         options = re2.Options()
         options.log_errors = False
+        # Whole strings match or do not: what the groups of a pattern match costs time for each.
+        options.never_capture = True
         try:
             return re2.compile(_utf8(self.pattern or ""), options)
         except re2.error as error:
@@ -198,8 +198,9 @@ class TfIdfVectorizer(_Text, kw_only=True):
         grams, width = self._grams(), max(self.ngram_indexes, default=-1) + 1
         rows = x.reshape(1, -1) if x.ndim < 2 else x
         counts = np.zeros((len(rows), width), np.float32)
+        sizes = sorted({len(gram) for gram in grams})
         for n, row in enumerate(rows.tolist()):
-            for gram in self._windows(row):
+            for gram in self._windows(row, sizes):
                 number = grams.get(gram)
                 if number is not None:
                     counts[n, self.ngram_indexes[number]] += 1
@@ -208,13 +209,22 @@ class TfIdfVectorizer(_Text, kw_only=True):
             y = y * np.array(self.weights, np.float32)[:width]
         return y.reshape(*x.shape[:-1], width)
 
-    def _windows(self, row: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        """Every n-gram of a row; those of one item once, whatever may be skipped."""
-        for step in range(1, min(self.max_skip_count + 1, len(row)) + 1):
-            first = self.min_gram_length if step == 1 else max(self.min_gram_length, 2)
-            for size in range(first, self.max_gram_length + 1):
-                reach = (size - 1) * step
-                if reach >= len(row):
-                    break
-                for start in range(len(row) - reach):
-                    yield tuple(row[start : start + reach + 1 : step])
+    def _windows(self, row: Sequence[Any], sizes: Sequence[int]) -> Iterator[tuple[Any, ...]]:
+        """Every n-gram of these sizes in a row; those of one item once, whatever may be skipped."""
+        spans = [
+            (step, (size - 1) * step)
+            for size in sizes
+            for step in range(1, self._steps(size, len(row)) + 1)
+        ]
+        Limits.current().check_trips(sum(len(row) - reach for _, reach in spans))
+        for step, reach in spans:
+            for start in range(len(row) - reach):
+                yield tuple(row[start : start + reach + 1 : step])
+
+    def _steps(self, size: int, length: int) -> int:
+        """How far apart the items of an n-gram may be in a row of that length."""
+        return (
+            min(1, length)
+            if size == 1
+            else min(self.max_skip_count + 1, (length - 1) // (size - 1))
+        )
