@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from sardonyx.core.errors import InvalidArgument, ShapeMismatch
+from sardonyx.core.errors import InvalidArgument, LimitExceeded, ShapeMismatch
 from sardonyx.formats import save
 from sardonyx.session import InferenceSession, OrtValue
 from session.models import AFFINE, SHARED, encoded, graph
@@ -47,6 +47,45 @@ def _refused(session: InferenceSession, feeds: object) -> InvalidArgument:
 def test_forms_of_one_array(affine: InferenceSession, x: object) -> None:
     for _ in range(2):
         np.testing.assert_allclose(affine.run(None, {"x": x})[0], Y, rtol=1e-6)
+
+
+@pytest.mark.parametrize("x", [np.ma.array(X), X.view(np.recarray)], ids=["masked", "records"])
+@pytest.mark.parametrize("provider", ["native", "reference"])
+def test_kinds_of_arrays_are_arrays(provider: str, x: np.ndarray) -> None:
+    session = InferenceSession(encoded(AFFINE), providers=[provider])
+    for _ in range(2):
+        np.testing.assert_allclose(session.run(None, {"x": x})[0], Y, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "x"),
+    [
+        ("float32", np.array(["a"], np.dtypes.StringDType())),
+        ("string", np.array(["a", None], np.dtypes.StringDType(na_object=None))),
+        ("string", np.array([b"\xff"])),
+    ],
+    ids=["texts for numbers", "a text that is none", "bytes that are no text"],
+)
+def test_texts_that_are_none(dtype: str, x: object) -> None:
+    assert _refused(_identity(dtype), {"x": x}).tensor == "x"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "string"])
+def test_an_array_larger_than_memory(dtype: str) -> None:
+    one = np.array("a", object) if dtype == "string" else np.float32(1)
+    with pytest.raises(LimitExceeded, match="E0506"):
+        _identity(dtype).run(None, {"x": np.broadcast_to(one, (1 << 55,))})
+
+
+@pytest.mark.parametrize("names", [5, [None], [["y"]], b"y"], ids=repr)
+def test_output_names_that_are_none(affine: InferenceSession, names: object) -> None:
+    with pytest.raises(InvalidArgument, match="E0204"):
+        affine.run(names, {"x": X})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [5, None, b"x"], ids=repr)
+def test_input_names_that_are_none(affine: InferenceSession, name: object) -> None:
+    assert _refused(affine, {"x": X, name: X}).code == "E0202"
 
 
 def test_unaligned_array(affine: InferenceSession) -> None:

@@ -28,7 +28,7 @@ def as_array(x: Any) -> Array:
     InvalidArgument (E0233) with the object's own words where it refuses.
     """
     if isinstance(x, np.ndarray):
-        return x
+        return np.asarray(x)
     try:
         return _converted(x)
     except Exception as problem:

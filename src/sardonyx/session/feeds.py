@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.errors import InvalidArgument, ShapeMismatch
+from sardonyx.core.errors import InvalidArgument, ShapeMismatch, foreign
 from sardonyx.core.near import near
 from sardonyx.formats.onnx import info
 from sardonyx.graph.bind import bind
@@ -92,6 +92,13 @@ class Feeds:
                 where=place(self.graph, value),
                 file=self.graph.source or None,
             ) from error.__cause__
+        except MemoryError as problem:
+            raise foreign(problem).locate(tensor=value.name) from problem
+        except (TypeError, ValueError) as problem:
+            told = f"input `{value.name}` cannot be read: {problem}"
+            raise InvalidArgument(
+                "E0233", told, tensor=value.name, given=type(x).__name__, wanted=value.type
+            ) from problem
 
     def _refusal(self, value: Value, given: str, hint: str | None) -> InvalidArgument:
         kind = given.partition("[")[0]
@@ -112,7 +119,7 @@ class _Refused(Exception):  # noqa: N818 - carried a few lines up, never out
     """What was given, and what to do about it."""
 
 
-def unknown_input(name: str, known: Iterable[str]) -> InvalidArgument:
+def unknown_input(name: object, known: Iterable[str]) -> InvalidArgument:
     """The error (E0202) for an input that the model does not have."""
     names = list(known)
     return InvalidArgument(
@@ -120,7 +127,7 @@ def unknown_input(name: str, known: Iterable[str]) -> InvalidArgument:
         f"the model has no input `{name}`",
         given=name,
         wanted=", ".join(names),
-        hint=near(name, names),
+        hint=near(str(name), names),
     )
 
 
@@ -171,7 +178,7 @@ def _tensor(wanted: DType | None, x: Any) -> Array:
         return _strings(array)
     if array.dtype == wanted.numpy:
         return _settled(array)
-    if array.dtype.newbyteorder("=") == wanted.numpy:
+    if array.dtype.kind != "T" and array.dtype.newbyteorder("=") == wanted.numpy:
         return array.astype(wanted.numpy)
     if _bare(x) and _holds(wanted, array):
         return array.astype(wanted.numpy)
@@ -191,7 +198,7 @@ def _strings(array: Array) -> Array:
     if array.dtype.kind not in "UTO":
         raise _Refused(_told(array), "pass an array of str")
     found = array.astype(object)
-    if array.dtype.kind == "O":
+    if array.dtype.kind in "TO":
         flat = [_text(item) for item in found.reshape(-1)]
         found = np.empty(found.shape, object)
         found.reshape(-1)[:] = flat

@@ -12,7 +12,7 @@ import time
 import types
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -198,7 +198,8 @@ class InferenceSession:
             found = self._checked(input_feed, run_options)
         if not output_names:
             return found
-        return [found[self.output_index(name)] for name in output_names]
+        names = output_names if isinstance(output_names, Iterable) else [output_names]
+        return [found[self.output_index(name)] for name in names]
 
     def _checked(self, given: Mapping[str, Any], options: RunOptions | None) -> list[Any]:
         for adapter in () if options is None else options.adapters:
@@ -229,7 +230,7 @@ class InferenceSession:
 
     def output_index(self, name: str) -> int:
         """The position of an output; InvalidArgument (E0204) for an unknown name."""
-        found = self._names.get(name)
+        found = self._names.get(name) if isinstance(name, str) else None
         if found is None:
             raise InvalidArgument(
                 "E0204",
