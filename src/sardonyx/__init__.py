@@ -299,6 +299,10 @@ class _Package(types.ModuleType):
 
     __version__ = version
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What pickles functions of a main program takes modules as such by their exact type only.
+        return importlib.import_module, (self.__name__,)
+
     def __setattr__(self, name: str, value: Any) -> None:
         if not (name in _HOME and isinstance(value, types.ModuleType)):
             super().__setattr__(name, value)

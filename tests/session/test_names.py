@@ -228,3 +228,15 @@ print(all(callable(f) and f.__name__ == n for n, f in (
 def test_import_needs_neither_numpy_nor_the_rest() -> None:
     code = "import sardonyx, sys; print({'numpy', 'click', 'rich'} & set(sys.modules))"
     assert _fresh(code) == "set()"
+
+
+def test_a_main_program_that_uses_the_module_can_be_pickled() -> None:
+    code = """
+import pickle, joblib, sardonyx as sx
+def version(_):
+    return sx.__version__
+assert pickle.loads(pickle.dumps(sx)) is sx
+found = joblib.Parallel(2, backend="loky")(joblib.delayed(version)(n) for n in range(2))
+print(found == [sx.__version__] * 2)
+"""
+    assert _fresh(code) == "True"

@@ -94,6 +94,20 @@ def test_nothing_is_remembered_of_files_that_may_still_change(tmp_path: Path) ->
     assert store.entries() == []
 
 
+@pytest.mark.parametrize("kept", [b"\xff", b"", b"0" * 63, b"G" * 64, b"a" * 64 + b"\n"])
+def test_what_is_kept_but_no_digest_is_made_again(
+    kept: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = aged(lay(tmp_path / "x"))
+    monkeypatch.setattr(source, "_YOUNG", 0)
+    with knobs.override(cache_dir=tmp_path / "kept", cache=True):
+        first, store = told(root), cache.default("sources")
+        assert store is not None
+        (entry,) = store.entries()
+        store.put(entry[0], kept)
+        assert told(root) == first
+
+
 def told(root: Path) -> str:
     """What a process that starts now says."""
     digest.cache_clear()

@@ -21,6 +21,7 @@ _PACKAGE = "sardonyx"
 _IMPORT = re.compile(
     r"^\s*(?:from (sardonyx[\w.]*) import (\([^)]*\)|[^\n]*)|import (sardonyx[\w.]+))", re.MULTILINE
 )
+_DIGEST = re.compile(rb"[0-9a-f]{64}")
 # A file this young may be written to once more without its times telling; they move in steps of a
 # hundredth of a second, on some file systems of two seconds.
 _YOUNG = 3_000_000_000
@@ -75,7 +76,7 @@ def digest(*roots: str, root: Path = _ROOT) -> str:
     tree = _tree(root)
     store, key = cache.default("sources"), tree.key(roots)
     kept = store.get(key) if store is not None else None
-    if kept is not None:
+    if kept is not None and _DIGEST.fullmatch(kept):
         return kept.decode()
     found = hashlib.sha256()
     for name, text in sorted(closure(roots, root).items()):
