@@ -9,16 +9,17 @@ a graph and runs it every way.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import os
 import signal
 import tempfile
+import traceback
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TextIO, TypeAlias
 
 from fuzz.graphs import grown
 from fuzz.grow import feeds, symbols
@@ -59,7 +60,7 @@ def problems(seed: int) -> list[str]:
 def warm() -> None:
     """Loads what children would load again and again, and has none look through it for cycles."""
     for seed in range(WARM):
-        with suppress(SardonyxError, NotImplementedError):
+        with contextlib.suppress(SardonyxError, NotImplementedError):
             for _ in stages.stage(prepare(optimize(grown(seed)).graph), "llvm"):
                 pass
     gc.collect()
@@ -73,7 +74,8 @@ def outcomes(
     if ask is problems:
         warm()
     while first < last:
-        said, status = _child(first, min(first + batch, last), ask)
+        with cache() as folder:
+            said, status = _child(first, min(first + batch, last), ask, folder)
         lines = list[str]()
         for line in said.splitlines():
             if line == f"ok {first}":
@@ -86,34 +88,49 @@ def outcomes(
             first += 1
 
 
-def _child(first: int, last: int, ask: Ask) -> tuple[str, int]:
+def _child(first: int, last: int, ask: Ask, folder: Path) -> tuple[str, int]:
     """What a child says of the seeds in [first, last), and how it ended."""
-    read, write = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(read)
-        try:
-            _run(first, last, write, ask)
-        finally:
-            os._exit(1)
-    os.close(write)
-    with os.fdopen(read, encoding="utf-8", errors="replace") as stream:
-        said = stream.read()
-    return said, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
-
-def _run(first: int, last: int, to: int, ask: Ask) -> None:
-    warnings.simplefilter("ignore")
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    place = Path("/dev/shm")
-    with (
-        os.fdopen(to, "w", encoding="utf-8") as out,
-        tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as folder,
-        knobs.override(cache_dir=folder),
-    ):
+    def run(out: TextIO) -> None:
         for seed in range(first, last):
             signal.alarm(SECONDS)
             for line in ask(seed):
                 print(" ", line.replace("\n", " "), file=out, flush=True)
             print("ok", seed, file=out, flush=True)
-    os._exit(0)
+
+    return said_by(run, folder)
+
+
+@contextlib.contextmanager
+def cache() -> Iterator[Path]:
+    """A folder for the code that children compile, gone afterwards however they end."""
+    place = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=place if place.is_dir() else None) as folder:
+        Path(folder).chmod(0o700)
+        yield Path(folder)
+
+
+def said_by(work: Callable[[TextIO], None], folder: Path) -> tuple[str, int]:
+    """What a child writes while it works, its compiled code in `folder`, and how it ended.
+
+    An alarm that it sets ends it.
+    """
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(read)
+        try:
+            # What the parent has loaded is not looked through at each collection.
+            gc.freeze()
+            warnings.simplefilter("ignore")
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            with os.fdopen(write, "w", encoding="utf-8") as out, knobs.override(cache_dir=folder):
+                work(out)
+            os._exit(0)
+        finally:
+            traceback.print_exc()
+            os._exit(1)
+    os.close(write)
+    with os.fdopen(read, encoding="utf-8", errors="replace") as stream:
+        said = stream.read()
+    return said, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])

@@ -1,33 +1,42 @@
 """Operators given what no model should give them: huge, negative, empty, misshapen, mistyped.
 
-    python -m ops.hostile PROVIDER FIRST STEP SHARE SKIP
+    python -m ops.hostile PROVIDER [FIRST [LAST]]       (with `src` and `tests` on PYTHONPATH)
 
-tries every STEP-th case from FIRST on, one in SHARE of its variants (SKIP of the first passed by).
-Prints a line before each trial, so that whoever watches knows which one killed or stalled it, and
-one for each trial that ended otherwise than with an answer or an error of ours. The trials of a
-case are its own inputs and attributes, each in turn replaced by every hostile value of its kind.
+tries the cases FIRST to LAST of the standard, in the order of their operators; prints each, and
+whatever ended otherwise than with an answer or an error of ours. The trials of a case are its own
+inputs and attributes, each in turn replaced by every hostile value of its kind. Trials are made in
+a child with an address space of its own; behind one that ends it, another goes on.
 """
 
 import copy
+import functools
 import json
+import resource
 import signal
 import sys
+import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import onnx
 from onnx import AttributeProto, helper, numpy_helper
 
 from conformance import node_cases
-from sardonyx.core.errors import InternalError, SardonyxError
+from fuzz.requests import FAILED
+from fuzz.worker import cache, said_by
+from sardonyx.core.errors import SardonyxError
 from sardonyx.core.limits import Limits
+from sardonyx.engine.code import object as codegen
 from sardonyx.session import InferenceSession
 
 SECONDS = 20
 MEMORY = 3 << 29
+BATCH = 10
+ADDRESSES = 6 << 30
 LIMITS = Limits(
     memory_bytes=1 << 30,
     run_seconds=4.0,
@@ -43,9 +52,12 @@ TEXTS = ("", "nonsense", "\0", "a" * 5000)
 Trial = tuple[str, onnx.ModelProto, list[Any]]
 
 
+@functools.cache
 def names() -> list[str]:
-    """The cases that trials are made of: those of one node."""
-    return [name for name, case in node_cases.cases().items() if len(case.model.graph.node) == 1]
+    """The cases that trials are made of: those of one node, in the order of their operators."""
+    found = {name: case.model.graph.node for name, case in node_cases.cases().items()}
+    single = ((nodes[0].op_type, name) for name, nodes in found.items() if len(nodes) == 1)
+    return [name for _, name in sorted(single)]
 
 
 def trials(name: str) -> Iterator[Trial]:
@@ -202,41 +214,82 @@ def _memory(name: str) -> int:
 
 def _outcome(model: onnx.ModelProto, feeds: list[Any], provider: str) -> str | None:
     try:
-        data = model.SerializeToString()
-        session = InferenceSession(data, providers=[provider], limits=LIMITS)
+        session = _session(model.SerializeToString(), provider)
         given = [v.name for v in model.graph.input]
         session.run(None, dict(zip(given, feeds, strict=True)))
-    except InternalError as error:
-        return f"InternalError: {error.message}"
-    except SardonyxError:
-        return None
+    except SardonyxError as error:
+        return f"{error.code}: {error.message}" if error.code in FAILED else None
     except Exception as error:  # noqa: BLE001 - what is looked for
         return f"{type(error).__name__}: {error}"
     return None
 
 
-def main(provider: str, first: int, step: int, share: int, skip: int) -> None:
-    """See the module; `skip` trials of the first case are passed by."""
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    for n, name in enumerate(names()):
-        if n < first or (n - first) % step:
-            continue
-        kind = node_cases.cases()[name].model.graph.node[0].op_type
-        for number, (label, model, feeds) in enumerate(trials(name)):
-            whole = f"{kind} {name}: {label}"
-            if zlib.crc32(whole.encode()) % share or (n == first and number < skip):
+@functools.lru_cache(8)
+def _session(data: bytes, provider: str) -> InferenceSession:
+    """Many trials of a case are one model with other inputs."""
+    return InferenceSession(data, providers=[provider], limits=LIMITS)
+
+
+def tried(
+    provider: str, cases: Sequence[int], folder: Path, share: int = 1
+) -> tuple[int, list[str]]:
+    """How many trials of the cases were made, one in `share`, and what those did that may not be.
+
+    Compiled code is kept in `folder`.
+    """
+    made, found = 0, list[str]()
+    left, skip = list(cases), 0
+    while left:
+        said, status = said_by(partial(_try, provider, left, share, skip), folder)
+        rows = [json.loads(line) for line in said.splitlines()]
+        found += [f"{row['trial']}: {row['fault']}" for row in rows if "fault" in row]
+        starts = [row for row in rows if "fault" not in row]
+        made += len(starts)
+        if not status:
+            break
+        last: dict[str, Any] = starts[-1] if starts else {"trial": f"none of {left}"}
+        found.append(f"{last['trial']}: the process ended with {status}")
+        left = left[left.index(last["case"]) :] if starts else []
+        skip = last.get("number", 0) + 1
+    return made, found
+
+
+def _try(provider: str, cases: Sequence[int], share: int, skip: int, out: TextIO) -> None:
+    """A line before each trial, so that it is known which one ended the process.
+
+    Code is generated in a hurry: how good it is, nobody asks.
+    """
+    codegen._OPT = 0
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
+    np.seterr(all="ignore")
+    for case in cases:
+        kind = node_cases.cases()[names()[case]].model.graph.node[0].op_type
+        for number, (label, model, feeds) in enumerate(trials(names()[case])):
+            whole = f"{kind} {names()[case]}: {label}"
+            if zlib.crc32(whole.encode()) % share or (case == cases[0] and number < skip):
                 continue
-            print(json.dumps({"at": n, "number": number, "trial": whole}), flush=True)
+            row = {"case": case, "number": number, "trial": whole}
+            print(json.dumps(row), file=out, flush=True)
             signal.alarm(SECONDS)
-            found = attempt(model, feeds, provider)
+            fault = attempt(model, feeds, provider)
             signal.alarm(0)
-            if found is not None:
-                print(json.dumps({"at": n, "trial": whole, "fault": found[:300]}), flush=True)
+            if fault is not None:
+                print(json.dumps({"trial": whole, "fault": fault[:300]}), file=out, flush=True)
+
+
+def main(provider: str, first: int = 0, last: int = 1 << 20) -> None:
+    """See the module."""
+    whole, last = 0, min(last, len(names()))
+    with cache() as folder:
+        for start in range(first, last, BATCH):
+            cases = range(start, min(start + BATCH, last))
+            begun = time.monotonic()
+            made, found = tried(provider, cases, folder)
+            whole += made
+            said = f"{start} {names()[start]}: {made} in {time.monotonic() - begun:.0f} s"
+            print(said, *found, sep="\n    ", flush=True)
+    print(whole, "trials")
 
 
 if __name__ == "__main__":
-    import resource
-
-    resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
-    np.seterr(all="ignore")
     main(sys.argv[1], *map(int, sys.argv[2:]))

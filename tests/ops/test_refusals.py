@@ -69,6 +69,7 @@ BEFORE: list[tuple[str, Op, list[Type]]] = [
     ("E0322", made("Split", 13, outputs=2), [of(3), ints(1, 1)]),
     ("E0325", made("Split", 13, outputs=2), [of(3), ints(4, -1)]),
     ("E0325", made("Split", 13, outputs=3), [of(3), ints(1, 2)]),
+    ("E0325", made("Split", num_outputs=4, outputs=4), [of(5)]),
     ("E0325", made("Slice"), [of(3), ints(0), ints(2), ints(0), ints(0)]),
     ("E0325", made("Slice"), [of(3), ints(0), ints(2, 3)]),
     ("E0321", made("Slice"), [of(3), ints(0), ints(2), ints(1)]),

@@ -186,8 +186,8 @@ def test_split_of_a_symbol() -> None:
     assert [p.shape for p in parts] == [(N, const(2))] * 3
     uneven = Split(num_outputs=2, outputs=2).infer(tensor_type(DType.FLOAT32, (N,)))
     assert [evaluate(p.dims[0], {N: 7}) for p in uneven] == [4, 3]
-    known = Split(num_outputs=4, outputs=4).infer(tensor_type(DType.FLOAT32, (5,)))
-    assert [number(p.dims[0]) for p in known] == [2, 2, 1, 0]
+    known = Split(num_outputs=4, outputs=4).infer(tensor_type(DType.FLOAT32, (6,)))
+    assert [number(p.dims[0]) for p in known] == [2, 2, 2, 0]
 
 
 def test_shape_and_squeeze_of_symbols() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.expr import Expr, const, maximum, number
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
-from sardonyx.graph.op import Op
+from sardonyx.graph.op import Counted, Op
 from sardonyx.ops.attention.weights import AttentionWeights
 from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.nest import filled, some
@@ -20,6 +21,7 @@ from sardonyx.ops.base.shapes import (
     Dims,
     assume,
     at_most,
+    check_lengths,
     divides,
     fit_into,
     need_rank,
@@ -76,6 +78,10 @@ class AttentionV23(Op):
         kinds = (q.dtype, k.dtype, v.dtype)
         if q.shape is None or k.shape is None or v.shape is None:
             return some(self.outputs, *(Type(d) for d in (*kinds, q.dtype)))
+        if not 0 <= self.qk_matmul_output_mode < 4:
+            given = self.qk_matmul_output_mode
+            raise refuse("E0341", "`qk_matmul_output_mode` is unknown", given, "0 to 3")
+        check_scale(self.scale)
         own = self._heads(q, self.q_num_heads, "Q")
         key = self._heads(k, self.kv_num_heads, "K")
         value = self._heads(v, self.kv_num_heads, "V")
@@ -101,6 +107,12 @@ class AttentionV23(Op):
             Type(q.dtype, (*own[:3], length)),
         )
 
+    def counted(self, *inputs: Type | None) -> Sequence[Counted]:
+        keys, lengths = inputs[1], filled(inputs[3:], 4)[3]
+        if lengths is None or keys is None or keys.shape is None:
+            return []
+        return [Counted(6, 1, len(keys.shape) - 2, from_end=False, ends=True)]
+
     @quiet
     def reference(self, q: Array, k: Array, v: Array, *extras: Array | None) -> Any:
         mask, past_k, past_v, lengths = filled(extras, 4)
@@ -109,6 +121,8 @@ class AttentionV23(Op):
         if past_k is not None and past_v is not None:
             key = np.concatenate([past_k, key], axis=2)
             value = np.concatenate([past_v, value], axis=2)
+        if lengths is not None:
+            check_lengths(lengths, key.shape[2])
         scale = 1 / math.sqrt(own.shape[3]) if self.scale is None else self.scale
         part = widen(own).dtype.type(math.sqrt(scale))
         groups = own.shape[1] // key.shape[1]
@@ -188,8 +202,16 @@ def check_heads(own: Dims, key: Dims, value: Dims) -> None:
         assume(own[1] % maximum(key[1], 1), const(0))
 
 
+def check_scale(scale: float | None) -> None:
+    """Both sides of a product take the root of the scale: E0341 where it has none."""
+    if scale is not None and not scale >= 0:
+        raise refuse("E0341", "`scale` has no root", scale, "0 or more")
+
+
 def _check_mask(mask: Type | None, scores: Dims) -> None:
     """A mask must broadcast to the scores, of which it may leave out the last keys."""
+    if mask is not None and not (mask.dtype is None or mask.dtype.is_float or mask.dtype.is_bool):
+        raise refuse("E0323", "a mask is of bools or is added", mask.dtype)
     if mask is not None and mask.shape is not None:
         need_rank(mask, 1, 4, "the mask")
         at_most(mask.shape[-1], scores[-1])

@@ -13,7 +13,7 @@ from sardonyx.core.expr import number
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value, subgraphs
 from sardonyx.graph.op import Op
-from sardonyx.ops.attention.attention import check_heads
+from sardonyx.ops.attention.attention import check_heads, check_scale
 from sardonyx.ops.base.element import is_narrow, settle, widen
 from sardonyx.ops.base.shapes import need_rank
 
@@ -60,6 +60,7 @@ class FlexAttention(Op):
     softmax_precision: int | None = None
 
     def infer(self, q: Type, k: Type, v: Type) -> Type:
+        check_scale(self.scale)
         for x in (q, k, v):
             need_rank(x, 4, 4, "Q, K and V")
         if q.shape is None or k.shape is None or v.shape is None:

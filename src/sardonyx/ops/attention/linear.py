@@ -8,11 +8,20 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import Array
+from sardonyx.core.expr import Expr, eq, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import quiet, settle, widen
 from sardonyx.ops.base.nest import filled
-from sardonyx.ops.base.shapes import divides, need_rank, refuse, same_dim, same_dims
+from sardonyx.ops.base.shapes import (
+    divides,
+    fit_into,
+    need_rank,
+    refuse,
+    same_dim,
+    same_dims,
+    same_shape,
+)
 
 _RULES = ("linear", "gated", "delta", "gated_delta")
 
@@ -50,7 +59,23 @@ class LinearAttention(Op, kw_only=True):
         y = Type(q.dtype, (*q.shape[:2], wide * self.q_num_heads))
         state = (q.shape[0], heads, size, wide)
         same_dims(past, state, "the past")
+        self._check_gates(q, size, *filled(extras, 3)[1:])
         return y, Type(kept, state)
+
+    def _check_gates(self, q: Type, size: Expr, decay: Type | None, beta: Type | None) -> None:
+        """A gate of each step has one number for each head; a decay may have one for each row of
+        the state instead.
+        """
+        heads = q.dims[0].like(self.kv_num_heads)
+        if beta is not None and beta.shape is not None:
+            need_rank(beta, 3, 3, "beta")
+            same_shape(beta.shape[:2], q.dims[:2])
+            fit_into(beta.with_shape(beta.shape[2:]), (heads,), "beta")
+        if decay is not None and decay.shape is not None:
+            need_rank(decay, 3, 3, "decay")
+            wide = heads * size
+            own = where(eq(decay.dims[2], heads), wide, decay.dims[2])
+            same_shape((*decay.dims[:2], own), (*q.dims[:2], wide))
 
     def _check(self, *extras: object) -> None:
         if self.update_rule not in _RULES:

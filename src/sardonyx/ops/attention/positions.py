@@ -14,6 +14,7 @@ from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Counted, Index, Op, Operand, Subscripts
 from sardonyx.ops.base.element import lift, quiet, settle, widen
+from sardonyx.ops.base.given import wrapped
 from sardonyx.ops.base.nest import both, filled, total
 from sardonyx.ops.base.shapes import (
     at_most,
@@ -103,7 +104,9 @@ class RotaryEmbedding(Op):
             a = a.reshape(*a.shape[:2], self.num_heads or 1, -1)
         else:
             a = a.swapaxes(1, 2)
-        c, s = (widen(t if ids is None else t[ids])[:, :, None] for t in (cos, sin))
+        c, s = (
+            widen(t if ids is None else t[wrapped(ids, len(t))])[:, :, None] for t in (cos, sin)
+        )
         count = self.rotary_embedding_dim or a.shape[3]
         turned, rest = a[..., :count], a[..., count:]
         if self.interleaved:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeAlias
 
-from sardonyx.core.dtype import DType
-from sardonyx.core.errors import InvalidGraph
+from sardonyx.core.dtype import Array, DType
+from sardonyx.core.errors import InvalidArgument, InvalidGraph
 from sardonyx.core.expr import (
     INDEX,
     Expr,
@@ -208,6 +209,18 @@ def broadcast_types(*types: Type, dtype: DType | None = None) -> Type:
     return Type(dtype or common_dtype(*types), broadcast(*(t.shape for t in types)))
 
 
+def added(dims: Iterable[Expr]) -> Expr:
+    """The sum of dims; equal ones are counted, since each sum of formulas takes its length."""
+    whole, counts = 0, Counter[Expr]()
+    for d in dims:
+        n = number(d)
+        if n is None:
+            counts[d] += 1
+        else:
+            whole += n
+    return sum((d * n for d, n in counts.items()), const(whole))
+
+
 def as_index(e: Expr) -> Expr:
     """A known element of an integer tensor as an index expression."""
     if e.op == "cast" and e.dtype is DType.INT32 and e.args[0].dtype is INDEX:
@@ -297,3 +310,11 @@ def check_size(dtype: DType, dims: Sequence[int]) -> None:
     limits = Limits.current()
     count = limits.check_array(dtype, dims)
     limits.check_memory(count * dtype.numpy.itemsize)
+
+
+def check_lengths(lengths: Array, most: int) -> None:
+    """InvalidArgument (E0210) unless each of the lengths is one of 0 … `most`."""
+    bad = lengths[(lengths < 0) | (lengths > most)]
+    if bad.size:
+        given, wanted = int(bad[0]), f"0 … {most}"
+        raise InvalidArgument("E0210", "a length is out of range", given=given, wanted=wanted)

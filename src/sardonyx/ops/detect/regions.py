@@ -38,6 +38,8 @@ class _Aligned(Op, abstract=True):
         need_rank(rois, 2, 2, "the regions")
         if self.mode not in ("avg", "max"):
             raise refuse("E0341", "`mode` is unknown", self.mode, "avg, max")
+        if self.sampling_ratio < 0:
+            raise refuse("E0341", "`sampling_ratio` is negative", self.sampling_ratio)
         if rois.shape is not None:
             same_dim(rois.shape[1], const(4))
             same_dims(batches, rois.shape[:1], "batch_indices")
@@ -86,7 +88,7 @@ class _Aligned(Op, abstract=True):
 
     def _samples(self, start: float, length: float, bins: int) -> tuple[Array, int]:
         """The coordinates sampled along one axis, and how many to a bin."""
-        each = self.sampling_ratio or max(0, int(np.ceil(length / bins)))
+        each = self.sampling_ratio or max(0, int(np.nan_to_num(np.ceil(length / bins))))
         if each > _MOST_SAMPLES:
             raise RuntimeException("E0404", "a region is too large", given=length)
         size, at = (length / bins, np.arange(bins)[:, None] + np.zeros((1, each)))
@@ -104,8 +106,8 @@ def _image(x: Array, b: int) -> Array:
 
 def _corners(at: Array, length: int) -> list[tuple[Array, Array]]:
     """The two neighbours of every coordinate with their weights; none far outside."""
-    outside = (at < -1) | (at > length)
-    at = np.clip(at, 0, length - 1)
+    outside = ~((at >= -1) & (at <= length))
+    at = np.nan_to_num(np.clip(at, 0, length - 1))
     low = np.minimum(at.astype(np.int64), max(0, length - 2)) if length > 1 else at.astype(np.int64)
     part = at - low
     high = np.minimum(low + 1, length - 1)

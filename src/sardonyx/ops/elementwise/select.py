@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Counted, Index, Op, Operand
 from sardonyx.ops.base.element import settle, widen
 from sardonyx.ops.base.found import Cut, FoundPlaces
+from sardonyx.ops.base.given import whole
 from sardonyx.ops.base.shapes import (
     as_index,
     axis_of,
@@ -77,7 +79,7 @@ class Trilu(Op):
         return like(x)
 
     def reference(self, x: Array, k: Array | None = None) -> Array:
-        diagonal = 0 if k is None else int(k.reshape(-1)[0])
+        diagonal = 0 if k is None else whole(k, "the diagonal")
         rows, columns = np.ogrid[: x.shape[-2], : x.shape[-1]]
         gap = columns - rows
         kept = gap >= diagonal if self.upper else gap <= diagonal
@@ -128,18 +130,21 @@ class OneHot(Op):
 
     def infer(self, indices: Type, depth: Type, values: Type) -> Type:
         need_rank(values, 1, 1, "values")
+        same_dims(values, (const(2),), "values")
         if indices.shape is None:
             return Type(values.dtype)
         axis = axis_of(self.axis, len(indices.shape) + 1)
         size = unknown_dim("depth")
         if depth.value:
             known = depth.value[0]
+            if known.is_const and not math.isfinite(known.arg):
+                raise refuse("E0325", "the depth is no number", known.arg)
             size = const(int(known.arg)) if known.is_const else as_index(known)
         return Type(values.dtype, (*indices.shape[:axis], size, *indices.shape[axis:]))
 
     def reference(self, indices: Array, depth: Array, values: Array) -> Array:
         axis = axis_of(self.axis, indices.ndim + 1)
-        count = int(depth.reshape(-1)[0])
+        count = whole(depth, "the depth")
         if count < 0:
             raise InvalidArgument("E0211", "a negative depth", given=count)
         shape = list(indices.shape)

@@ -14,7 +14,8 @@ from sardonyx.core.expr import Expr, evaluate, number
 from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph, Type, Value, tensor_type
 from sardonyx.graph.op import Bodies, Op
-from sardonyx.ops.base.shapes import axis_of, refuse, unknown_dim
+from sardonyx.ops.base.given import single, whole, wholes
+from sardonyx.ops.base.shapes import axis_of, check_lengths, refuse, unknown_dim
 
 Call: TypeAlias = Callable[[Graph, Sequence[Any]], list[Any]]
 
@@ -115,6 +116,9 @@ def _is_free(d: Expr) -> bool:
     return d.op == "var" and str(d.arg[0]).startswith("_trip_")
 
 
+_TRIPS, _CONDITION = "the number of trips", "a condition"
+
+
 class If(Op, kw_only=True):
     """The outputs of `then_branch` where the condition holds, else those of `else_branch`."""
 
@@ -149,9 +153,7 @@ class If(Op, kw_only=True):
         return tuple(joined(a.type, b.type) for a, b in zip(yes, no, strict=True))
 
     def control(self, call: Call, cond: Array) -> Any:
-        if cond.size != 1:
-            raise RuntimeException("E0404", "a condition must be one element", given=cond.shape)
-        return tuple(call(self.then_branch if cond.reshape(())[()] else self.else_branch, []))
+        return tuple(call(self.then_branch if single(cond, _CONDITION) else self.else_branch, []))
 
 
 class Loop(Op, kw_only=True):
@@ -174,7 +176,7 @@ class Loop(Op, kw_only=True):
 
     def trips(self, *inputs: Any) -> int | None:
         most = inputs[0]
-        return int(most.reshape(())) if most is not None and self._never_stops() else None
+        return whole(most, _TRIPS) if most is not None and self._never_stops() else None
 
     def _never_stops(self) -> bool:
         """Whether the condition goes round as it came, or is always true."""
@@ -208,13 +210,13 @@ class Loop(Op, kw_only=True):
         return tuple(replace(t, value=None) for t in (*carried, *stacked))
 
     def control(self, call: Call, trips: Array | None, cond: Array | None, *initial: Any) -> Any:
-        most = None if trips is None else int(trips.reshape(()))
-        going = cond is None or bool(cond.reshape(()))
+        most = None if trips is None else whole(trips, _TRIPS)
+        going = cond is None or bool(single(cond, _CONDITION))
         state, rows, trip = list(initial), list[list[Any]](), 0
         rest: tuple[list[Any], list[Array]] | None = None
         while going and (most is None or trip < most):
             made = call(self.body, [np.array(trip, np.int64), np.array(going), *state])
-            going = bool(made[0].reshape(()))
+            going = bool(single(made[0], _CONDITION))
             state, new = made[1 : 1 + len(state)], made[1 + len(state) :]
             rows.append(new)
             trip += 1
@@ -394,9 +396,14 @@ class ScanV8(_Scanning, kw_only=True):
             num_scan_inputs=self.num_scan_inputs,
             scan_input_directions=self.directions,
         )
-        longest = inputs[states].shape[1]
+        longest, given = inputs[states].shape[1], [a.shape[:2] for a in inputs[states:]]
+        batch = len(inputs[states])
+        if {*given, *((len(a), longest) for a in inputs)} != {(batch, longest)}:
+            raise RuntimeException("E0404", "scan inputs differ in length", given=given)
+        if lengths is not None:
+            check_lengths(np.array(wholes(lengths, batch, "the lengths")), longest)
         batches = []
-        for b in range(len(inputs[states])):
+        for b in range(batch):
             length = longest if lengths is None else int(lengths[b])
             parts = [a[b] for a in inputs[:states]]
             parts += [a[b, :length] for a in inputs[states:]]

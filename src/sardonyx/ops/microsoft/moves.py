@@ -13,6 +13,7 @@ from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Counted, Index, Op, Operand
 from sardonyx.ops.base.element import lift, quiet, settle, widen
+from sardonyx.ops.base.given import wrapped
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import (
     axis_of,
@@ -25,7 +26,7 @@ from sardonyx.ops.base.shapes import (
 )
 from sardonyx.ops.elementwise.select import Trilu as StandardTrilu
 from sardonyx.ops.microsoft.composed import DOMAIN, Composed, Made, Results, like
-from sardonyx.ops.move.gather import GatherNDV11, wrapped
+from sardonyx.ops.move.gather import GatherNDV11
 from sardonyx.ops.resample.grid import GridSampleV16
 from sardonyx.ops.resample.interpolation import within
 

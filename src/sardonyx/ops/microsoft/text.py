@@ -12,9 +12,9 @@ from sardonyx.core.errors import UnsupportedOperator
 from sardonyx.core.expr import const
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
+from sardonyx.ops.base.given import wrapped
 from sardonyx.ops.base.shapes import like, need_rank, refuse, same_dim, unknown_dim
 from sardonyx.ops.microsoft.composed import DOMAIN
-from sardonyx.ops.move.gather import wrapped
 from sardonyx.ops.text.strings import check_text, texts
 
 _MASK = 0xFFFFFFFF

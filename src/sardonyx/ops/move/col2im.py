@@ -14,6 +14,7 @@ from sardonyx.core.expr import Expr, cast, const, eq, number, product, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import lift, settle, widen
+from sardonyx.ops.base.given import wholes
 from sardonyx.ops.base.nest import both, total
 from sardonyx.ops.base.shapes import (
     check_size,
@@ -53,7 +54,7 @@ class Col2Im(Op):
         ones = (1,) * rank
         dilations, strides = self.dilations or ones, self.strides or ones
         pads = self.pads or (0,) * (2 * rank)
-        if (len(dilations), len(strides), len(pads)) != (rank, rank, 2 * rank):
+        if rank < 1 or (len(dilations), len(strides), len(pads)) != (rank, rank, 2 * rank):
             raise refuse("E0325", "dilations, strides or pads do not fit the image", rank)
         if min((*dilations, *strides)) < 1:
             raise refuse("E0325", "dilations and strides must be positive", 0, "1 or more")
@@ -76,6 +77,10 @@ class Col2Im(Op):
             return Type(x.dtype)
         image = known(image_shape) or unknown_dims("image", rank)
         block = known(block_shape)
+        length = length_of(block_shape)
+        if length is not None and length != rank:
+            raise refuse("E0325", "a block has not as many dims as the image", length, rank)
+        self._window(rank)
         channels = unknown_dim("channels")
         if block is not None:
             channels = self._channels(x.shape[1], block)
@@ -89,8 +94,9 @@ class Col2Im(Op):
         return rows // product(block)
 
     def reference(self, x: Array, image_shape: Array, block_shape: Array) -> Array:
-        image, block = image_shape.tolist(), block_shape.tolist()
-        rank = len(image)
+        rank = image_shape.size
+        image = wholes(image_shape, rank, "the dims of the image")
+        block = wholes(block_shape, rank, "the dims of a block", least=1)
         dilations, pads, strides = self._window(rank)
         counts = self._steps([const(d) for d in image], [const(d) for d in block])
         steps = [number(d) or 0 for d in counts]

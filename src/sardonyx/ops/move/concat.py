@@ -9,14 +9,14 @@ import numpy as np
 
 from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
-from sardonyx.core.expr import Expr, const, number, where
+from sardonyx.core.expr import Expr, const, number, show, where
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.shapes import (
+    added,
     assume,
     axis_of,
-    clamp,
     common_dtype,
     known,
     place,
@@ -26,7 +26,7 @@ from sardonyx.ops.base.shapes import (
     unknown_dim,
 )
 
-# Every element asks its way through half of the inputs.
+# Every element asks its way through half of the inputs; a formula of more sizes is no help.
 _MOST = 64
 
 
@@ -54,9 +54,9 @@ class Concat(Op):
         dims = list(shapes[0])
         for shape in shapes[1:]:
             dims = [d if n == axis else same_dim(d, shape[n]) for n, d in enumerate(dims)]
-        dims[axis] = sum((s[axis] for s in shapes), const(0))
-        if len(shapes) < len(inputs):
-            dims[axis] = unknown_dim("concat")
+        parts = [s[axis] for s in shapes]
+        told = len(shapes) == len(inputs) and len({d for d in parts if not d.is_const}) <= _MOST
+        dims[axis] = added(parts) if told else unknown_dim("concat")
         return Type(dtype, tuple(dims))
 
     def reference(self, *inputs: Array) -> Array:
@@ -134,17 +134,17 @@ class Pieces(Op, abstract=True):
         """One element of one part."""
         axis = axis_of(self.along, x.rank)
         sizes = self.sizes(x.shape[axis], split)
-        start = sum(sizes[:which], const(0))
+        start = added(sizes[:which])
         return x[place(idx, (axis,), (idx[axis] + start,))]
 
 
 def _check_sum(total: Expr, split: Sequence[Expr]) -> None:
-    added = sum(split, const(0))
+    whole = added(split)
     if any((number(d) or 0) < 0 for d in split):
         raise refuse("E0325", "a part has a negative size", text(split), "0 or more")
-    if added.is_const and total.is_const and added is not total:
+    if whole.is_const and total.is_const and whole is not total:
         raise refuse("E0322", "the parts do not make the whole", text(split), number(total))
-    assume(added, total)
+    assume(whole, total)
 
 
 class SplitV13(Pieces):
@@ -188,7 +188,8 @@ class SplitV13(Pieces):
 class Split(SplitV13):
     """The parts of the input along `axis`, of the sizes in `split`, or `num_outputs` equal ones.
 
-    Where the whole cannot be divided evenly, the last parts are smaller.
+    Where the whole cannot be divided evenly, the last part is smaller; E0325 where the others leave
+    less than nothing.
     """
 
     since = 18
@@ -201,9 +202,10 @@ class Split(SplitV13):
         if count != self.outputs:
             raise refuse("E0325", "num_outputs does not fit the outputs", count, self.outputs)
         chunk = (total + (count - 1)) // count
-        if total.is_const:
-            return [clamp(total - chunk * n, 0, chunk) for n in range(count)]
-        return [chunk] * (count - 1) + [total - chunk * (count - 1)]
+        last = total - chunk * (count - 1)
+        if (number(last) or 0) < 0:
+            raise refuse("E0325", "there are too many parts", count, f"parts of {show(total)}")
+        return [chunk] * (count - 1) + [last]
 
     def express(self, write: Body, opset: int, x: Value, *split: Value) -> Any:
         if any(split):

@@ -16,6 +16,7 @@ from sardonyx.graph.ir import Type, Value, tensor_type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.graph.type import constant_type
 from sardonyx.ops.base.element import is_narrow, lift, settle, widen
+from sardonyx.ops.base.given import single
 from sardonyx.ops.base.shapes import (
     as_index,
     check_size,
@@ -188,6 +189,8 @@ class RangeV11(Op):
         return Type(dtype, (const(_length(first.arg, last.arg, step.arg)),))
 
     def reference(self, start: Array, limit: Array, delta: Array) -> Array:
+        for x in (start, limit, delta):
+            single(x, "an end or a step of a range")
         first, last, step = (widen(x.reshape(())) for x in (start, limit, delta))
         if step == 0:
             raise InvalidArgument("E0211", "a range with step 0")
@@ -219,7 +222,10 @@ def _length(first: Any, last: Any, step: Any) -> int:
         raise refuse("E0325", "a range with step 0", 0, "any other step")
     if np.asarray(first).dtype.kind in "iu":
         return max(-(-(int(last) - int(first)) // int(step)), 0)
-    return max(math.ceil((float(last) - float(first)) / float(step)), 0)
+    count = (float(last) - float(first)) / float(step)
+    if not math.isfinite(count):
+        raise refuse("E0325", "a range without an end", f"{first} to {last} by {step}")
+    return max(math.ceil(count), 0)
 
 
 class Range(RangeV11):

@@ -8,6 +8,7 @@ from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
+from sardonyx.ops.base.given import wholes
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import axes_of, check_size, known, refuse, unknown_dim
 
@@ -34,7 +35,8 @@ class CenterCropPad(Op):
         return Type(x.dtype, tuple(dims))
 
     def reference(self, x: Array, shape: Array) -> Array:
-        for axis, length in zip(self._axes(x.ndim), shape.tolist(), strict=True):
+        axes = self._axes(x.ndim)
+        for axis, length in zip(axes, wholes(shape, len(axes), "the lengths"), strict=True):
             extent = x.shape[axis]
             if length < extent:
                 start = (extent - length) // 2

@@ -15,6 +15,7 @@ from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, const, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Counted, Index, Op, Operand, Trait
+from sardonyx.ops.base.given import wrapped
 from sardonyx.ops.base.shapes import (
     as_index,
     at_most,
@@ -25,17 +26,6 @@ from sardonyx.ops.base.shapes import (
     same_dim,
     wrap,
 )
-
-
-def wrapped(indices: Array, dim: int) -> Array:
-    """Subscripts counted from 0; InvalidArgument E0210 for one outside [-dim, dim)."""
-    i = indices.astype(np.int64, copy=False)
-    if i.size and (i.min() < -dim or i.max() >= dim):
-        bad = i.min() if i.min() < -dim else i.max()
-        raise InvalidArgument(
-            "E0210", f"index {bad} is out of range", given=int(bad), wanted=f"{-dim} … {dim - 1}"
-        )
-    return np.where(i < 0, i + dim, i)
 
 
 def along(axis: int, x: Type | None) -> list[Counted]:

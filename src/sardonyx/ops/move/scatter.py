@@ -19,6 +19,7 @@ from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Counted, Op
 from sardonyx.loops.ir import For, If, Kernel, Let, Stmt, Store
 from sardonyx.ops.base.element import quiet, settle, widen
+from sardonyx.ops.base.given import wrapped
 from sardonyx.ops.base.loops import Memory
 from sardonyx.ops.base.nest import both
 from sardonyx.ops.base.shapes import (
@@ -33,7 +34,7 @@ from sardonyx.ops.base.shapes import (
     unravel,
     wrap,
 )
-from sardonyx.ops.move.gather import along, columns, depth_of, inside_but_for, wrapped
+from sardonyx.ops.move.gather import along, columns, depth_of, inside_but_for
 
 # Elements of a slice that one thread writes.
 _BLOCK = 4096

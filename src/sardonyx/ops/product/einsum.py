@@ -13,7 +13,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import total
-from sardonyx.ops.base.shapes import broadcast_dim, common_dtype, refuse
+from sardonyx.ops.base.shapes import broadcast_dim, common_dtype, refuse, same_dim
 from sardonyx.ops.product.matmul import accumulator
 
 _MOST = 52
@@ -57,7 +57,10 @@ class _Terms:
         """The extent of every label."""
         found: dict[str, Expr] = {}
         for labels, shape in zip(self.inputs, shapes, strict=True):
+            own: dict[str, Expr] = {}
             for x, d in zip(labels, shape, strict=True):
+                own[x] = same_dim(own[x], d) if x in own else d
+            for x, d in own.items():
                 found[x] = broadcast_dim(found[x], d) if x in found else d
         return found
 

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Counted, Op
 from sardonyx.loops.ir import Kernel
 from sardonyx.ops.base.element import quiet
-from sardonyx.ops.base.shapes import same_dim
+from sardonyx.ops.base.shapes import check_lengths, same_dim
 from sardonyx.ops.recurrent.cells import Cell, activation, gru, lstm
 from sardonyx.ops.recurrent.loops import Steps
 
@@ -117,8 +116,7 @@ class Recurrence(Op):
             if given is not None:
                 state[n] = given
         span = np.full(batch, steps) if lengths is None else lengths
-        if not np.all((span >= 0) & (span <= steps)):
-            raise InvalidArgument("E0210", "a length is out of range", given=span, wanted=steps)
+        check_lengths(span, steps)
         per = self.gates * hidden
         walk = _Walk(self, self.cell(symbolic=False), span, hidden)
         for d in range(self.directions):

@@ -14,6 +14,7 @@ from sardonyx.graph.op import Op
 from sardonyx.loops.build import identity
 from sardonyx.loops.ir import For, Kernel, Stmt, Store
 from sardonyx.ops.base.element import quiet, settle, widen
+from sardonyx.ops.base.given import whole
 from sardonyx.ops.base.loops import Memory
 from sardonyx.ops.base.shapes import axis_of, known_ints, like, need_rank
 
@@ -63,7 +64,7 @@ class Cumulative(Op, abstract=True):
 
     @quiet
     def reference(self, x: Array, axis: Array) -> Array:
-        n = axis_of(int(axis.reshape(-1)[0]), x.ndim)
+        n = axis_of(whole(axis, "the axis"), x.ndim)
         real = np.moveaxis(widen(x), n, 0)
         real = real[::-1] if self.reverse else real
         out = type(self).ufunc.accumulate(real, 0, dtype=real.dtype)

@@ -14,6 +14,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.loops.ir import Kernel
 from sardonyx.ops.base.element import lift, widen
+from sardonyx.ops.base.given import whole
 from sardonyx.ops.base.loops import Memory
 from sardonyx.ops.base.shapes import axis_of, known, known_ints, place, refuse, text, unknown_dim
 from sardonyx.ops.reduce.best import best_of
@@ -141,7 +142,7 @@ class TopKV10(Op):
         return top_types(x, count[0] if count else unknown_dim("k"), self.axis)
 
     def reference(self, x: Array, k: Array) -> tuple[Array, Array]:
-        return top(x, int(k.reshape(-1)[0]), self.axis, self.is_largest)
+        return top(x, whole(k, "the count"), self.axis, self.is_largest)
 
     @property
     def is_largest(self) -> bool:

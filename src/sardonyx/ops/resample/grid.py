@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import itertools
+import math
 from typing import Any
 
 import numpy as np
 
-from sardonyx.core.dtype import Array
+from sardonyx.core.dtype import Array, DType
+from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import INDEX, Expr, cast, const, minimum, mod, number, unary, where
 from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import lift, quiet, settle, widen
+from sardonyx.ops.base.given import wholes
 from sardonyx.ops.base.nest import both
-from sardonyx.ops.base.shapes import known, need_rank, refuse, same_dim, unknown_dims
+from sardonyx.ops.base.shapes import (
+    check_size,
+    known,
+    need_rank,
+    refuse,
+    same_dim,
+    same_shape,
+    unknown_dims,
+)
 from sardonyx.ops.resample.interpolation import cubic_weights, within
 
 _MODES = {"bilinear": "linear", "bicubic": "cubic"}
@@ -189,12 +200,16 @@ class AffineGrid(Op):
         if dims is None:
             dims = unknown_dims("grid", count + 2)
         if theta.shape is not None:
-            same_dim(theta.shape[1], const(count))
+            same_shape(theta.shape, (dims[0], const(count), const(count + 1)))
         return Type(theta.dtype, (dims[0], *dims[2:], const(count)))
 
     @quiet
     def reference(self, theta: Array, size: Array) -> Array:
-        lengths = size[2:].tolist()
+        batch, _, *lengths = wholes(size, theta.shape[1] + 2, "the dims of the grid")
+        wanted = (batch, len(lengths), len(lengths) + 1)
+        if theta.shape != wanted:
+            raise InvalidArgument("E0211", "theta does not fit", given=theta.shape, wanted=wanted)
+        check_size(DType.FLOAT64, (math.prod(lengths), len(lengths) + 1))
         lines = [self._line(n) for n in lengths]
         mesh = np.meshgrid(*lines, indexing="ij")
         points = np.stack([*reversed(mesh), np.ones(lengths)], axis=-1)
@@ -205,7 +220,7 @@ class AffineGrid(Op):
     def _line(self, length: int) -> Array:
         at = np.arange(length)
         if self.align_corners:
-            return at * (2 / (length - 1)) - 1 if length > 1 else np.zeros(1)
+            return at * (2 / (length - 1)) - 1 if length > 1 else np.zeros(length)
         return (at * 2 + 1) / length - 1
 
     def at(self, idx: Index, theta: Operand, size: Operand) -> Expr:

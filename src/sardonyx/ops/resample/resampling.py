@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
+from sardonyx.core.errors import InvalidArgument
 from sardonyx.core.expr import Expr, cast, const, number, reduce, unary, where
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts, Trait
@@ -95,7 +97,8 @@ class Resampling(Op, abstract=True):
     def computed(self, x: Array, *extras: Array | None) -> Array:
         """The output of arrays."""
         plan = self.plan(_typed(x), *(None if e is None else _typed(e) for e in extras))
-        assert plan is not None
+        if plan is None:
+            raise InvalidArgument("E0211", "there are no sizes and no scales for every axis")
         a = x if self.way == "nearest" else widen(x)
         if a.dtype.kind in "iub" and self.way != "nearest":
             a = a.astype(np.float64)
@@ -108,6 +111,8 @@ class Resampling(Op, abstract=True):
     def _along(self, a: Array, axis: int, plan: Scaling) -> Array:
         length, extent = number(plan.lengths[axis]), a.shape[axis]
         assert length is not None
+        if length and not extent:
+            raise InvalidArgument("E0211", f"dim {axis} has nothing to resize", wanted=length)
         scale = plan.scales[axis]
         roi = None if plan.roi is None else tuple(float(e.arg) for e in plan.roi[axis])
         up, down = (length, extent) if scale is None else as_fraction(scale).as_integer_ratio()
@@ -306,7 +311,7 @@ def floats(x: Type | None) -> tuple[float, ...] | None:
 
 def by_scales(x: Type, scales: Sequence[float], axes: Sequence[int]) -> Scaling:
     """The plan that scales of the axes give; E0341 where they are wrong."""
-    if len(scales) != len(axes) or min(scales) <= 0:
+    if len(scales) != len(axes) or not all(0 < s < math.inf for s in scales):
         raise refuse("E0341", "scales do not fit the axes", list(scales), f"{len(axes)} above 0")
     given = dict(zip(axes, scales, strict=True))
     lengths = [scaled(d, given[i]) if i in given else d for i, d in enumerate(x.dims)]

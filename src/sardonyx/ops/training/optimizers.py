@@ -12,6 +12,7 @@ from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import quiet, settle, widen
+from sardonyx.ops.base.given import single, whole
 from sardonyx.ops.base.shapes import fit_into, like, refuse, same_dims
 
 _DOMAIN = "ai.onnx.preview.training"
@@ -47,7 +48,7 @@ class _Step(Op, abstract=True):
     def _rows(self, inputs: Sequence[Any]) -> list[tuple[Any, ...]]:
         each = 2 + self.states
         count, rest = divmod(len(inputs), each)
-        if rest or not count:
+        if rest or not count or any(x is None for x in inputs):
             raise refuse("E0343", f"{self.op_type} has a wrong number of inputs", len(inputs) + 2)
         return [tuple(inputs[k * count + n] for k in range(each)) for n in range(count)]
 
@@ -63,7 +64,7 @@ class _Step(Op, abstract=True):
 
     @quiet
     def reference(self, rate: Array, count: Array, *inputs: Array) -> Any:
-        r, t = widen(rate).reshape(()), int(count.reshape(()))
+        r, t = rate.dtype.type(single(rate, "the rate")), whole(count, "the count")
         made = []
         for row in self._rows(inputs):
             new = self.step(r, t, *(widen(a) for a in row))

@@ -73,8 +73,9 @@ class DeformConv(Op):
         extras = () if mask is None else (widen(mask),)
         columns = self._columns(w.shape[2:]).reference(widen(x), widen(offset), *extras)
         trips = columns.shape[3:]
-        columns = columns.reshape(len(x), self.group, -1, int(np.prod(trips)))
-        weights = kernel.reshape(self.group, w.shape[0] // self.group, -1)
+        depth = int(np.prod(w.shape[1:]))
+        columns = columns.reshape(len(x), self.group, depth, int(np.prod(trips)))
+        weights = kernel.reshape(self.group, w.shape[0] // self.group, depth)
         y = np.matmul(weights, columns).reshape(len(x), w.shape[0], *trips)
         if b is not None:
             y = y + widen(b).reshape(-1, *[1] * rank)
@@ -147,7 +148,8 @@ class DeformColumns(Op, kw_only=True):
         columns = np.stack(rows) if rows else np.zeros((*x.shape[:2], self._taps, *trips), x.dtype)
         if mask is not None:
             part = mask.reshape(len(x), self.offset_group, 1, self._taps, *trips)
-            shape = (len(x), self.offset_group, -1, self._taps, *trips)
+            each = x.shape[1] // self.offset_group
+            shape = (len(x), self.offset_group, each, self._taps, *trips)
             columns = (columns.reshape(shape) * part).reshape(columns.shape)
         return columns
 

@@ -8,12 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.errors import RuntimeException
+from sardonyx.core.errors import InvalidArgument, RuntimeException
 from sardonyx.core.expr import Expr, cast, const, number, unary, where
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import quiet, settle, widen
+from sardonyx.ops.base.given import single, whole
 from sardonyx.ops.base.shapes import (
     axis_of,
     check_size,
@@ -21,6 +22,7 @@ from sardonyx.ops.base.shapes import (
     known_ints,
     need_rank,
     refuse,
+    same_dim,
     unknown_dim,
 )
 
@@ -29,7 +31,7 @@ _BLOCK = 1 << 18
 
 
 def _one(a: Array | None) -> int | None:
-    return None if a is None else int(a.reshape(-1)[0])
+    return None if a is None else whole(a, "a length, a step or an axis")
 
 
 def _known_one(t: Type | None) -> Expr | None:
@@ -73,7 +75,10 @@ class _Transform(Op, abstract=True):
 
     def transformed(self, x: Array, axis: int, length: int | None) -> Array:
         """The discrete Fourier transform along an axis."""
-        if length is not None and length < 1:
+        if length is None:
+            length = x.shape[axis]
+            length = 2 * (length - 1) if self.inverse and self.onesided else length
+        if length < 1:
             raise RuntimeException("E0404", "the transform's length is not positive", given=length)
         a = widen(x)
         complex_ = a[..., 0] + 1j * a[..., 1] if x.shape[-1] == 2 else a[..., 0]
@@ -212,7 +217,7 @@ class DFT(_Transform):
 
     @quiet
     def reference(self, x: Array, length: Array | None = None, axis: Array | None = None) -> Array:
-        at = -2 if axis is None else int(axis.reshape(-1)[0])
+        at = -2 if axis is None else whole(axis, "the axis")
         return self.transformed(x, axis_of(at, x.ndim), _one(length))
 
     def expand(
@@ -239,8 +244,10 @@ class STFT(Op):
         if x.shape is None:
             return Type(x.dtype)
         size = _known_one(length)
-        if size is None and window is not None and window.shape:
-            size = window.shape[0]
+        if window is not None and window.shape is not None:
+            need_rank(window, 1, 1, "the window")
+            wide = window.shape[0]
+            size = wide if length is None else None if size is None else same_dim(size, wide)
         elif size is None and window is None and length is None:
             size = x.shape[1]
         hop = _known_one(step)
@@ -265,6 +272,9 @@ class STFT(Op):
         at = np.arange(count)[:, None] * hop + np.arange(size)
         frames = widen(signal)[:, at]
         if window is not None:
+            if len(window) != size:
+                said = "the window is not as long as a frame"
+                raise InvalidArgument("E0211", said, given=len(window), wanted=size)
             frames = frames * widen(window)[:, None]
         wide = frames[..., 0] + 1j * frames[..., 1] if signal.shape[-1] == 2 else frames[..., 0]
         made = np.fft.rfft(wide.real, axis=2) if self.onesided else np.fft.fft(wide, axis=2)
@@ -382,7 +392,10 @@ class MelWeightMatrix(Op):
         if bands < 1 or size < 0 or not (_one(rate) or 0) > 0:
             raise RuntimeException("E0404", "bands and rate must be positive", given=bands)
         check_size(DType.from_onnx(dtype), (rows, bands))
-        edges = [2595 * math.log10(1 + float(e.reshape(-1)[0]) / 700) for e in (low, high)]
+        ends = [1 + float(single(e, "a frequency")) / 700 for e in (low, high)]
+        if min(ends) <= 0:
+            raise RuntimeException("E0404", "a frequency is not on the mel scale", given=ends)
+        edges = [2595 * math.log10(e) for e in ends]
         mels = np.arange(bands + 2) * ((edges[1] - edges[0]) / (bands + 2)) + edges[0]
         hertz = 700 * (10 ** (mels / 2595) - 1)
         spots = np.floor((size + 1) * hertz / (_one(rate) or 1)).astype(np.int64)

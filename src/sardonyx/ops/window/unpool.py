@@ -5,13 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.errors import RuntimeException
+from sardonyx.core.errors import InvalidArgument, RuntimeException
 from sardonyx.core.expr import Expr
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
-from sardonyx.ops.base.shapes import check_size, known, need_rank, same_dims, unknown_dim
+from sardonyx.ops.base.given import wholes
+from sardonyx.ops.base.shapes import (
+    check_size,
+    known,
+    length_of,
+    need_rank,
+    refuse,
+    same_dims,
+    unknown_dim,
+)
 from sardonyx.ops.window.windows import settings
 
 
@@ -39,7 +48,9 @@ class MaxUnpool(Op, kw_only=True):
         same_dims(indices, x.shape, "the indices")
         if shape is None:
             return x.with_shape(self._dims(x.shape))
-        lengths = known(shape)
+        length, lengths = length_of(shape), known(shape)
+        if length is not None and length != len(x.shape):
+            raise refuse("E0325", "the output's shape has another rank", length, len(x.shape))
         if lengths is None:
             lengths = tuple(unknown_dim("unpooled") for _ in x.shape)
         return x.with_shape(lengths)
@@ -97,7 +108,10 @@ class MaxUnpool(Op, kw_only=True):
         y = y.reshape(own)
         if shape is None:
             return y
-        check_size(DType.from_numpy(x.dtype), shape.tolist())
-        made = np.zeros(shape.tolist(), x.dtype)
-        made[tuple(slice(min(a, b)) for a, b in zip(own, made.shape, strict=True))] = y
+        whole = wholes(shape, x.ndim, "the output's dims")
+        check_size(DType.from_numpy(x.dtype), whole)
+        if any(a > b for a, b in zip(own, whole, strict=True)):
+            raise InvalidArgument("E0211", "the output is too small", given=whole, wanted=own)
+        made = np.zeros(whole, x.dtype)
+        made[tuple(map(slice, own))] = y
         return made
