@@ -4,10 +4,9 @@ import numpy as np
 
 import sardonyx as sx
 from sardonyx.core.expr import reduce, sqrt
-from sardonyx.graph.op import Op
 
 
-class Distance(Op):
+class Distance(sx.Op):
     """The Euclidean distance of every row of `a` to every row of `b`."""
 
     domain = "my"

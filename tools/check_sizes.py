@@ -22,10 +22,10 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 # Tokens of code that a room may hold. A budget moves in the commit that shows why it must.
 BUDGETS = {
     "core": 21_450,
-    "graph": 21_950,
+    "graph": 22_200,
     "loops": 41_300,
     "ops": 174_000,
-    "passes": 27_200,
+    "passes": 28_200,
     "formats": 22_550,
     "checker": 4_400,
     "gradient": 17_800,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sardonyx.api import gradient as gradient
     from sardonyx.api import optimize as optimize
     from sardonyx.api import quantize as quantize
+    from sardonyx.api import save as save
     from sardonyx.api import to_text as to_text
     from sardonyx.api import upgrade as upgrade
     from sardonyx.bench import bench as bench
@@ -118,10 +119,10 @@ if TYPE_CHECKING:
     from sardonyx.dropin.refused import OrtEpContextDataBuffer as OrtEpContextDataBuffer
     from sardonyx.dropin.refused import OrtSyncStream as OrtSyncStream
     from sardonyx.formats import load as load
-    from sardonyx.formats import save as save
     from sardonyx.formats import to_bytes as to_bytes
     from sardonyx.formats import to_proto as to_proto
     from sardonyx.graph.ir import Graph as Graph
+    from sardonyx.graph.op import Op as Op
     from sardonyx.providers.registry import get_all_providers as get_all_providers
     from sardonyx.providers.registry import get_available_providers as get_available_providers
     from sardonyx.session import ExecutionMode as ExecutionMode
@@ -159,6 +160,7 @@ _PLACES = {
         "gradient",
         "optimize",
         "quantize",
+        "save",
         "to_text",
         "upgrade",
     ),
@@ -232,7 +234,8 @@ _PLACES = {
         "OrtEpContextDataBuffer",
         "OrtSyncStream",
     ),
-    "formats": ("load", "save", "to_bytes", "to_proto"),
+    "formats": ("load", "to_bytes", "to_proto"),
+    "graph.op": ("Op",),
     "graph.ir": ("Graph",),
     "providers.registry": ("get_all_providers", "get_available_providers"),
     "session": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -13,12 +14,14 @@ from sardonyx.convert import convert as convert
 from sardonyx.convert import is_place, side_of
 from sardonyx.core.limits import Limits
 from sardonyx.formats import Loadable, load
+from sardonyx.formats import save as save_graph
 from sardonyx.gradient import with_gradients
 from sardonyx.graph.check import Finding
 from sardonyx.graph.ir import Graph
 from sardonyx.graph.text import from_text as from_text
 from sardonyx.graph.text import to_text as to_text
 from sardonyx.passes import pipeline, version
+from sardonyx.passes.portable import portable
 from sardonyx.quantize import quantize as quantize
 
 Source: TypeAlias = "Loadable | Graph"
@@ -38,6 +41,28 @@ def check(model: Source, *, limits: Limits | None = None) -> list[Finding]:
     """
     budget = limits or Limits.current()
     return check_graph(graph_of(model, budget), budget)
+
+
+def save(
+    model: Source,
+    path: str | os.PathLike[str],
+    *,
+    external_data: bool | int | None = None,
+    data_file: str | None = None,
+) -> None:
+    """Write the model to `path`, as ONNX unless its suffix is another format's.
+
+    Operators of other packages are written as functions of the model where they have a body of
+    others or are a formula of one element, so that any runtime has them. Nothing half-written is
+    ever seen.
+
+    `external_data`: None leaves each tensor inside or outside as it came, True moves tensors of
+    1 KiB and more to `<path>.data`, a number those of that many bytes, False keeps all inside.
+    `data_file` is another name for that file, beside a model that is then ONNX.
+    NoSuchFile (E0103) when the target cannot be written, LimitExceeded (E0105) beyond 2 GiB.
+    """
+    made = portable(graph_of(model))
+    save_graph(made, path, external_data=external_data, data_file=data_file)
 
 
 def optimize(

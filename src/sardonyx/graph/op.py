@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import importlib
 from array import array
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -353,6 +354,9 @@ def _version(name: str) -> tuple[str, int]:
 
 Key = tuple[str, str]
 
+# The entry points, each named after a domain, that other packages' operators are announced by.
+GROUP = "sardonyx.ops"
+
 _registry: dict[Key, dict[int, type[Op]]] = {}
 _places: dict[Key, str] = {}
 
@@ -374,7 +378,20 @@ def versions(domain: str, name: str) -> Mapping[int, type[Op]]:
     key = ("" if domain == "ai.onnx" else domain, name)
     if key in _places:
         importlib.import_module(_places[key])
+    elif key not in _registry and domain:
+        _plug_in(domain)
     return _registry.get(key, {})
+
+
+@functools.cache
+def _plug_in(domain: str) -> None:
+    """Imports what installed packages announce as their operators of a domain."""
+    if any(domain == known for known, _ in _places):
+        return
+    from importlib import metadata  # noqa: PLC0415 - slow, and for operators of others only
+
+    for point in metadata.entry_points(group=GROUP, name=domain):
+        point.load()
 
 
 class Opaque(Op, abstract=True):
