@@ -24,7 +24,7 @@ BUDGETS = {
     "core": 21_450,
     "graph": 22_200,
     "loops": 41_300,
-    "ops": 174_000,
+    "ops": 181_000,
     "passes": 28_200,
     "formats": 22_550,
     "checker": 4_400,

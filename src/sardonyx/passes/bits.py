@@ -8,13 +8,14 @@ and a step in numpy for each operator that reads it.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sardonyx.core.dtype import DType
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Node, Value
-from sardonyx.graph.op import Trait
+from sardonyx.graph.op import Trait, find
 from sardonyx.graph.rewrite import Log, Pass, apply, rule
-from sardonyx.ops.quantized.bits import UnpackedBits
 from sardonyx.passes.affine import fixed
 
 # Operators that only move elements, looked through up to a constant: a Gather of rows is one.
@@ -57,7 +58,8 @@ def _picked(held: Tensor, body: Body) -> Value:
     """The elements of a constant, picked out of its bytes."""
     dtype = held.dtype
     data = Tensor(DType.UINT8, (held.nbytes,), held.packed())
-    op = UnpackedBits(bits=dtype.bits, count=held.count, signed=int(dtype.is_signed))
+    kind: Any = find("ai.sardonyx", "UnpackedBits")
+    op = kind(bits=dtype.bits, count=held.count, signed=int(dtype.is_signed))
     flat = body(op, body.graph.constant(data, f"{body.stem}_bytes"))
     return body("Reshape", flat, body.ints(*held.shape), allowzero=1)
 
