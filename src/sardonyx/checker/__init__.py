@@ -12,6 +12,7 @@ from dataclasses import replace
 from sardonyx.checker.nodes import shaped, typed
 from sardonyx.checker.stored import stored
 from sardonyx.core.errors import SardonyxError
+from sardonyx.core.expr import name_of
 from sardonyx.core.limits import Limits
 from sardonyx.formats.onnx_write import write_model
 from sardonyx.graph import check as structure
@@ -20,6 +21,7 @@ from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph
 from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import inlined
+from sardonyx.passes.shared import contradicted
 
 # What sessions mend by themselves: names in two scopes, nodes out of order, declared shapes.
 _MENDED = frozenset({"E0302", "E0314", "E0333"})
@@ -63,6 +65,9 @@ def _inferred(graph: Graph, limits: Limits) -> Iterator[Finding]:
     for e in infer(made, strict=False, limits=limits, allowed=True):
         yield Finding(_weight(e), e.code, e.message, e.node, e.tensor, e.op, e.hint)
     yield from typed(made)
+    for name, wanted in contradicted(made).items():
+        said = f"no size of `{name_of(name)}` gives {wanted}"
+        yield Finding("warning", "E0334", said, hint="sessions take each of its dims for one apart")
 
 
 def _weight(error: SardonyxError) -> str:

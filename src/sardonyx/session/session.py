@@ -37,6 +37,7 @@ from sardonyx.graph.ir import Graph
 from sardonyx.graph.origin import source_line
 from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import inlined
+from sardonyx.passes.shared import release
 from sardonyx.providers.base import Gap, Options, Provider, Runnable
 from sardonyx.session.binding import IOBinding
 from sardonyx.session.choose import Providers, choose
@@ -114,6 +115,7 @@ class InferenceSession:
                 verify(graph, self._limits)
                 settle(graph, self._options)
                 infer(graph, limits=self._limits, allowed=True)
+                release(graph)
                 graph = written_out(graph)
         return graph
 
