@@ -435,10 +435,24 @@ def _outer(extent: Expr) -> Expr:
         return const(1)
     around = [v for v in extent.free if v.args]
     if not around:
-        return extent
+        # Multiplied out with others, a difference would leave terms below 0.
+        whole = all(c >= 0 for c in polynomial(extent).values())
+        return extent if whole else maximum(extent, 0)
     first = substitute(extent, dict.fromkeys(around, const(0)))
     last = substitute(extent, {v: _outer(v.args[0]) - 1 for v in around})
-    return maximum(maximum(first, last), 0)
+    slopes = {_slope(extent, v) for v in around}
+    if slopes <= {-1, 0}:
+        return maximum(first, 0)
+    return maximum(last if slopes <= {0, 1} else maximum(first, last), 0)
+
+
+def _slope(e: Expr, v: Expr) -> int | None:
+    """Whether an extent grows with a variable (1), falls (-1) or stays (0), where that is plain."""
+    if e.op in ("min", "max"):
+        found = {_slope(a, v) for a in e.args} - {0}
+        return found.pop() if len(found) == 1 else None if found else 0
+    by = coefficient(e, v)
+    return None if by is None else (by > 0) - (by < 0)
 
 
 def _most(e: Expr) -> Expr | None:
