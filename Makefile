@@ -1,6 +1,7 @@
 # make demo   from a clone to a report in one command
 # make test   everything that must hold: lint, types, import contracts, sizes, tests
 # make programs  real programs that import onnxruntime, on it and on Sardonyx: the same results
+# make conversions  the whole matrix of conversions, every framework in an environment of its own
 # make bench  the side-by-side measurement that writes docs/benchmarks.md (run nothing else meanwhile)
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ export ORT_DISABLE_TELEMETRY := 1
 export HF_HUB_DISABLE_TELEMETRY := 1
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo test lint format pytest programs bench docs clean
+.PHONY: demo test lint format pytest programs conversions bench docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/sardonyx demo
@@ -36,6 +37,11 @@ pytest: $(VENV)/.dev
 programs: $(VENV)/.dev
 	$(PIP) --upgrade --no-deps --target $(VENV)/programs -r tests/programs/requirements.txt
 	$(BIN)/python -m pytest tests/programs $(PYTEST_ARGS)
+
+conversions: $(VENV)/.dev
+	$(PIP) uv
+	SARDONYX_CACHE_DIR=$(abspath $(VENV))/conversions \
+	    $(BIN)/python -m pytest tests/convert -m conversions $(PYTEST_ARGS)
 
 bench: $(VENV)/.bench
 	$(BIN)/python benchmarks/run.py $(BENCH_ARGS)

@@ -53,12 +53,12 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "exhaustive" in (config.getoption("-m") or ""):
-        return
-    swept = [item for item in items if item.get_closest_marker("exhaustive")]
-    if swept:
-        config.hook.pytest_deselected(items=swept)
-        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+    asked = config.getoption("-m") or ""
+    left = {name for name in ("exhaustive", "conversions") if name not in asked}
+    out = [item for item in items if any(item.get_closest_marker(name) for name in left)]
+    if out:
+        config.hook.pytest_deselected(items=out)
+        items[:] = [item for item in items if item not in out]
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_a_contract_is_kept_by_every_provider(model: Path) -> None:
         found = replay(graph, provider)
         assert found.agree, provider
         assert found.notes == ()
-    assert {"N=1, H=1, W=1", "zeros: N=3, H=5, W=7", "large: N=3, H=5, W=7"} <= {
+    assert {"N=1, H=1, W=1", "small: N=3, H=5, W=7", "large: N=3, H=5, W=7"} <= {
         row.at for row in found.rows
     }
 

@@ -7,7 +7,6 @@ that a faithful model stays. It can be replayed on any machine, by any provider.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import json
@@ -23,7 +22,7 @@ from sardonyx.compare.comparison import Comparison, Judgement
 from sardonyx.compare.metrics import Tally
 from sardonyx.compare.sides import DEFAULT, flat, of_model
 from sardonyx.compare.tolerance import Tolerance
-from sardonyx.convert.recipe import Recipe, positions
+from sardonyx.convert.recipe import Recipe, array_read, array_told, positions
 from sardonyx.convert.source import Outputs, Source, Trial
 from sardonyx.core.dtype import Array, DType
 from sardonyx.core.errors import InvalidArgument, RuntimeException, SardonyxError
@@ -124,33 +123,18 @@ class Contract:
 
 def _golden_told(golden: Golden) -> dict[str, Any]:
     inputs = {
-        n: x.to_dict() if isinstance(x, Recipe) else _array_told(np.asarray(x))
+        n: x.to_dict() if isinstance(x, Recipe) else array_told(np.asarray(x))
         for n, x in golden.trial.inputs.items()
     }
     outputs = {
-        n: {**_array_told(s.elements), "of": list(s.shape), "top": s.top}
+        n: {**array_told(s.elements), "of": list(s.shape), "top": s.top}
         for n, s in golden.outputs.items()
     }
     return {"at": golden.name, "inputs": inputs, "outputs": outputs}
 
 
-def _array_told(x: Array) -> dict[str, Any]:
-    if x.dtype.kind in "OUST":
-        return {"dtype": "string", "shape": list(x.shape), "items": x.reshape(-1).tolist()}
-    data = base64.b64encode(np.ascontiguousarray(x).tobytes()).decode()
-    return {"dtype": str(DType.from_numpy(x.dtype)), "shape": list(x.shape), "data": data}
-
-
-def _array_read(told: Mapping[str, Any]) -> Array:
-    shape = tuple(int(n) for n in told["shape"])
-    if "items" in told:
-        return np.asarray(told["items"], object).reshape(shape)
-    dtype = DType.parse(told["dtype"]).numpy
-    return np.frombuffer(base64.b64decode(told["data"], validate=True), dtype).reshape(shape)
-
-
 def _input_read(told: dict[str, Any]) -> Array | Recipe:
-    return Recipe.from_dict(told) if "kind" in told else _array_read(told)
+    return Recipe.from_dict(told) if "kind" in told else array_read(told)
 
 
 def contract_of(graph: Graph, limits: Limits | None = None) -> Contract:
@@ -177,7 +161,7 @@ def _read(told: Mapping[str, Any], limits: Limits) -> Contract:
         for x in inputs.values():
             limits.check_tensor(x.dtype if isinstance(x, Recipe) else DType.FLOAT32, x.shape)
         outputs = {
-            str(n): Sampled(tuple(int(d) for d in x["of"]), int(x["top"]), _array_read(x))
+            str(n): Sampled(tuple(int(d) for d in x["of"]), int(x["top"]), array_read(x))
             for n, x in run["outputs"].items()
         }
         goldens.append(Golden(str(run["at"]), Trial(str(run["at"]), inputs), outputs))

@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from linecache import getline
 
 from sardonyx.convert.source import Controls, Exported, Fixed, Input, Source
-from sardonyx.core.errors import ConvertError, SardonyxError, UsageError
+from sardonyx.core.errors import ConvertError, InvalidGraph, SardonyxError, UsageError
 from sardonyx.core.expr import symbol
 from sardonyx.core.limits import Limits
 from sardonyx.formats import load
 from sardonyx.graph.check import check
 from sardonyx.graph.clone import clone
 from sardonyx.graph.ir import Graph, Value, tensor_type
+from sardonyx.graph.op import Opaque, domain_of
 from sardonyx.graph.origin import STACK, is_exporter
 from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import inlined
@@ -38,9 +39,10 @@ def checked(source: Source, made: Exported, controls: Controls, limits: Limits |
         said = f"the exporter wrote a model that is not valid: {error.message}"
         raise ConvertError("E0606", said, node=error.node, op=error.op) from error
     _keep_lines(graph)
+    _name_inputs(source.inputs, graph)
     _check_inputs(source.inputs, graph, made.fixed)
     graph = _at_opset(graph, controls.opset)
-    _name_outputs(graph, controls.output_names)
+    _name_outputs(graph, controls.output_names or made.outputs)
     if controls.parameters == "inputs":
         graph.inputs += [v for v in graph.initializers.values() if v not in graph.inputs]
     elif controls.parameters not in (None, *KEPT):
@@ -63,6 +65,17 @@ def _keep_lines(graph: Graph) -> None:
             node.meta[STACK], node.doc = "\n".join(lines), ""
 
 
+def _name_inputs(inputs: Sequence[Input], graph: Graph) -> None:
+    """The names asked for, in order, where the exporter made up others."""
+    fed = [v for v in graph.inputs if v.const is None]
+    names = [i.name for i in inputs]
+    taken = {v.name for v in graph.values()} - {v.name for v in fed}
+    known = {v.name for v in fed}
+    if len(fed) == len(names) and known != set(names) and taken.isdisjoint(names):
+        for v, name in zip(fed, names, strict=True):
+            v.name = name
+
+
 def _name_symbols(inputs: Sequence[Input], graph: Graph) -> None:
     """Open dims of inputs get the names asked for, where the exporter made up others."""
     asked = {i.name: i for i in inputs}
@@ -82,6 +95,10 @@ def _check(graph: Graph, limits: Limits | None) -> None:
     for finding in check(graph, limits=limits):
         if finding.is_error:
             raise finding.error()
+    for node in graph.nodes:
+        if isinstance(node.op, Opaque) and not domain_of(node.op):
+            said = f"`{node.op.kind}` is no operator of ONNX: the exporter has no words for it"
+            raise InvalidGraph("E0401", said, node=node.name, op=node.op.kind)
     found = inlined(graph) if graph.functions else clone(graph)
     infer(found, limits=limits)
     known = {v.name: v.type for v in found.values()}

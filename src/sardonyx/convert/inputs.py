@@ -109,6 +109,6 @@ def several(base: Mapping[str, int], sizes: Mapping[str, int | range]) -> Iterat
             yield one
 
 
-def told(sizes: Mapping[str, int]) -> str:
+def spelled(sizes: Mapping[str, int]) -> str:
     """`N=3, H=5`, or `as given` where nothing is open."""
     return ", ".join(f"{name}={size}" for name, size in sizes.items()) or "as given"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,7 +20,7 @@ from sardonyx.convert.contract import KEY
 from sardonyx.convert.contract import made as contracted
 from sardonyx.convert.conversion import Accuracy, Conversion
 from sardonyx.convert.exported import checked
-from sardonyx.convert.inputs import asked, settled, several, told
+from sardonyx.convert.inputs import asked, settled, several, spelled
 from sardonyx.convert.recognise import source_of
 from sardonyx.convert.review import review
 from sardonyx.convert.source import Controls, Exported, Outputs, Remark, Request, Source, Trial
@@ -44,6 +45,8 @@ def convert(
     keep: bool = False,
     contract: bool = True,
     trust: bool = False,
+    in_process: bool = False,
+    told: Callable[[str], None] = lambda _: None,
     seed: int = 0,
     limits: Limits | None = None,
     progress: Progress = lambda _: None,
@@ -58,7 +61,9 @@ def convert(
     positional arguments or a mapping of keyword arguments, whose open dims `dynamic` names
     (`{"x": "Nx3x224x224"}`). Models that know their inputs need neither. `dims` gives example sizes
     for symbols, or the range that they may have. A file that runs code when it is loaded must be
-    one that you `trust`. `controls` (or its fields by name: opset=18) say how to export.
+    one that you `trust`. Frameworks that conflict with others run in an interpreter of their own,
+    made when first needed (`told` hears of it), unless `in_process`. `controls` (or its fields by
+    name: opset=18) say how to export.
 
     The export is checked, then run beside the source on made-up inputs at several sizes of every
     symbol, on extreme ones, on those that the source names, and on the rows of `data` (see
@@ -69,27 +74,25 @@ def convert(
     """
     given = replace(controls or Controls(), **named)
     request = replace(asked(inputs, dynamic, dims or {}), controls=given, data=_rows(data))
-    made = source_of(source, request, trust=trust)
-    sizes, _ = settled(made, request.sizes)
-    with tempfile.TemporaryDirectory(prefix="sardonyx-convert-") as folder:
+    made = source_of(source, request, trust=trust, in_process=in_process, told=told)
+    with (
+        contextlib.closing(made),
+        tempfile.TemporaryDirectory(prefix="sardonyx-convert-") as folder,
+    ):
+        sizes, _ = settled(made, request.sizes)
         exported = made.export(Path(folder), sizes)
         progress(0.5)
         graph = checked(made, exported, given, limits)
-        progress(0.6)
         record = _Evidence(made, graph, list(_trials(made, request, sizes, seed)), limits)
         found = record.compare(request, tolerance, lambda share: progress(0.6 + 0.4 * share))
-        accuracy = tuple(record.accuracy())
-        found = judged(found, graph, _largest(sizes, request), accuracy)
-        if not found.agree and not keep:
-            raise _disagreement(found, made, exported)
-        remarks = (*exported.remarks, *review(graph, exported.fixed), *made.prove(graph))
-        if contract and found.agree:
-            graph.meta[KEY] = contracted(made, graph, record.trials, found).text()
-        external = None if given.parameters is None else given.parameters == "outside"
+        done = record.concluded(found, exported, request, _largest(sizes, request))
+        if not done.agree and not keep:
+            raise _disagreement(done.comparison, made, exported)
+        if contract and done.agree:
+            graph.meta[KEY] = contracted(made, graph, record.trials, done.comparison).text()
         if output is not None:
-            save(graph, output, external_data=external)
-    target = os.fspath(output or "")
-    return Conversion(graph, target, made.framework, found, accuracy, remarks, external)
+            save(graph, output, external_data=done.external)
+    return replace(done, path=os.fspath(output or ""))
 
 
 def side_of(source: Any, label: str = "") -> Side:
@@ -120,16 +123,16 @@ def _sampled(
     made: Source, request: Request, sizes: Mapping[str, int], seed: int
 ) -> Iterator[Trial]:
     for n, one in enumerate(several(sizes, request.sizes)):
-        yield Trial(told(one), made.sample(one, seed + n))
+        yield Trial(spelled(one), made.sample(one, seed + n))
 
 
 def _extremes(made: Source, sizes: Mapping[str, int]) -> Iterator[Trial]:
-    """Zeros, and numbers a hundred times as large, in place of every input of floats."""
+    """Numbers a thousand times as small, and a hundred times as large, in place of all floats."""
     base = made.recipes(sizes, 0)
     free = {n for n, r in base.items() if r.kind == "normal"}
-    for kind in ("zeros", "large") if free else ():
+    for kind in ("small", "large") if free else ():
         changed = {n: replace(base[n], kind=kind) for n in free}
-        yield Trial(f"{kind}: {told(sizes)}", {**made.sample(sizes, 0), **changed})
+        yield Trial(f"{kind}: {spelled(sizes)}", {**made.sample(sizes, 0), **changed})
 
 
 class _Evidence:
@@ -139,7 +142,7 @@ class _Evidence:
         self, made: Source, graph: Graph, trials: list[Trial], limits: Limits | None
     ) -> None:
         native = of_model(graph, DEFAULT, limits=limits, label="the ONNX model")
-        self.made, self.trials, self._limits = made, trials, limits
+        self.made, self.graph, self.trials, self._limits = made, graph, trials, limits
         self._run = native
         self._last: tuple[Mapping[str, Any], Outputs] | None = None
         self._tallies: dict[str, tuple[Tally, Tally]] = {}
@@ -152,11 +155,29 @@ class _Evidence:
     ) -> Comparison:
         """Both sides on every trial, or on the rows that were given."""
         cases = [Case(t.name, t.feeds, t.made_up) for t in self.trials]
-        graph = self.ours.graph
+        graph = self.graph
         if request.data is not None:
             cases = list(Rows(read(request.data, graph), graph).cases())
         settings: dict[str, Any] = {"tolerance": tolerance, "trace": False, "limits": self._limits}
         return compare(self.theirs, self.ours, data=cases, progress=progress, **settings)
+
+    def concluded(
+        self, found: Comparison, exported: Exported, request: Request, sizes: Mapping[str, int]
+    ) -> Conversion:
+        """The comparison judged, with what the export and its review say; not yet written."""
+        graph = self.graph
+        accuracy = tuple(self.accuracy())
+        remarks = (*exported.remarks, *review(graph, exported.fixed), *self.made.prove(graph))
+        kept = request.controls.parameters
+        return Conversion(
+            graph,
+            "",
+            self.made.framework,
+            judged(found, graph, sizes, accuracy),
+            accuracy,
+            remarks,
+            None if kept is None else kept == "outside",
+        )
 
     def _source(self, feeds: Mapping[str, Any]) -> Outputs:
         found = self.made.run(feeds)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ _GOLDEN, _FIRST, _SECOND = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make an array: normal, bits (0 and 1), choice (among `values`), zeros or large.
+    """How to make an array: normal, bits (0 and 1), choice (among `values`), small or large.
 
     The same words give the same bits anywhere: numbers come from SplitMix64 (Steele, Lea and
     Flood 2014), floats from sums of them, which are exact.
@@ -109,14 +110,30 @@ def _choice(recipe: Recipe) -> Array:
     return np.asarray(held[(_words(recipe) >> np.uint64(11)) % np.uint64(len(held))])
 
 
+def _small(recipe: Recipe) -> Array:
+    return _normal(recipe) / 1024.0
+
+
 def _large(recipe: Recipe) -> Array:
     return _normal(recipe) * 100.0
 
 
-_KINDS = {
-    "normal": _normal,
-    "bits": _bits,
-    "choice": _choice,
-    "zeros": lambda recipe: np.zeros(recipe.shape),
-    "large": _large,
-}
+_KINDS = {"normal": _normal, "bits": _bits, "choice": _choice, "small": _small, "large": _large}
+
+
+def array_told(x: Any) -> dict[str, Any]:
+    """An array of numbers or strings as JSON-ready data."""
+    x = np.asarray(x)
+    if x.dtype.kind in "OUST":
+        return {"dtype": "string", "shape": list(x.shape), "items": x.reshape(-1).tolist()}
+    data = base64.b64encode(np.ascontiguousarray(x).tobytes()).decode()
+    return {"dtype": str(DType.from_numpy(x.dtype)), "shape": list(x.shape), "data": data}
+
+
+def array_read(told: Mapping[str, Any]) -> Array:
+    """The inverse of `array_told`; ValueError, TypeError or KeyError for anything else."""
+    shape = tuple(int(n) for n in told["shape"])
+    if "items" in told:
+        return np.asarray(told["items"], object).reshape(shape)
+    dtype = DType.parse(told["dtype"]).numpy
+    return np.frombuffer(base64.b64decode(told["data"], validate=True), dtype).reshape(shape)

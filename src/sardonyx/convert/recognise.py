@@ -7,9 +7,11 @@ import importlib
 import importlib.util
 import os
 import pkgutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sardonyx.convert.isolated import Remote, interpreter, serve
 from sardonyx.convert.place import is_place, load_object
 from sardonyx.convert.source import Framework, Request, Source
 from sardonyx.core.errors import ConvertError, NoSuchFile, UsageError
@@ -28,17 +30,54 @@ def frameworks() -> tuple[Framework, ...]:
     return tuple(m.FRAMEWORK for m in modules)
 
 
-def source_of(model: Any, request: Request, *, trust: bool = False) -> Source:
+def source_of(
+    model: Any,
+    request: Request,
+    *,
+    trust: bool = False,
+    in_process: bool = False,
+    told: Callable[[str], None] = lambda _: None,
+) -> Source:
     """A model with the inputs asked for: an object of a framework, a place, or the path of a file.
 
-    UsageError (E0912) for text that names no model, NoSuchFile, ConvertError for what is of no
-    framework or lacks packages (E0607), cannot be loaded (E0601), runs code when loaded (E0610,
-    unless trusted), or takes no such controls (E0612).
+    Files and places of a framework with an `environment` are opened in an interpreter that has it,
+    unless `in_process`; `told` hears what takes long. UsageError (E0912) for text that names no
+    model, NoSuchFile, ConvertError for what is of no framework or lacks packages (E0607), cannot be
+    loaded (E0601), runs code when loaded (E0610, unless trusted), has no such environment (E0611),
+    or takes no such controls (E0612).
     """
-    if isinstance(model, str | os.PathLike):
-        found = load_object(str(model)) if is_place(str(model)) else _load(Path(model), trust)
-        return _made(owner(found), found, request)
-    return _made(owner(model), model, request)
+    if not isinstance(model, str | os.PathLike):
+        return _made(owner(model), model, request)
+    text = os.fspath(model)
+    if is_place(text):
+        return _of_place(text, request, trust, in_process, told)
+    framework = owner_of_file(Path(text))
+    _check_trust(framework, Path(text), trust)
+    if framework.environment and not in_process:
+        return Remote(interpreter(framework, told), text, request, trust)
+    _check_packages(framework)
+    found = framework.load(Path(text))
+    return _made(owner(found) if framework.pickled else framework, found, request)
+
+
+def _of_place(
+    place: str, request: Request, trust: bool, in_process: bool, told: Callable[[str], None]
+) -> Source:
+    """Loaded here where what it imports is here, else where its framework is."""
+    try:
+        found = load_object(place)
+    except ConvertError as error:
+        lacking = getattr(error.__cause__, "name", None)
+        framework = next((f for f in frameworks() if f.environment and lacking in f.packages), None)
+        if in_process or framework is None or not isinstance(error.__cause__, ImportError):
+            raise
+        return Remote(interpreter(framework, told), place, request, trust)
+    return _made(owner(found), found, request)
+
+
+def serve_source() -> None:
+    """Opens and answers for a source in an interpreter of its own."""
+    serve(lambda where, request, trust: source_of(where, request, trust=trust, in_process=True))
 
 
 def owner(model: object) -> Framework:
@@ -82,8 +121,7 @@ def _no_model(text: str) -> UsageError:
     )
 
 
-def _load(path: Path, trust: bool) -> Any:
-    framework = owner_of_file(path)
+def _check_trust(framework: Framework, path: Path, trust: bool) -> None:
     if framework.is_program(path) and not trust:
         raise ConvertError(
             "E0610",
@@ -91,8 +129,6 @@ def _load(path: Path, trust: bool) -> Any:
             file=str(path),
             hint="--trust loads it all the same, if you know who made it",
         )
-    _check_packages(framework)
-    return framework.load(path)
 
 
 def _made(framework: Framework, model: Any, request: Request) -> Source:

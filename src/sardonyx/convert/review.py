@@ -12,6 +12,7 @@ from sardonyx.convert.source import Fixed, Remark
 from sardonyx.core.dtype import DType
 from sardonyx.graph.evaluate import bodies
 from sardonyx.graph.ir import Graph, Node
+from sardonyx.graph.op import domain_of
 from sardonyx.graph.origin import STACK, frames, is_installed, source_line
 
 _RANDOM = ("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Bernoulli",
@@ -27,7 +28,7 @@ def operators(graph: Graph) -> dict[str, int]:
 
 
 def _told(node: Node) -> str:
-    domain = type(node.op).domain
+    domain = domain_of(node.op)
     return node.op.op_type if domain in _STANDARD else f"{domain}.{node.op.op_type}"
 
 
@@ -83,7 +84,7 @@ def _training(nodes: Iterable[Node]) -> Iterator[Remark]:
 def _custom(graph: Graph, nodes: Iterable[Node]) -> Iterator[Remark]:
     own = {(domain, name) for domain, name, _ in graph.functions}
     for node in nodes:
-        domain = type(node.op).domain
+        domain = domain_of(node.op)
         if domain not in _STANDARD and (domain, node.op.op_type) not in own:
             text = f"{_told(node)} is no operator of the standard"
             remedy = "say it in operators that are (--translation)"

@@ -171,12 +171,14 @@ class Fixed:
 @dataclass(frozen=True)
 class Exported:
     """What an exporter made: ONNX as bytes, or a file in the folder that it was given. `remarks`
-    are what it alone knows, `fixed` what it took for granted about sizes.
+    are what it alone knows, `fixed` what it took for granted about sizes, `outputs` names for the
+    outputs where the exporter has none worth keeping.
     """
 
     model: bytes | Path
     remarks: Sequence[Remark] = ()
     fixed: Sequence[Fixed] = ()
+    outputs: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,9 @@ class Source(ABC):
     def trials(self) -> Iterable[Trial]:
         """Inputs of its own that a faithful model must also answer, such as thresholds ± 1 ulp."""
         return ()
+
+    def close(self) -> None:  # noqa: B027 - most hold nothing
+        """Gives back what the source holds besides memory."""
 
     def prove(self, graph: Graph) -> Sequence[Remark]:
         """What it can show beyond equal outputs; Disagreement (E0605) where that fails."""

@@ -71,6 +71,11 @@ def _proof(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--keep", is_flag=True, help="Write the model even if it does not agree."),
         click.option("--trust", is_flag=True, help="Load files that run code, such as pickles."),
         click.option(
+            "--in-process",
+            is_flag=True,
+            help="Run the framework here, instead of in an environment of its own.",
+        ),
+        click.option(
             "--contract/--no-contract",
             default=True,
             help="Whether the evidence goes into the model's metadata.",
@@ -118,6 +123,7 @@ def command(
     sardonyx convert net.py:build --input x=Nx3xHxW --dim N=1..64 --dim H=224 -o net.onnx
     sardonyx convert net.py:build --input batch.ids=NxS:int64 --capture trace -o net.onnx
     sardonyx convert net.pt2 -o net.onnx
+    sardonyx convert model.keras -o net.onnx
 
     SOURCE names a model (or a function without arguments that returns one) in a Python file, which
     is run, or is a file that a framework wrote. The export is checked, and compared with the source
@@ -128,7 +134,9 @@ def command(
     try:
         with out.progress("converting") as progress:
             sizes = parse_ranges(dims)
-            made = convert(source, inputs or None, dims=sizes, progress=progress, **settings)
+            made = convert(
+                source, inputs or None, dims=sizes, progress=progress, told=out.note, **settings
+            )
     except Disagreement as error:
         if error.report is not None and not out.json:
             show(error.report)

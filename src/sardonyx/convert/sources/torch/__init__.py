@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sardonyx.convert.place import origin
-from sardonyx.convert.source import Framework, Request, Source
+from sardonyx.convert.source import Framework, Request, Source, comes_from
 from sardonyx.convert.sources.torch.module import TorchSource
 from sardonyx.convert.sources.torch.program import ProgramSource
 from sardonyx.core.errors import ConvertError
@@ -23,6 +23,8 @@ class TorchFramework(Framework):
     controls = frozenset({"opset", "capture", "training", "fold", "translations"})
 
     def match(self, model: object) -> bool:
+        if comes_from(model, "transformers"):
+            return False
         bases = {(c.__module__, c.__qualname__) for c in type(model).__mro__}
         program = ("torch.export.exported_program", "ExportedProgram")
         return program in bases or any(home.startswith("torch.nn") for home, _ in bases)

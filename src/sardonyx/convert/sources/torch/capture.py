@@ -22,7 +22,8 @@ from sardonyx.graph.origin import innermost
 
 _FOLLOWING = (
     "the exporter follows one path through forward(): it cannot branch on the values of tensors; "
-    "a dim that the code fixes must be a number in --input"
+    "a dim that the code fixes must be a number in --input; --capture trace takes some of what "
+    "torch.export refuses, and is compared with the source all the same"
 )
 _SCRIPTING = "scripting compiles forward() itself: its types must be annotated, its calls PyTorch's"
 _POINTED = re.compile(r'File "([^"]+)", line (\d+)\n((?:.*\n)*?)\s*~+ <--- HERE')
