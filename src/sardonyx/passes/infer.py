@@ -210,7 +210,7 @@ class Inference:
             self._differ("E0332", f"the type is declared {declared}", made, declared)
             return made
         if made.kind != "tensor":
-            if _clash(made.elem, declared.elem):
+            if not other and _clash(made.elem, declared.elem):
                 self._differ("E0332", f"the type is declared {declared}", made, declared)
             return made if made.elem is not None else replace(made, elem=declared.elem)
         if made.dtype is not None and declared.dtype not in (None, made.dtype):
