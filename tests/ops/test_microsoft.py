@@ -212,6 +212,19 @@ def quantized_pairs() -> Iterator[Case]:
                *out])  # fmt: skip
 
 
+def quantized_layers() -> Iterator[Case]:
+    """One row of a batch: more of them ONNX Runtime quantizes alone or together, by its threads."""
+    for count, dtype, low in ((1, np.uint8, 0), (2, np.int8, -128)):
+        codes_of = [codes(n, count, s, 16, dtype=dtype, low=low, high=low + 256)
+                    for n, s in ((0, 3), (1, 4))]  # fmt: skip
+        scales, points = np.full(count, 0.01, np.float32), np.full(count, low + 128, dtype)
+        states = [None] * 2 if count == 1 else [normal(n, 2, 1, 4) for n in (2, 3)]
+        given = [normal(0, 9, 1, 3), *codes_of, normal(1, count, 32), None, *states, None]
+        way = {"direction": "forward" if count == 1 else "bidirectional"}
+        yield Case("DynamicQuantizeLSTM", {"hidden_size": 4, **way}, [*given, scales, points,
+                   scales, points], 3, (1, 2, 8, 9, 10, 11), name=f"{count}")  # fmt: skip
+
+
 def quantized_products() -> Iterator[Case]:
     a, b = codes(0, 3, 8), codes(1, 8, 5, high=100)
     row = codes(2, 5, dtype=np.int32, low=-900, high=900)
@@ -236,12 +249,7 @@ def quantized_products() -> Iterator[Case]:
     yield Case("QLinearConv", {}, conv)
     last = [image.transpose(0, 2, 3, 1).copy(), *conv[1:]]
     yield Case("QLinearConv", {"channels_last": 1}, last, constant=(3, 4, 5), name="last")
-    w, r = (rng(n).integers(0, 256, s).astype(np.uint8) for n, s in [(0, (1, 3, 16)),
-            (1, (1, 4, 16))])  # fmt: skip
-    scales, points = np.full(1, 0.01, np.float32), np.full(1, 128, np.uint8)
-    sequence = [normal(0, 5, 2, 3), w, r, normal(1, 1, 32), None, None, None, None]
-    yield Case("DynamicQuantizeLSTM", {"hidden_size": 4}, [*sequence, scales, points, scales,
-               points], outputs=3, constant=(1, 2, 8, 9, 10, 11), tolerance=2e-2)  # fmt: skip
+    yield from quantized_layers()
     for axis in (0, 1):
         many = [scale(0.1) * np.arange(1, 4).astype(np.float32), codes(6, 3, high=90)]
         shape = (3, 4) if axis == 0 else (4, 3)

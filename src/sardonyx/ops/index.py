@@ -242,6 +242,7 @@ MODULES = {
     ("ai.sardonyx", "MaxPoolLine"): "sardonyx.ops.window.pooling",
     ("ai.sardonyx", "PostTransform"): "sardonyx.ops.ml.scores",
     ("ai.sardonyx", "Recurrence"): "sardonyx.ops.recurrent.recurrence",
+    ("ai.sardonyx", "RoundedLSTM"): "sardonyx.ops.recurrent.layers",
     ("ai.sardonyx", "Seed"): "sardonyx.ops.move.random",
     ("ai.sardonyx", "SubscriptSpan"): "sardonyx.ops.move.span",
     ("ai.sardonyx", "Suppressed"): "sardonyx.ops.detect.suppress",

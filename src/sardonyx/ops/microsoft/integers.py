@@ -11,6 +11,7 @@ from sardonyx.ops.base.nest import filled
 from sardonyx.ops.microsoft.attention import Projected
 from sardonyx.ops.microsoft.composed import Composed, Made, Results, integers, like
 from sardonyx.ops.microsoft.products import first, last
+from sardonyx.ops.recurrent.layers import RoundedLSTM
 
 
 class QuantizeLinear(Composed):
@@ -330,8 +331,8 @@ class QAttention(Projected, kw_only=True):
 
 
 class DynamicQuantizeLSTM(Composed):
-    """LSTM with quantized weights [directions, inputs, 4 * hidden]; the states stay floats, so
-    nothing is lost where ONNX Runtime quantizes them at every step."""
+    """LSTM with quantized weights [directions, inputs, 4 * hidden]; as in ONNX Runtime the input is
+    quantized as a whole, and the state of each row at every step."""
 
     activation_alpha: tuple[float, ...] | None = None
     activation_beta: tuple[float, ...] | None = None
@@ -352,9 +353,10 @@ class DynamicQuantizeLSTM(Composed):
         if "activations" not in given:
             directions = 2 if self.direction == "bidirectional" else 1
             given["activations"] = ("Sigmoid", "Tanh", "Tanh") * directions
-        return body.all(
-            "LSTM", x, *weights, bias, lengths, hidden, cell, peephole, outputs=3, **given
-        )
+        small, scale, zero = body.all("DynamicQuantizeLinear", x, outputs=3)
+        seen = body("DequantizeLinear", small, scale, zero)
+        layer = RoundedLSTM(outputs=3, **given)
+        return body.all(layer, seen, *weights, bias, lengths, hidden, cell, peephole)
 
     def _real(self, body: Body, matrix: Value, scale: Value, zero: Value) -> Value:
         """The numbers of weights with a scale for each direction, or for each of its columns."""

@@ -32,6 +32,7 @@ class Recurrent(Op, abstract=True):
     layout = 0
     input_forget = 0
     linear_before_reset = 0
+    rounded = 0
 
     activation_alpha: tuple[float, ...] | None = None
     activation_beta: tuple[float, ...] | None = None
@@ -118,6 +119,7 @@ class Recurrent(Op, abstract=True):
             clip=self.clip,
             coupled=self.input_forget,
             reset_after=self.linear_before_reset,
+            rounded=self.rounded,
         )
 
     @quiet
@@ -276,6 +278,13 @@ class LSTM(LSTMV7):
 
     since = 14
     layout: int = 0
+
+
+class RoundedLSTM(LSTMV7):
+    """An LSTM whose products see the state in 255 steps, as weights of 8 bits are multiplied."""
+
+    domain = "ai.sardonyx"
+    rounded = 1
 
 
 class LSTMV1(LSTMV7):

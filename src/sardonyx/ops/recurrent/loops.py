@@ -14,9 +14,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, cast, const, fresh, load, maximum, minimum, scalar, where
+from sardonyx.core.expr import (
+    Expr,
+    cast,
+    const,
+    fresh,
+    load,
+    maximum,
+    minimum,
+    scalar,
+    unary,
+    where,
+)
 from sardonyx.graph.ir import Type
-from sardonyx.loops.ir import Buffer, Contract, For, Kernel, Let, Role, Stmt, Store
+from sardonyx.loops.ir import Buffer, Contract, Fold, For, Kernel, Let, Role, Stmt, Store
 from sardonyx.ops.recurrent.cells import Cell, gru, lstm
 
 ROWS = 4
@@ -64,6 +75,7 @@ class Steps:
     backward: int
     coupled: bool
     reset_after: bool
+    rounded: bool
 
     def kernel(self, outs: Sequence[Type], inputs: Sequence[Type | None]) -> Kernel:
         """The kernel over the outputs Y, h (and c), then the inputs that are present."""
@@ -80,6 +92,8 @@ class Steps:
         memory.take("gates", ROWS * self.hidden * _GATES[self.kind])
         if self.kind == "GRU" and not self.reset_after:
             memory.take("reset", ROWS * self.hidden)
+        if self.rounded:
+            memory.take("rounded", ROWS * self.hidden)
         steps, _, batch, _ = outs[0].dims
         loops = _Loops(self, memory, steps, batch)
         body = loops.statements()
@@ -145,6 +159,8 @@ class _Loops:
     def _step(self, step: Expr) -> tuple[Stmt, ...]:
         hidden = self.spec.hidden
         if self.spec.kind != "GRU" or self.spec.reset_after:
+            if self.spec.rounded:
+                return (self._round(), self.product("rounded", 0, self.per), self._cells(step))
             return (self.product("hs", 0, self.per), self._cells(step))
         row, unit = fresh(self.rows), fresh(hidden)
         at = _At(self, row, unit, step)
@@ -157,6 +173,28 @@ class _Loops:
             self.product("reset", 2 * hidden, hidden),
             self._cells(step),
         )
+
+    def _round(self) -> For:
+        """Writes each row of the state in 255 steps of the range of its elements and 0."""
+        hidden, dtype = self.spec.hidden, self.memory.dtype
+        row, m, n, unit = fresh(self.rows), fresh(hidden), fresh(hidden), fresh(hidden)
+        low, high, step, zero = (scalar(name, dtype) for name in ("low", "high", "step", "zero"))
+        none, most = const(0, dtype), const(255, dtype)
+
+        def held(at: Expr) -> Expr:
+            return self.memory.read("hs", row * hidden + at)
+
+        size = (high - low) / most
+        level = unary("round", held(unit) / step) + zero
+        value = (minimum(maximum(level, none), most) - zero) * step
+        body = (
+            Fold(low, "min", (m,), minimum(held(m), none), "vector"),
+            Fold(high, "max", (n,), maximum(held(n), none), "vector"),
+            Let(step, where(none < size, size, const(1, dtype))),
+            Let(zero, minimum(unary("round", (none - low) / step), most)),
+            For(unit, (self.memory.write("rounded", row * hidden + unit, value),), "vector"),
+        )
+        return For(row, body)
 
     def _cells(self, step: Expr) -> For:
         row, unit = fresh(self.rows), fresh(self.spec.hidden)

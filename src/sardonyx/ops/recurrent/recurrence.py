@@ -32,6 +32,7 @@ class Recurrence(Op):
     biases added; R [directions, gates * hidden, hidden]; then, each optional, Rb [directions,
     hidden] (a GRU's hidden bias inside the reset), lengths [batch] int32, h [directions, batch,
     hidden], c (an LSTM's), P [directions, 3 * hidden] (its peepholes i, o, f).
+    With `rounded` an LSTM's products see each row of h in 255 steps of its range and of 0.
     Outputs: Y [steps, directions, batch, hidden], the last h, and an LSTM's last c.
     """
 
@@ -46,6 +47,7 @@ class Recurrence(Op):
     clip: float | None = None
     coupled: int = 0
     reset_after: int = 0
+    rounded: int = 0
 
     @property
     def gates(self) -> int:
@@ -94,6 +96,7 @@ class Recurrence(Op):
             backward,
             bool(self.coupled),
             bool(self.reset_after),
+            bool(self.rounded),
         )
         return steps.kernel(outs, inputs)
 
@@ -127,6 +130,15 @@ class Recurrence(Op):
         return (y, state[0], state[1]) if self.kind == "LSTM" else (y, state[0])
 
 
+def rounded(h: Array) -> Array:
+    """Each row in 255 steps of the range of its elements and 0, as DynamicQuantizeLinear rounds."""
+    low = np.minimum(h.min(axis=1, keepdims=True), 0)
+    step = (np.maximum(h.max(axis=1, keepdims=True), 0) - low) / h.dtype.type(255)
+    step = np.where(step > 0, step, h.dtype.type(1))
+    zero = np.minimum(np.rint(-low / step), 255)
+    return np.asarray((np.clip(np.rint(h / step) + zero, 0, 255) - zero) * step)
+
+
 @dataclass(frozen=True)
 class _Walk:
     """Walking one direction with arrays, in place: `state` holds h and c, `y` gets every h."""
@@ -155,7 +167,8 @@ class _Walk:
         if self.op.kind == "RNN":
             return (self.cell.apply(0, g + h @ r),)
         if self.op.kind == "LSTM":
-            gates = np.split(g + h @ r, 4, axis=1)
+            seen = rounded(h) if self.op.rounded else h
+            gates = np.split(g + seen @ r, 4, axis=1)
             peepholes = [] if extras[1] is None else np.split(extras[1], 3)
             return lstm(self.cell, gates, c, peepholes, bool(self.op.coupled))
         zr = g[:, : 2 * n] + h @ r[:, : 2 * n]
