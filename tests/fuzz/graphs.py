@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from fuzz import cases, elements, flow, learned, moves, products, quantized, sums
+from fuzz import cases, elements, flow, learned, moves, products, quantized, sequences, sums
 from fuzz.grow import Grower, Skip
 from sardonyx.graph.ir import Graph
 
 PLAIN = (*elements.STEPS, *moves.STEPS, *products.STEPS, *sums.STEPS)
 INNER = (*PLAIN, *learned.STEPS, *flow.stepped(PLAIN))
-STEPS = (*PLAIN, *quantized.STEPS, *learned.STEPS, *cases.STEPS, *flow.stepped(INNER))
+BODIES = (*flow.stepped(INNER), *sequences.stepped(INNER))
+STEPS = (*PLAIN, *quantized.STEPS, *learned.STEPS, *cases.STEPS, *BODIES)
 
 
 def grown(seed: int) -> Graph:

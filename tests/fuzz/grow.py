@@ -132,6 +132,10 @@ class Grower:
         """An int64 vector."""
         return self.const(np.array(numbers, np.int64))
 
+    def scalar(self, number: int) -> Value:
+        """An int64 scalar."""
+        return self.const(np.array(number, np.int64))
+
     def normal(self, shape: Sequence[int], dtype: DType, scale: float = 1.0) -> Value:
         """Random numbers of a float or integer type."""
         array = self.rng.standard_normal(tuple(shape)) * scale
@@ -161,12 +165,13 @@ class Grower:
         if any(too_large(v) for v in outs):
             self.graph.remove(node)
             raise Skip
-        self.values += outs
+        self.values += [v for v in outs if v.type.kind == "tensor"]
         return outs[0]
 
     def finish(self) -> Graph:
         """The graph, with the last values and some others as outputs."""
         made = [v for v in self.values if v.producer is not None]
+        made = made or [self.emit("Identity", self.values[0])]
         outputs = dict.fromkeys(v for v in made if not v.uses)
         for _ in range(self.below(0, 3)):
             outputs[self.one(*made)] = None
@@ -209,6 +214,8 @@ def like(dims: Sequence[Expr]) -> tuple[int, ...]:
 
 def too_large(v: Value) -> bool:
     """Whether a value could become slow to compute with numpy."""
+    if v.type.kind != "tensor":
+        return False
     if v.type.shape is None or rank(v) > 6:
         return True
     total = 1

@@ -18,6 +18,7 @@ from fuzz.reduce import small
 from fuzz.worker import outcomes
 
 FOUND = Path("found")
+OFTEN = 1000
 
 
 def failing(first: int, last: int) -> Iterator[tuple[int, list[str]]]:
@@ -26,7 +27,7 @@ def failing(first: int, last: int) -> Iterator[tuple[int, list[str]]]:
 
 
 def main(first: int, last: int, seconds: float = 1e9) -> None:
-    """Prints every failing seed."""
+    """Prints every failing seed, and now and then how far it is."""
     begun, done = time.monotonic(), 0
     for seed, lines in outcomes(first, last):
         done += 1
@@ -34,10 +35,12 @@ def main(first: int, last: int, seconds: float = 1e9) -> None:
             print(seed, *(line[:300] for line in lines[:4]), sep="\n  ", flush=True)
             FOUND.mkdir(exist_ok=True)
             (FOUND / f"seed{seed}.txt").write_text(small(seed) or "", encoding="utf-8")
-        if time.monotonic() - begun > seconds:
+        over = time.monotonic() - begun
+        if over > seconds or not done % OFTEN or seed + 1 == last:
+            spent = sum(os.times()[:4])
+            print(f"{done} graphs in {over:.0f} s, {spent:.0f} s of processors", flush=True)
+        if over > seconds:
             break
-    spent = sum(os.times()[:4])
-    print(f"{done} graphs in {time.monotonic() - begun:.0f} s, {spent:.0f} s of processors")
 
 
 if __name__ == "__main__":

@@ -160,6 +160,9 @@ DEPARTURES: dict[str, Departs] = {
     "a length of 7.5 is 7 where corners are aligned": _aligns,
     "of two classes that both have scores it says 0 and 1": _labels_two,
     "it draws other numbers, and overwrites the means that it is given": _trains,
+    "where its output has a shape it counts in that": lambda node: (
+        node.op.op_type == "MaxUnpool" and len(node.inputs) > 2
+    ),
     "it cuts before it wraps": _wraps,
     "it finds -2.5 in a set with -2": _looks_up,
     "it subtracts two squares, whose difference may be below 0": _is("MeanVarianceNormalization"),

@@ -20,8 +20,6 @@ from sardonyx.loops import target
 from sardonyx.session import GraphOptimizationLevel, InferenceSession, SessionOptions
 
 Feeds = Mapping[str, Array]
-# Units in the last place of an output's largest number that ONNX Runtime may be off.
-SLACK = 64.0
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def _wrong(graph: Graph, expected: Sequence[tuple[Feeds, list[Wanted]]], way: Wa
         shapes = {name: x.shape for name, x in feeds.items()}
         first, again = (session.run(None, feeds), session.run(None, feeds))
         for v, a, b, want in zip(graph.outputs, first, again, outputs, strict=True):
-            said = want.complaint(np.asarray(a), SLACK if way.outside else 0.0)
+            said = want.complaint(np.asarray(a), loose=way.outside)
             if said:
                 yield f"{way}: {v.name} with {shapes}: {said}"
             elif not _same(np.asarray(a), np.asarray(b)):
