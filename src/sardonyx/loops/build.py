@@ -159,14 +159,20 @@ def _guards(value: Expr) -> dict[Expr, set[tuple[Expr, ...]]]:
             test, *sides = x.args
             stack.append((test, guard))
             for told, side in zip((test, unary("not", test)), sides, strict=True):
-                stack.append((side, (*guard, told) if _of_subscripts(test) else guard))
+                stack.append((side, (*guard, *_of_subscripts(told))))
         else:
             stack.extend((a, guard) for a in x.args)
     return found
 
 
-def _of_subscripts(test: Expr) -> bool:
-    return any(a.dtype is INDEX for x in walk(test) if x.dtype.is_bool for a in x.args)
+def _of_subscripts(told: Expr) -> tuple[Expr, ...]:
+    """What holds of subscripts where a condition holds; what a reduction decides is not of them."""
+    if told.op == "and":
+        return tuple(x for a in told.args for x in _of_subscripts(a))
+    inside = list(walk(told))
+    tests = [x for x in inside if x.dtype.is_bool and x.op != "load"]
+    of_them = any(a.dtype is INDEX for x in tests for a in x.args)
+    return (told,) if of_them and not any(x.op == "reduce" for x in inside) else ()
 
 
 def _common(guards: set[tuple[Expr, ...]]) -> tuple[Expr, ...]:
