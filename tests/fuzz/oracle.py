@@ -41,7 +41,8 @@ Spread = Callable[[bool], list[Array]]
 class Wanted:
     """An output as the reference has it; `spread(loose)` is what rounding may do to each output.
 
-    `doubtful`: a NaN came up on the way, of which many have an opinion of their own.
+    `doubtful`: a NaN came up on the way, or something empty was fed, of which others than us have
+    opinions of their own.
     """
 
     array: Array
@@ -95,7 +96,8 @@ def wanted(graph: Graph, feeds: Mapping[str, Any]) -> list[Wanted]:
                 np.maximum(total, off(a, b) if a.shape == b.shape else np.inf, out=total)
         return found
 
-    return [Wanted(a, n, walk.met_nan, spread) for n, a in enumerate(exact)]
+    doubtful = walk.met_nan or any(np.size(a) == 0 for a in feeds.values())
+    return [Wanted(a, n, doubtful, spread) for n, a in enumerate(exact)]
 
 
 def floor(a: Array) -> Array:
