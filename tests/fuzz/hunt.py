@@ -28,9 +28,8 @@ def failing(first: int, last: int) -> Iterator[tuple[int, list[str]]]:
 
 def main(first: int, last: int, seconds: float = 1e9) -> None:
     """Prints every failing seed, and now and then how far it is."""
-    begun, done = time.monotonic(), 0
-    for seed, lines in outcomes(first, last):
-        done += 1
+    begun = time.monotonic()
+    for done, (seed, lines) in enumerate(outcomes(first, last), 1):
         if lines:
             print(seed, *(line[:300] for line in lines[:4]), sep="\n  ", flush=True)
             FOUND.mkdir(exist_ok=True)

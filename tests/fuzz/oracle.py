@@ -86,7 +86,7 @@ def wanted(graph: Graph, feeds: Mapping[str, Any]) -> list[Wanted]:
     @functools.cache
     def spread(loose: bool) -> list[Array]:
         found = [np.zeros(a.shape) for a in exact]
-        for n in range(RUNS):
+        for n in range(4 * RUNS if loose else RUNS):
             try:
                 rng = np.random.default_rng(n)
                 moved = _outputs(_Rounded(Limits.current(), rng=rng, loose=loose), graph, feeds)

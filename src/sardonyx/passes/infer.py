@@ -90,7 +90,7 @@ class Inference:
         What it assumes is its own: the graph around a body holds whether the body runs or not.
         """
         outer, self.assumed = self.assumed, {}
-        self._opsets = graph.opsets or self._opsets
+        around, self._opsets = self._opsets, graph.opsets or self._opsets
         if not graph.is_sorted():
             graph.sort()
         changeable = graph.defaults()
@@ -101,6 +101,7 @@ class Inference:
         for node in nodes:
             self.node(node)
         graph.assumed, self.assumed = list(self.assumed), outer
+        self._opsets = around
 
     def initializer(self, v: Value, overridable: bool) -> None:
         """The type of an initializer; its elements are known when no feed can replace it."""
