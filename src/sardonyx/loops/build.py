@@ -99,9 +99,7 @@ def _reduction_order(value: Expr, loops: Sequence[Expr]) -> list[Expr]:
     for x in walk(value):
         if x.op == "reduce" and not all(v in x.free for v in loops):
             needed |= x.free & set(loops)
-    if not needed:
-        return list(loops)
-    return [v for v in loops if v in needed] + [v for v in loops if v not in needed]
+    return sorted(loops, key=lambda v: v not in needed)
 
 
 def place(value: Expr, loops: Sequence[Expr]) -> tuple[list[list[Stmt]], Expr]:
@@ -112,7 +110,7 @@ def place(value: Expr, loops: Sequence[Expr]) -> tuple[list[list[Stmt]], Expr]:
     guards = _guards(value)
 
     def lift(x: Expr) -> Expr:
-        if not any(y.op == "reduce" for y in walk(x)):
+        if not _reduces(x):
             return x
         if x.op == "reduce":
             if x not in done:
@@ -150,7 +148,7 @@ def _guards(value: Expr) -> dict[Expr, set[tuple[Expr, ...]]]:
     stack: list[tuple[Expr, tuple[Expr, ...]]] = [(value, ())]
     while stack:
         x, guard = here = stack.pop()
-        if here in seen or not any(y.op == "reduce" for y in walk(x)):
+        if here in seen or not _reduces(x):
             continue
         seen.add(here)
         if x.op == "reduce":
@@ -165,14 +163,17 @@ def _guards(value: Expr) -> dict[Expr, set[tuple[Expr, ...]]]:
     return found
 
 
+def _reduces(x: Expr) -> bool:
+    return any(y.op == "reduce" for y in walk(x))
+
+
 def _of_subscripts(told: Expr) -> tuple[Expr, ...]:
     """What holds of subscripts where a condition holds; what a reduction decides is not of them."""
     if told.op == "and":
         return tuple(x for a in told.args for x in _of_subscripts(a))
-    inside = list(walk(told))
-    tests = [x for x in inside if x.dtype.is_bool and x.op != "load"]
+    tests = (x for x in walk(told) if x.dtype.is_bool and x.op != "load")
     of_them = any(a.dtype is INDEX for x in tests for a in x.args)
-    return (told,) if of_them and not any(x.op == "reduce" for x in inside) else ()
+    return (told,) if of_them and not _reduces(told) else ()
 
 
 def _common(guards: set[tuple[Expr, ...]]) -> tuple[Expr, ...]:
