@@ -35,7 +35,7 @@ BUDGETS = {
     "session": 13_350,
     "compare": 8_250,
     "bench": 9_100,
-    "convert": 30_000,
+    "convert": 32_000,
     "quantize": 6_550,
     "demo": 7_400,
     "dropin": 10_350,

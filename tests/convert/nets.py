@@ -177,3 +177,23 @@ class Remembering(torch.nn.Module):
     def forward(self, x: Any) -> Any:
         self.last += x.sum(0)
         return x + self.last
+
+
+class Block(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(4, 6), torch.nn.Linear(6, 4)
+
+    def forward(self, x: Any) -> Any:
+        return x + self.b(torch.relu(self.a(x)))
+
+
+class Stack(torch.nn.Module):
+    """Three equal blocks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = torch.nn.Sequential(*(Block() for _ in range(3)))
+
+    def forward(self, x: Any) -> Any:
+        return self.blocks(x) * 2

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import sardonyx as sx
-from sardonyx.convert import convert
+from sardonyx.convert import convert, replay
 from sardonyx.core.errors import ConvertError, Disagreement, UsageError
 from sardonyx.graph.origin import source_line
 
@@ -177,3 +177,17 @@ def test_ranges_bound_the_sizes_tried() -> None:
     tried = [row.at for row in made.comparison.rows]
     assert {"N=2", "N=8"} <= set(tried)
     assert not any(at.endswith("N=1") for at in tried)
+
+
+def test_modules_that_stay_functions(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    assert convert(nets.Stack(), ["x=Nx4"], path, functions=["Block"]).agree
+    graph = sx.load(path)
+    assert [key[:2] for key in graph.functions] == [("sardonyx.modules", "Block_1")]
+    assert [n.op.op_type for n in graph.nodes] == ["Block_1"] * 3 + ["Mul"]
+    assert {"blocks.0.a.weight", "blocks.2.b.weight"} <= set(graph.initializers)
+    for provider in ("CPUExecutionProvider", "onnxruntime"):
+        assert replay(graph, provider).agree
+    with pytest.raises(ConvertError) as caught:
+        convert(nets.Stack(), ["x=Nx4"], functions=["Attention"])
+    assert caught.value.code == "E0612"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from linecache import getline
 
+from sardonyx.convert.functions import keep_functions
 from sardonyx.convert.source import Controls, Exported, Fixed, Input, Source
 from sardonyx.core.errors import ConvertError, InvalidGraph, SardonyxError, UsageError
 from sardonyx.core.expr import symbol
@@ -42,6 +43,8 @@ def checked(source: Source, made: Exported, controls: Controls, limits: Limits |
     _name_inputs(source.inputs, graph)
     _check_inputs(source.inputs, graph, made.fixed)
     graph = _at_opset(graph, controls.opset)
+    if controls.functions:
+        keep_functions(graph, controls.functions)
     _name_outputs(graph, controls.output_names or made.outputs)
     if controls.parameters == "inputs":
         graph.inputs += [v for v in graph.initializers.values() if v not in graph.inputs]

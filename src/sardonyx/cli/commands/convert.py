@@ -38,6 +38,13 @@ def _controls(command: Callable[..., Any]) -> Callable[..., Any]:
         "--output-name", "names", multiple=True, metavar="NAME", help="Of each output, in order."
     )
     @click.option(
+        "--function",
+        "functions",
+        multiple=True,
+        metavar="CLASS",
+        help="Modules of this class stay functions of the model.",
+    )
+    @click.option(
         "--translation",
         metavar="FILE.py:TABLE",
         help="A mapping of the framework's operators to functions in onnxscript.",
@@ -48,6 +55,7 @@ def _controls(command: Callable[..., Any]) -> Callable[..., Any]:
         training: bool,
         no_fold: bool,
         names: tuple[str, ...],
+        functions: tuple[str, ...],
         translation: str | None,
         **settings: Any,
     ) -> Any:
@@ -57,6 +65,7 @@ def _controls(command: Callable[..., Any]) -> Callable[..., Any]:
             training=training or None,
             fold=False if no_fold else None,
             output_names=names,
+            functions=functions,
             translations=None if translation is None else load_object(translation),
         )
         return command(*args, controls=controls, **settings)

@@ -29,7 +29,7 @@ class TransformersFramework(Framework):
     name = "transformers"
     packages = ("torch", "onnxscript", "onnx", "transformers")
     extra = "torch"
-    controls = frozenset({"opset", "capture", "training", "fold", "translations"})
+    controls = frozenset({"capture", "training", "fold", "functions", "translations"})
 
     def match(self, model: object) -> bool:
         return comes_from(model, "transformers") and hasattr(model, "main_input_name")

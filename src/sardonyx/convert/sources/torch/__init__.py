@@ -20,7 +20,7 @@ class TorchFramework(Framework):
     suffixes = (".pt2", ".ts", ".pt", ".pth")
     packages = ("torch", "onnxscript", "onnx")
     extra = "torch"
-    controls = frozenset({"opset", "capture", "training", "fold", "translations"})
+    controls = frozenset({"capture", "training", "fold", "functions", "translations"})
 
     def match(self, model: object) -> bool:
         if comes_from(model, "transformers"):
