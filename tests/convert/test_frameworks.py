@@ -9,6 +9,7 @@ import sardonyx as sx
 from sardonyx.convert import convert, replay
 from sardonyx.convert.isolated import interpreter
 from sardonyx.convert.recognise import frameworks
+from sardonyx.core.errors import ConvertError
 
 pytestmark = pytest.mark.conversions
 MAKERS = Path(__file__).parent / "makers"
@@ -44,9 +45,15 @@ def test_saved_models(name: str, models: Path, tmp_path: Path) -> None:
     _kept(models / name, tmp_path / "net.onnx")
 
 
-@pytest.mark.parametrize("name", ["mlp", "convolutions"])
-def test_tflite(name: str, models: Path, tmp_path: Path) -> None:
-    _kept(models / f"{name}.tflite", tmp_path / "net.onnx")
+def test_tflite(models: Path, tmp_path: Path) -> None:
+    _kept(models / "convolutions.tflite", tmp_path / "net.onnx")
+
+
+def test_an_operator_that_the_exporter_has_no_words_for(models: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConvertError, match="TFL_GELU") as caught:
+        convert(models / "mlp.tflite", None, tmp_path / "net.onnx")
+    assert caught.value.code == "E0606"
+    assert not (tmp_path / "net.onnx").exists()
 
 
 @pytest.mark.parametrize("name", JAX)
