@@ -21,7 +21,7 @@ TOKENS_PER_LINE, SHORT = 14.0, 40
 
 # Tokens of code that a room may hold. A budget moves in the commit that shows why it must.
 BUDGETS = {
-    "core": 21_450,
+    "core": 21_500,
     "graph": 22_200,
     "loops": 41_450,
     "ops": 181_000,

@@ -440,12 +440,24 @@ def test_closed_standard_streams_are_nowhere(closed: str) -> None:
     assert done.stderr == ""
 
 
-def test_a_full_disk_under_standard_output_is_told() -> None:
-    line = f"{' '.join(COMMAND)} ops > /dev/full"
+@pytest.mark.parametrize("form", ["", "--json"])
+def test_a_full_disk_under_standard_output_is_told(form: str) -> None:
+    line = f"{' '.join(COMMAND)} ops {form} > /dev/full"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=ENV, check=False)
     assert done.returncode == 2
     assert "E01" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_hostile_names_are_explained_in_printable_characters(tmp_path: Path) -> None:
+    path, held = tmp_path / "net.onnx", graph(AFFINE)
+    for node in held.nodes:
+        node.name = node.outputs[0].name = "\x1b]0;x\x07\x9b31m\u202e"  # type: ignore[union-attr]
+    save(held, path)
+    said = sardonyx("explain", path)
+    assert said.code == 0
+    assert "\\x1b]0;x" in said.out
+    assert all(c.isprintable() or c == "\n" for c in said.out)
 
 
 def test_json_of_hostile_names_is_harmless_and_exact(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from rich.text import Text
 
 from sardonyx.core import knobs
 from sardonyx.core.errors import InternalError, NoSuchFile, SardonyxError, UsageError, foreign
-from sardonyx.core.escape import dumps, sanitise
+from sardonyx.core.escape import dumps, printable, sanitise
 
 SCHEMA = 1
 _MODEL = "sardonyx.model"
@@ -131,7 +131,7 @@ def console(err: bool = False, stream: Any = None) -> Any:
 def show(thing: Any, err: bool = False) -> None:
     """Prints text or something rich."""
     if isinstance(thing, str):
-        click.echo(thing, err=err)
+        click.echo(printable(thing), err=err)
         return
     made = console(err)
     if made.is_terminal:
@@ -197,7 +197,9 @@ def print_error(error: Exception, args: Sequence[str]) -> int:
     known = _known(error)
     if "--json" in args:
         command = next((a for a in args if not a.startswith("-")), "")
-        click.echo(dumps({"schema": SCHEMA, "command": command, "error": known.to_dict()}))
+        # What is wrong may be that nothing can be printed there.
+        with suppress(OSError):
+            click.echo(dumps({"schema": SCHEMA, "command": command, "error": known.to_dict()}))
     click.echo(known.render(), err=True)
     ours = known.exit_code == InternalError.exit_code
     if ours:

@@ -17,6 +17,7 @@ from typing import Any
 _LONGEST = 2000
 _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 _LAYOUT = "\n"
+_PLAIN = re.compile("[\\x20-\\x7e\n\t]*")
 _PRINTED = re.compile("[^\\x20-\\x7e\n]")
 
 
@@ -28,6 +29,15 @@ def sanitise(text: object, longest: int = _LONGEST) -> str:
     if string.isprintable():
         return string
     return "".join(map(_visible, string))
+
+
+def printable(text: str) -> str:
+    """`text` with its lines and tabs, everything else that is not printable as its escape."""
+    return text if _PLAIN.fullmatch(text) else "".join(map(_kept, text))
+
+
+def _kept(c: str) -> str:
+    return c if c in "\n\t" else _visible(c)
 
 
 def _visible(c: str) -> str:

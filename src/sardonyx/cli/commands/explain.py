@@ -12,6 +12,7 @@ from sardonyx.cli.data import open_model
 from sardonyx.cli.output import Output, speaks
 from sardonyx.core.codes import explanations
 from sardonyx.core.errors import NotFound, UsageError
+from sardonyx.core.escape import sanitise
 from sardonyx.core.near import near
 from sardonyx.engine.stages import reasons
 from sardonyx.passes.pipeline import optimize, prepare
@@ -53,7 +54,7 @@ def _text(rules: list[dict[str, Any]], entries: list[dict[str, Any]]) -> str:
     lines = ["rules"] if rules else []
     for r in rules:
         became = f"refused, {r['refused']}" if r["refused"] else "changed"
-        lines.append(f"  {r['rule']}: {r['op']} `{r['node']}`: {became}")
+        lines.append(f"  {r['rule']}: {r['op']} `{sanitise(r['node'])}`: {became}")
     for e in entries:
         lines.append(e["step"])
         lines += [f"  {line}" for line in e["strategies"]]
