@@ -106,6 +106,17 @@ def test_refused_before_running(row: tuple[str, Op, list[Type]]) -> None:
 
 X = np.arange(6, dtype=np.float32).reshape(2, 3)
 WHILE: list[tuple[str, Op, list[Any]]] = [
+    ("E0211", made("OneHot"), [np.array([0]), np.array(np.nan), X[0, :2]]),
+    ("E0211", made("OneHot"), [np.array([0]), np.array([], np.int64), X[0, :2]]),
+    ("E0325", made("Range"), [np.array(0.0), np.array(np.inf), np.array(1.0)]),
+    ("E0211", made("CumSum"), [X, np.array([], np.int64)]),
+    ("E0211", made("TopK"), [X, np.array([], np.int64)]),
+    ("E0211", made("CenterCropPad"), [X, np.array([2])]),
+    ("E0211", made("Col2Im"), [X[None], np.array([2, 2]), np.array([2])]),
+    ("E0211", made("HannWindow"), [np.array([3, 4])]),
+    ("E0211", made("AffineGrid"), [np.ones((1, 2, 3)), np.array([1, 1, 4])]),
+    ("E0211", made("Dropout", seed=-1), [X, np.array([]), np.array(True)]),
+    ("E0210", made("RotaryEmbedding", 23), [X.reshape(1, 1, 1, 6), X, X, np.array([[2]])]),
     ("E0210", made("Gather"), [X, np.array([2])]),
     ("E0210", made("Gather", axis=1), [X, np.array([-4])]),
     ("E0210", made("GatherElements"), [X, np.array([[0, 2]])]),

@@ -116,7 +116,7 @@ def _take_branches(graph: Graph, log: Log) -> None:
         if not node.op.standard("If") or node.inputs[0] is None:
             continue
         told = node.inputs[0].type.value
-        if told is None or not told[0].is_const:
+        if not told or not told[0].is_const:
             log.refused("branch", node, "the condition is not known before running")
             continue
         attributes = node.op.attributes()

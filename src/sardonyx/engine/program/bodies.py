@@ -246,11 +246,13 @@ class Subprogram:
 
 
 def _fit(inputs: Sequence[Value], feeds: Sequence[Any]) -> None:
-    """RuntimeException (E0403) where a body is entered with an array of another dtype."""
+    """RuntimeException (E0404) where a body is entered with no array, or of another dtype."""
     for v, x in zip(inputs, feeds, strict=True):
-        wanted = v.type.dtype
-        if isinstance(x, np.ndarray) and wanted is not None and x.dtype != wanted.numpy:
+        kind, wanted = v.type.kind, v.type.dtype
+        same = x.dtype == wanted.numpy if isinstance(x, np.ndarray) and wanted else True
+        if not same or ((kind == "tensor") is not isinstance(x, np.ndarray) and kind != "optional"):
+            given = x.dtype if isinstance(x, np.ndarray) else type(x).__name__
             raise RuntimeException(
-                "E0403", "a body is entered with another type than it is declared for",
-                tensor=v.name, given=x.dtype, wanted=wanted,
+                "E0404", "a body is entered with another type than it is declared for",
+                tensor=v.name, given=given, wanted=v.type,
             )  # fmt: skip

@@ -15,18 +15,23 @@ from sardonyx.core.errors import InvalidArgument
 
 
 def single(a: Array, what: str) -> Any:
-    """The only element; E0211 where there are none or many, or it is not finite."""
+    """The only element; E0211 where there are none or many."""
     if a.size != 1:
         raise InvalidArgument("E0211", f"{what} is one number", given=list(a.shape))
-    found = a.reshape(-1)[0].item()
+    return a.reshape(-1)[0].item()
+
+
+def finite(a: Array, what: str) -> Any:
+    """`single`; E0211 where it is NaN or infinite."""
+    found = single(a, what)
     if isinstance(found, float) and not math.isfinite(found):
         raise InvalidArgument("E0211", f"{what} is no number", given=found)
     return found
 
 
 def whole(a: Array, what: str) -> int:
-    """`single` as a whole number."""
-    return int(single(a, what))
+    """`finite` as a whole number."""
+    return int(finite(a, what))
 
 
 def wholes(a: Array, count: int, what: str, least: int = 0) -> list[int]:

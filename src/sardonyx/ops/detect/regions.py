@@ -38,6 +38,9 @@ class _Aligned(Op, abstract=True):
         need_rank(rois, 2, 2, "the regions")
         if self.mode not in ("avg", "max"):
             raise refuse("E0341", "`mode` is unknown", self.mode, "avg, max")
+        if min(self.output_height, self.output_width) < 1:
+            given = (self.output_height, self.output_width)
+            raise refuse("E0341", "a region is made at least one cell", given)
         if self.sampling_ratio < 0:
             raise refuse("E0341", "`sampling_ratio` is negative", self.sampling_ratio)
         if rois.shape is not None:

@@ -10,7 +10,8 @@ from sardonyx.core.dtype import Array, DType
 from sardonyx.core.expr import Expr, const
 from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand
-from sardonyx.ops.base.element import InPlace, settle, single, widen
+from sardonyx.ops.base import given
+from sardonyx.ops.base.element import InPlace, settle, widen
 from sardonyx.ops.base.shapes import like
 
 
@@ -32,11 +33,11 @@ class Dropout(Op):
     def reference(
         self, x: Array, ratio: Array | None = None, training: Array | None = None
     ) -> tuple[Array, Array]:
-        chance = single(0.5) if ratio is None else float(widen(ratio).reshape(()))
-        if training is None or not bool(training.reshape(())) or chance == 0:
+        chance = 0.5 if ratio is None else float(given.single(ratio, "the ratio"))
+        if training is None or not given.single(training, "whether it trains") or chance == 0:
             return x, np.ones(x.shape, bool)
         # The generator whose numbers the standard's own test data are made with.
-        source = np.random.RandomState(self.seed)
+        source = np.random.RandomState(None if self.seed is None else self.seed % (1 << 32))
         kept = np.asarray(source.uniform(0.0, 1.0, x.shape) >= chance)
         return settle(widen(x) * kept / (1 - chance), x.dtype), kept
 
@@ -48,7 +49,7 @@ class Dropout(Op):
         assert x is not None
         if training is not None:
             known = training.known()
-            if known is None or not known[0].is_const or known[0].arg:
+            if not known or not known[0].is_const or known[0].arg:
                 raise NotImplementedError("dropout in training")
         return const(True, DType.BOOL) if which else x[idx]
 

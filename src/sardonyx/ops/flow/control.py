@@ -256,6 +256,9 @@ def _stack(rows: Sequence[Array] | Array, t: Type, axis: int, sizes: Mapping[Exp
     if isinstance(rows, np.ndarray):
         return np.moveaxis(rows, 0, axis_of(axis, rows.ndim))
     if rows:
+        shapes = {a.shape for a in rows}
+        if len(shapes) > 1:
+            raise RuntimeException("E0404", "trips make values of other shapes", given=shapes)
         return np.stack(rows, axis)
     dims = [evaluate(d, sizes) if d.free <= sizes.keys() else 0 for d in t.shape or ()]
     dims.insert(axis_of(axis, len(dims) + 1), 0)
@@ -396,7 +399,10 @@ class ScanV8(_Scanning, kw_only=True):
             num_scan_inputs=self.num_scan_inputs,
             scan_input_directions=self.directions,
         )
-        longest, given = inputs[states].shape[1], [a.shape[:2] for a in inputs[states:]]
+        given = [a.shape[:2] for a in inputs[states:]]
+        if min(map(len, given)) < 2 or not all(a.ndim for a in inputs):
+            raise RuntimeException("E0404", "scan inputs have a batch and a length", given=given)
+        longest = inputs[states].shape[1]
         batch = len(inputs[states])
         if {*given, *((len(a), longest) for a in inputs)} != {(batch, longest)}:
             raise RuntimeException("E0404", "scan inputs differ in length", given=given)
@@ -437,11 +443,15 @@ class SequenceMap(Op, kw_only=True):
                 v.type = each
         walk.graph(self.body)
 
-    def infer(self, sequence: Type, *extras: Type) -> Any:
-        del sequence, extras
+    def infer(self, sequence: Type | None, *extras: Type | None) -> Any:
+        if sequence is None or None in extras or len(self.body.inputs) != 1 + len(extras):
+            given, wanted = 1 + len(extras), len(self.body.inputs)
+            raise refuse("E0343", "a SequenceMap's inputs do not fit its body", given, wanted)
         return tuple(Type(kind="sequence", elem=v.type) for v in self.body.outputs)
 
     def control(self, call: Call, sequence: list[Any], *extras: Any) -> Any:
+        if any(isinstance(e, list) and len(e) != len(sequence) for e in extras):
+            raise RuntimeException("E0404", "the sequences differ in length", given=len(sequence))
         outs: list[list[Any]] = [[] for _ in self.body.outputs]
         for n, item in enumerate(sequence):
             own = [e[n] if isinstance(e, list) else e for e in extras]

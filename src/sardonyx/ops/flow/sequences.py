@@ -11,6 +11,7 @@ from sardonyx.core.errors import RuntimeException
 from sardonyx.core.expr import const, number
 from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
+from sardonyx.ops.base.given import whole
 from sardonyx.ops.base.shapes import axis_of, known_ints, refuse, unknown_dim
 from sardonyx.ops.flow.control import joined
 
@@ -24,7 +25,7 @@ def _position(position: Array | None, length: int, most: int) -> int:
     """A position counted from the front; RuntimeException outside [-length, most)."""
     if position is None:
         return most - 1
-    at = int(position.reshape(()))
+    at = whole(position, "a position")
     if not -length <= at < most:
         given, wanted = at, f"[{-length}, {most})"
         raise RuntimeException("E0404", "no such place in a sequence", given=given, wanted=wanted)

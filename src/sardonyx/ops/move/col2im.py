@@ -100,7 +100,7 @@ class Col2Im(Op):
         dilations, pads, strides = self._window(rank)
         counts = self._steps([const(d) for d in image], [const(d) for d in block])
         steps = [number(d) or 0 for d in counts]
-        if int(np.prod(steps)) != x.shape[2] or x.shape[1] % int(np.prod(block)):
+        if min(steps) < 0 or int(np.prod(steps)) != x.shape[2] or x.shape[1] % int(np.prod(block)):
             wanted = [int(np.prod(block)), int(np.prod(steps))]
             raise InvalidArgument("E0211", "the blocks do not fit", given=x.shape, wanted=wanted)
         channels = x.shape[1] // int(np.prod(block))

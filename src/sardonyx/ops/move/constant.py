@@ -218,7 +218,7 @@ def _count(first: Expr, last: Expr, step: Expr) -> Expr:
 
 def _length(first: Any, last: Any, step: Any) -> int:
     """The number of elements of a range."""
-    if step == 0:
+    if not float(step):
         raise refuse("E0325", "a range with step 0", 0, "any other step")
     if np.asarray(first).dtype.kind in "iu":
         return max(-(-(int(last) - int(first)) // int(step)), 0)

@@ -193,6 +193,8 @@ class AffineGrid(Op):
     def infer(self, theta: Type, size: Type) -> Type:
         need_rank(theta, 3, 3, "theta")
         dims = known(size)
+        if dims is not None and len(dims) < 3:
+            raise refuse("E0325", "a grid has a batch, channels and places", len(dims), "3 or more")
         rank = None if theta.shape is None else number(theta.shape[1])
         if dims is None and rank is None:
             return Type(theta.dtype)

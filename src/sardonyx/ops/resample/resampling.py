@@ -113,6 +113,8 @@ class Resampling(Op, abstract=True):
         assert length is not None
         if length and not extent:
             raise InvalidArgument("E0211", f"dim {axis} has nothing to resize", wanted=length)
+        if not length:
+            return np.take(a, [], axis)
         scale = plan.scales[axis]
         roi = None if plan.roi is None else tuple(float(e.arg) for e in plan.roi[axis])
         up, down = (length, extent) if scale is None else as_fraction(scale).as_integer_ratio()

@@ -173,6 +173,8 @@ class TfIdfVectorizer(_Text, kw_only=True):
             raise refuse("E0341", "there are no n-grams of these lengths", given, "1 or more")
         if any(not 0 <= n <= most for n in self.ngram_counts):
             raise refuse("E0341", "`ngram_counts` is not within the pool", self.ngram_counts, most)
+        if min(self.ngram_indexes, default=0) < 0:
+            raise refuse("E0341", "`ngram_indexes` has one below 0", min(self.ngram_indexes))
         width = const(max(self.ngram_indexes, default=-1) + 1)
         if x.shape is None:
             return Type(DType.FLOAT32)

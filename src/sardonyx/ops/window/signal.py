@@ -14,7 +14,7 @@ from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Index, Op, Operand
 from sardonyx.ops.base.element import quiet, settle, widen
-from sardonyx.ops.base.given import single, whole
+from sardonyx.ops.base.given import finite, whole
 from sardonyx.ops.base.shapes import (
     axis_of,
     check_size,
@@ -392,7 +392,7 @@ class MelWeightMatrix(Op):
         if bands < 1 or size < 0 or not (_one(rate) or 0) > 0:
             raise RuntimeException("E0404", "bands and rate must be positive", given=bands)
         check_size(DType.from_onnx(dtype), (rows, bands))
-        ends = [1 + float(single(e, "a frequency")) / 700 for e in (low, high)]
+        ends = [1 + float(finite(e, "a frequency")) / 700 for e in (low, high)]
         if min(ends) <= 0:
             raise RuntimeException("E0404", "a frequency is not on the mel scale", given=ends)
         edges = [2595 * math.log10(e) for e in ends]

@@ -13,6 +13,7 @@ from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.given import wholes
 from sardonyx.ops.base.shapes import (
+    at_most,
     check_size,
     known,
     length_of,
@@ -53,6 +54,9 @@ class MaxUnpool(Op, kw_only=True):
             raise refuse("E0325", "the output's shape has another rank", length, len(x.shape))
         if lengths is None:
             lengths = tuple(unknown_dim("unpooled") for _ in x.shape)
+        else:
+            for own, given in zip(self._dims(x.shape), lengths, strict=True):
+                at_most(own, given)
         return x.with_shape(lengths)
 
     def expand(
@@ -66,6 +70,9 @@ class MaxUnpool(Op, kw_only=True):
         zero = Tensor.of(np.zeros(1, x.type.dtype.numpy if x.type.dtype else np.float32))
         blank = write("ConstantOfShape", count, value=zero)
         spots = write.reshape(indices, flat)
+        # None counts from the end.
+        below = write("Less", spots, write.constant(np.int64(0)))
+        spots = write("Where", below, count, spots)
         put = write("ScatterElements", blank, spots, write.reshape(x, flat), axis=0)
         y = write("Reshape", put, dims)
         if shape is None:
