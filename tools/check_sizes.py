@@ -24,7 +24,7 @@ BUDGETS = {
     "core": 21_500,
     "graph": 22_200,
     "loops": 41_450,
-    "ops": 181_000,
+    "ops": 186_000,
     "passes": 28_700,
     "formats": 22_550,
     "checker": 4_400,

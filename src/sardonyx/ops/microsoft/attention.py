@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -292,9 +292,21 @@ class GroupQueryAttention(Composed, kw_only=True):
 
     def compose(self, body: Body, query: Value, *rest: Made) -> Results:
         self._must((query, *rest))
-        key, value, past_key, past_value, ends, total, cos, sin, ids, added, sink = filled(
-            rest[:11], 11
-        )
+        *given, ids, added, sink = filled(rest[:11], 11)
+        return self.masked(body, query, given, None, (ids, added, sink))
+
+    def masked(
+        self,
+        body: Body,
+        query: Value,
+        given: Sequence[Made],
+        also: Callable[[Value, Value, Value], Value] | None = None,
+        late: tuple[Made, Made, Made] = (None, None, None),
+    ) -> Results:
+        """The outputs for keys, values, both caches, ends, total, cosines and sines, and then ids,
+        bias and sink; `also(queries, keys, older)` says which keys are seen at all."""
+        key, value, past_key, past_value, ends, total, cos, sin = given
+        ids, added, sink = late
         q, k, v = self._heads(body, query, key, value)
         assert ends is not None
         before = self._before(body, q, ends, total)
@@ -304,6 +316,8 @@ class GroupQueryAttention(Composed, kw_only=True):
             self._written_to(body, x, p, before, total) for x, p in ((k, past_key), (v, past_value))
         )
         mask = self._mask(body, q, keys, before)
+        if also is not None:
+            mask = body("And", mask, also(q, keys, before))
         y = self._attended(body, q, keys, values, mask, added, sink)
         return body.reshape(body.transpose(y, 0, 2, 1, 3), (0, 0, -1)), keys, values
 

@@ -135,6 +135,99 @@ class LinearAttention(Composed, kw_only=True):
         return body("Tile", beta, integers(body, 1, 1, self.kv_num_heads))
 
 
+class GatedDeltaNet(Composed):
+    """LinearAttention over [batch, steps, heads, size], with its gates, in float32; the state is
+    [batch, heads of values, size of a value, size of a key]."""
+
+    beta_activation: str = "none"
+    chunk_size: int = 64
+    gate_activation: str = "none"
+    gate_lower_bound: float = -5.0
+    qk_l2_norm: int = 0
+    scale: float = 0.0
+    state_update_capacity: int = 0
+    update_rule: str = "gated_delta"
+
+    def compose(self, body: Body, query: Value, *rest: Made) -> Results:
+        key, value, starts, decay, beta, state, a_log, bias, *capture = filled(rest, 10)
+        odd = starts is not None or any(v is not None for v in capture)
+        if key is None or value is None or odd or self.state_update_capacity:
+            raise NotImplementedError("GatedDeltaNet of packed or ragged tokens, or with captures")
+        if len(query.type.dims) == 3 and state is None:
+            raise refuse("E0341", "the batch of packed tokens is told by the state alone")
+        heads = size_of(value, -2, "the heads of the values")
+        batch = None if state is None else size_of(state, 0, "the batch")
+        q, k = (self._heads(body, x, heads, batch) for x in (query, key))
+        v = self._flat(body, wide(body, value), 2, batch)
+        gate = None if decay is None else self._decay(body, decay, a_log, bias)
+        gate = None if gate is None else self._flat(body, gate, len(decay.type.dims) -
+                                                    len(value.type.dims) + 2, batch)  # fmt: skip
+        rate = None if beta is None else self._flat(body, self._rate(body, beta), 1, batch)
+        past = None if state is None else body.transpose(state, 0, 1, 3, 2)
+        y, last = body.all(
+            "LinearAttention", q, k, v, past, gate, rate, outputs=2, kv_num_heads=heads,
+            q_num_heads=heads, scale=self.scale, update_rule=self.update_rule,
+        )  # fmt: skip
+        shaped = body("Reshape", narrowed(body, y, query), body("Shape", value))
+        return shaped, body.transpose(last, 0, 1, 3, 2)
+
+    def _flat(self, body: Body, x: Value, axes: int, batch: int | None) -> Value:
+        """[batch, steps, elements] of x, whose last `axes` are elements."""
+        packed = len(x.type.dims) == axes + 1
+        return body.reshape(x, (batch or 0, -1, self._count(x, axes)) if packed else (0, 0, -1))
+
+    def _count(self, x: Value, axes: int) -> int:
+        count = 1
+        for axis in range(-axes, 0):
+            count *= size_of(x, axis, "the elements")
+        return count
+
+    def _heads(self, body: Body, x: Value, heads: int, batch: int | None) -> Value:
+        """Queries or keys, a head for each of the values'."""
+        a, own = wide(body, x), size_of(x, -2, "the heads of the keys")
+        if heads % own:
+            raise refuse("E0341", "the heads of values do not divide by those of keys", heads)
+        if self.qk_l2_norm:
+            squares = body("ReduceSum", body("Mul", a, a), integers(body, -1))
+            a = body("Div", a, body("Sqrt", body("Add", squares, like(body, a, 1e-6))))
+        if heads != own:
+            apart = body("Unsqueeze", a, integers(body, -2))
+            rank = len(x.type.dims)
+            many = body("Tile", apart, integers(body, *[1] * (rank - 1), heads // own, 1))
+            size = size_of(x, -1, "the size of a key")
+            a = body.reshape(many, (*[0] * (rank - 2), heads, size))
+        return self._flat(body, a, 2, batch)
+
+    def _decay(self, body: Body, decay: Value, a_log: Made, bias: Made) -> Value:
+        a = wide(body, decay)
+        if self.gate_activation == "none":
+            return a
+        if a_log is None:
+            raise refuse("E0341", "this gate needs `a_log`", self.gate_activation)
+        factor = body("Exp", wide(body, a_log))
+        by_key = number(decay.type.dims[-1]) != number(a_log.type.dims[0])
+        if by_key:
+            factor = body("Unsqueeze", factor, integers(body, 1))
+        if bias is not None:
+            flat = by_key and len(bias.type.dims) == 1
+            own = wide(body, bias)
+            if flat and number(bias.type.dims[0]) == number(a_log.type.dims[0]):
+                own = body("Unsqueeze", own, integers(body, 1))
+            elif flat:
+                own = body.reshape(own, (size_of(a_log, 0, "the heads"), -1))
+            a = body("Add", a, own)
+        if self.gate_activation in ("softplus", "qwen"):
+            return body("Neg", body("Mul", factor, body("Softplus", a)))
+        if self.gate_activation not in ("sigmoid", "kda"):
+            raise refuse("E0341", "`gate_activation` is unknown", self.gate_activation)
+        share = body("Sigmoid", body("Mul", factor, a))
+        return body("Mul", share, like(body, share, self.gate_lower_bound))
+
+    def _rate(self, body: Body, beta: Value) -> Value:
+        a = wide(body, beta)
+        return body("Sigmoid", a) if self.beta_activation == "sigmoid" else a
+
+
 class CausalConvWithState(Composed):
     """The standard's convolution of each channel over the past, in one dimension of the space."""
 
