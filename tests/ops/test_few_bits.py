@@ -11,6 +11,10 @@ import pytest
 from onnx import helper, numpy_helper
 
 import sardonyx as sx
+from sardonyx.engine.fuse.fuse import fuse
+from sardonyx.engine.fuse.launches import Launch, launches
+from sardonyx.loops.target import host
+from sardonyx.passes.pipeline import prepare
 
 OPSETS = [helper.make_opsetid("", 25), helper.make_opsetid("com.microsoft", 1)]
 TYPES = (ml_dtypes.int4, ml_dtypes.uint4, ml_dtypes.int2, ml_dtypes.uint2)
@@ -39,11 +43,15 @@ FORMS = (
 )
 
 
+def width(dtype: Any) -> int:
+    return 8 if dtype in (np.int8, np.uint8) else 4 if dtype in TYPES[:2] else 2
+
+
 def codes(seed: int, dtype: Any, *shape: int) -> Any:
-    bits = 4 if dtype in TYPES[:2] else 2
-    low = -(1 << bits - 1) if dtype in TYPES[::2] else 0
+    bits = width(dtype)
+    low = -(1 << bits - 1) if dtype in (*TYPES[::2], np.int8) else 0
     rng = np.random.default_rng(seed)
-    return rng.integers(low, low + (1 << bits), shape).astype(np.int8).astype(dtype)
+    return rng.integers(low, low + (1 << bits), shape).astype(np.int16).astype(dtype)
 
 
 def constants(dtype: Any, form: Form) -> dict[str, Any]:
@@ -118,6 +126,37 @@ def test_rows_are_gathered_from_bytes(dtype: Any) -> None:
     found = natively(model([gather], [x], held), {"x": rows})
     scaled = held["w"][rows].astype(np.float32) * np.repeat([0.5, 2], 16)
     np.testing.assert_array_equal(found, scaled)
+
+
+PRODUCTS = (
+    Form((64, 24), (2, 24), {"axis": 0, "block_size": 32}),
+    Form((64, 24), (2, 24), {"axis": 0, "block_size": 32}, zero=True),
+    Form((24, 64), (24, 4), {"axis": 1, "block_size": 16}, zero=True),
+    Form((64, 24), (24,), {"axis": 1}),
+    Form((64, 24), (), {}, zero=True),
+)
+
+
+@pytest.mark.parametrize("dtype", [*TYPES, np.int8, np.uint8], ids=lambda t: t.__name__)
+@pytest.mark.parametrize("form", PRODUCTS, ids=str)
+def test_products_read_the_codes(form: Form, dtype: Any) -> None:
+    """Blocked along the depth, by column, or with one scale; as MatMul and as Gemm."""
+    held = constants(dtype, form)
+    made = helper.make_node("DequantizeLinear", list(held), ["d"], **form.settings)
+    turned = form.shape[0] == 24
+    product = helper.make_node("Gemm" if turned else "MatMul", ["x", "d"], ["y"])
+    if turned:
+        product.attribute.append(helper.make_attribute("transB", 1))
+    raw = model([made, product], [helper.make_tensor_value_info("x", 1, ["n", 64])], held)
+    session = sx.InferenceSession(raw)
+    assert session.graph is not None
+    steps = launches(fuse(prepare(session.graph)), host())
+    strategy = [s.strategy for s in steps if isinstance(s, Launch)][-1]
+    assert strategy == f"blocks of {width(dtype)} bits"
+    x = np.random.default_rng(5).standard_normal((3, 64)).astype(np.float32)
+    (found,) = session.run(None, {"x": x})
+    (told,) = sx.InferenceSession(raw, providers=["reference"]).run(None, {"x": x})
+    np.testing.assert_allclose(found, told, rtol=1e-5, atol=1e-5 * np.abs(told).max())
 
 
 @pytest.mark.parametrize("shape", [(7,), (3, 3)], ids=str)

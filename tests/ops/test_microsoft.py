@@ -276,11 +276,11 @@ def blocks() -> Iterator[Case]:
                codes(1, 6, 2, 16), rng(2).random((6, 2)).astype(np.float32), floats],
                constant=(1, 2, 3), tolerance=1e-4, name="float zeros")  # fmt: skip
     for kind in (0, 1):
-        given = {"K": 48, "N": 5, "block_size": 16, "quant_type": kind}
-        levels = [codes(1, 120), rng(2).random(15).astype(np.float32)]
-        yield Case(
-            "MatMulBnb4", given, [normal(0, 3, 48), *levels], constant=(1, 2), name=f"{kind}"
-        )
+        for k in (48, 40):
+            given = {"K": k, "N": 6, "block_size": 16, "quant_type": kind}
+            levels = [codes(1, 3 * k), rng(2).random(3 * k // 8).astype(np.float32)]
+            yield Case("MatMulBnb4", given, [normal(0, 3, k), *levels], constant=(1, 2),
+                       name=f"{kind} {k}")  # fmt: skip
     indices = np.array([[3, 0], [1, 3]], np.int64)
     for bits in (4, 8):
         data = codes(0, 5, 32 * bits // 8)
@@ -415,6 +415,17 @@ def test_bits_are_unpacked_as_their_bytes_say(bits: int) -> None:
     (row,) = UnpackedBits(bits=bits, count=count).reference(x)[0, :1]
     whole = int.from_bytes(x[0, 0].tobytes(), "little")
     assert row.tolist() == [(whole >> bits * n) % (1 << bits) for n in range(count)]
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+def test_the_first_of_a_byte_may_be_in_its_highest_bits(bits: int) -> None:
+    x = codes(bits, 2, 5)
+    count = 5 * 8 // bits
+    agrees(UnpackedBits(bits=bits, count=count, order="high"), [x], [[0, 1]])
+    (row,) = UnpackedBits(bits=bits, count=count, order="high").reference(x)[:1]
+    whole = int.from_bytes(x[0].tobytes(), "big")
+    shifts = [bits * (count - 1 - n) for n in range(count)]
+    assert row.tolist() == [(whole >> n) % (1 << bits) for n in shifts]
 
 
 def test_packed_heads_are_attended_as_those_given_apart() -> None:

@@ -17,9 +17,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sardonyx.core.dtype import DType
-from sardonyx.core.expr import Expr, binary, cast, const, number, substitute, var, walk, where
+from sardonyx.core.expr import (
+    Expr,
+    binary,
+    cast,
+    const,
+    number,
+    operate,
+    substitute,
+    var,
+    walk,
+    where,
+)
 from sardonyx.kernels.buffers import closed
 from sardonyx.kernels.linear import count, parts, renumber
 from sardonyx.kernels.scheduled import Packed
@@ -41,7 +53,8 @@ class Codes:
     """What a right operand is made of, over one variable `k` for all of the depth.
 
     The number that stands at (k, n) is (code - 2^(bits - 1) - shift - zero) * scale, `code` being
-    unsigned. `zero` and `scale` are of batch, n and `block`, the number of a block of `length`.
+    unsigned, or `levels[code]` times it. `zero` and `scale` are of batch, n and `block`, the number
+    of a block of `length`.
     """
 
     k: Expr
@@ -52,6 +65,7 @@ class Codes:
     scale: Expr | None
     zero: Expr | None
     shift: float
+    levels: tuple[Expr, ...] = ()
 
     @property
     def depth(self) -> int:
@@ -109,6 +123,9 @@ class Codes:
             below = binary("shr", cast(found, _U32), const(off, _U32))
             above = binary("shl", words(word + 1), const(WORD - off, _I32))
             found, off = binary("bitor", cast(below, _I32), above), 0
+        if self.levels:
+            index = binary("bitand", binary("shr", found, const(off, _I32)), (1 << self.bits) - 1)
+            return operate("lookup", (index, *self.levels))
         left, right = WORD - self.bits - off, WORD - self.bits
         if left:
             found = binary("shl", found, const(left, _I32))
@@ -129,9 +146,9 @@ def codes_of(c: Contract) -> Codes | str:
     k = var("code_k", depth)
     right = renumber(c.right, c.k, k, parts(c.k, k))
     found = _affine(right)
-    if found is None or k not in found[0].free:
+    if found is None or k not in found.code.free:
         return "the right operand is not of scaled integers"
-    inner, scale, zero = found
+    inner, scale, zero, levels = found
     length = _length([e for e in (scale, zero) if e is not None], k, depth)
     if length < _SMALLEST:
         return "scales of the right operand do not go by blocks"
@@ -139,30 +156,43 @@ def codes_of(c: Contract) -> Codes | str:
     block = var("code_block", -(-depth // length))
     first = {k: block * length}
     scale = None if scale is None else substitute(scale, first)
-    shift = float(middle - (1 << (bits - 1)))
+    shift = 0.0 if levels else float(middle - (1 << (bits - 1)))
     zero = None if zero is None else substitute(zero, first)
     if zero is not None and zero.is_const:
         shift, zero = shift + float(zero.arg), None
-    return Codes(k, block, code, bits, length, scale, zero, shift)
+    if levels and (middle or len(levels) < 1 << bits):
+        return "codes are not the numbers of their levels"
+    return Codes(k, block, code, bits, length, scale, zero, shift, levels)
 
 
-def _affine(e: Expr) -> tuple[Expr, Expr | None, Expr | None] | None:
-    """(code, scale, zero) of (cast(code) - zero) * scale, None where it is something else."""
+class _Parts(NamedTuple):
+    """(cast(code) - zero) * scale, or levels[code] * scale."""
+
+    code: Expr
+    scale: Expr | None = None
+    zero: Expr | None = None
+    levels: tuple[Expr, ...] = ()
+
+
+def _affine(e: Expr) -> _Parts | None:
+    """What an expression is made of, None where it is something else."""
+    if e.op == "lookup" and e.args[0].op == "cast" and e.args[0].args[0].dtype is DType.UINT8:
+        return _Parts(e.args[0].args[0], levels=e.args[1:])
     if e.op == "cast" and e.dtype is _F32:
         inner = e.args[0]
         if inner.dtype in (DType.INT8, DType.UINT8):
-            return inner, None, None
+            return _Parts(inner)
         rounded = inner.op == "cast" and inner.dtype in _HALVES and inner.args[0].dtype is _F32
         return _affine(inner.args[0]) if rounded else None
     if e.op == "sub":
         found = _affine(e.args[0])
-        plain = found is not None and found[1] is None and found[2] is None
-        return (found[0], None, e.args[1]) if found is not None and plain else None
+        plain = found is not None and found == _Parts(found.code)
+        return found._replace(zero=e.args[1]) if found is not None and plain else None
     if e.op == "mul" and len(e.args) == 2:
         for side, other in (e.args, e.args[::-1]):
             found = _affine(side)
-            if found is not None and found[1] is None:
-                return found[0], other, found[2]
+            if found is not None and found.scale is None:
+                return found._replace(scale=other)
     return None
 
 
@@ -289,7 +319,7 @@ class Panels:
         """A code in two's complement, 0 behind the last."""
         codes, half = self.codes, 1 << (self.codes.bits - 1)
         found = self._at(substitute(codes.code, {codes.k: k}), task, column)
-        found = binary("bitxor", found, const(half, _U32))
+        found = found if codes.levels else binary("bitxor", found, const(half, _U32))
         if codes.depth % codes.part == 0:
             return found
         return where(binary("lt", k, const(codes.depth)), found, const(0, _U32))

@@ -238,6 +238,7 @@ MODULES = {
     ("ai.sardonyx", "FoundPlaces"): "sardonyx.ops.base.found",
     ("ai.sardonyx", "IsCategory"): "sardonyx.ops.ml.encoders",
     ("ai.sardonyx", "Label"): "sardonyx.ops.ml.scores",
+    ("ai.sardonyx", "Levels"): "sardonyx.ops.quantized.blocks",
     ("ai.sardonyx", "LookUp"): "sardonyx.ops.ml.encoders",
     ("ai.sardonyx", "MaxPoolLine"): "sardonyx.ops.window.pooling",
     ("ai.sardonyx", "PostTransform"): "sardonyx.ops.ml.scores",

@@ -13,9 +13,20 @@ def lookup(w: Writer, row: Sequence[float], index: str, lanes: int | None) -> st
     """The entry of a row of 2^n that `index` names; from a register where the row fits in one."""
     size = {"avx2": 8, "avx512f": 16}
     fits = any(w.target.has(feature) and len(row) == size[feature] for feature in size)
+    if lanes is not None and not fits and len(row) == 16 and w.target.has("avx2"):
+        return _of_two(w, row, index, lanes)
     if lanes is None or not fits:
         return _from_memory(w, row, index, lanes)
     return _permuted(w, row, index, lanes)
+
+
+def _of_two(w: Writer, row: Sequence[float], index: str, lanes: int) -> str:
+    """The entry of two rows of eight, of which the fourth bit chooses one."""
+    low, high = (_permuted(w, half, index, lanes) for half in (row[:8], row[8:]))
+    kind, floats = vector("i32", lanes), vector("float", lanes)
+    bit = w.let(f"and {kind} {index}, {splat('i32', '8', lanes)}")
+    second = w.let(f"icmp ne {kind} {bit}, zeroinitializer")
+    return w.let(f"select <{lanes} x i1> {second}, {floats} {high}, {floats} {low}")
 
 
 def _values(row: Sequence[float]) -> str:

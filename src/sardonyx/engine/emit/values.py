@@ -16,6 +16,7 @@ from sardonyx.core.errors import CompileError
 from sardonyx.core.expr import INDEX, Expr, evaluate, nonnegative, number, walk
 from sardonyx.core.operations import OPERATIONS
 from sardonyx.engine.emit.arith import apply
+from sardonyx.engine.emit.lookup import lookup
 from sardonyx.engine.emit.types import constant, register, splat, vector
 from sardonyx.engine.emit.writer import Writer
 from sardonyx.loops.ir import Kernel, Store, statements
@@ -61,7 +62,10 @@ class Values(Writer):
         self._read: dict[int, list[Expr]] = {b: [] for b in self.stored}
         self._users: dict[Expr, list[Expr]] = {}
         self._symbols = {s: i for i, s in enumerate(kernel.symbols)}
-        self.rows: dict[str, Callable[[Expr], Value]] = {"var": self._variable}
+        self.rows: dict[str, Callable[[Expr], Value]] = {
+            "var": self._variable,
+            "lookup": self._entry,
+        }
 
     # Scopes
 
@@ -209,6 +213,14 @@ class Values(Writer):
         with self.at(0):
             address = self.let(f"getelementptr i64, ptr %syms, i64 {position}")
             return Value(self.let(f"load i64, ptr {address}, align 8"))
+
+    def _entry(self, x: Expr) -> Value:
+        """What an index names of a table of literals."""
+        index, *table = x.args
+        value = self.known(index)
+        with self.at(value.level):
+            row = [float(e.arg) for e in table]
+            return value._replace(operand=lookup(self, row, value.operand, value.lanes))
 
     def combine(self, values: Iterable[Value]) -> tuple[int | None, int, frozenset[int]]:
         """Lanes, level and buffers read of what is computed from values."""

@@ -11,8 +11,9 @@ from sardonyx.graph.ir import Type, Value
 from sardonyx.ops.base.nest import filled
 from sardonyx.ops.base.shapes import refuse, same_dims
 from sardonyx.ops.microsoft.attention import size_of
-from sardonyx.ops.microsoft.composed import Composed, Made, integers
+from sardonyx.ops.microsoft.composed import Composed, Made, like
 from sardonyx.ops.quantized.bits import UnpackedBits
+from sardonyx.ops.quantized.blocks import BlockFormat
 
 # The levels of a normal distribution and of a float with two bits of exponent (QLoRA, and
 # bitsandbytes' tables, where the sign is the highest bit).
@@ -55,41 +56,32 @@ class MatMulNBits(Composed, kw_only=True):
         blocks = -(-self.K // self.block_size)
         size = self.block_size * self.bits // 8
         same_dims(b.type, (const(self.N), const(blocks), const(size)), "B")
+        form = BlockFormat(self.bits, self.block_size)
         rows = body.reshape(b, (self.N, blocks * size))
-        codes = body(UnpackedBits(bits=self.bits, count=self.K), rows)
         steps = body.reshape(scales, (self.N, blocks))
-        points = self._zeros(body, zeros, blocks)
-        if groups is not None:
-            steps, points = (
-                body("Gather", x, body.reshape(groups, (-1,)), axis=1) for x in (steps, points)
-            )
-        elif points.type.dtype is DType.UINT8:
-            return body("DequantizeLinear", codes, steps, points, axis=1,
-                        block_size=self.block_size)  # fmt: skip
-        else:
-            steps, points = (self._spread(body, x, blocks) for x in (steps, points))
-        return self._scaled(body, codes, steps, points)
+        if zeros is not None:
+            zeros = body.reshape(zeros, (self.N, -1))
+        if groups is None:
+            return form.numbers(body, rows, steps, zeros, self.K)
+        return self._by_groups(body, form, rows, (steps, zeros), groups)
 
-    def _zeros(self, body: Body, zeros: Made, blocks: int) -> Value:
-        if zeros is None:
-            middle = np.full((self.N, blocks), 1 << (self.bits - 1), np.uint8)
-            return body.constant(middle)
-        if zeros.type.dtype is not DType.UINT8:
-            return body.reshape(zeros, (self.N, blocks))
-        packed = body.reshape(zeros, (self.N, -(-blocks * self.bits // 8)))
-        return unpacked(body, packed, self.bits, blocks)
-
-    def _spread(self, body: Body, x: Value, blocks: int) -> Value:
-        """One for each element of [N, blocks]."""
-        wide = body("Expand", body("Unsqueeze", x, integers(body, 2)),
-                    integers(body, self.N, blocks, self.block_size))  # fmt: skip
-        return body("Slice", body.reshape(wide, (self.N, blocks * self.block_size)),
-                    *(integers(body, n) for n in (0, self.K, 1)))  # fmt: skip
-
-    def _scaled(self, body: Body, codes: Value, steps: Value, points: Value) -> Value:
+    def _by_groups(
+        self, body: Body, form: BlockFormat, rows: Value, given: tuple[Value, Made], groups: Value
+    ) -> Value:
+        """The weights where every column says which scale and zero point are its own."""
+        steps, zeros = given
         assert steps.type.dtype is not None
-        numbers, shift = (body("Cast", x, to=steps.type.dtype.value) for x in (codes, points))
-        return body("Mul", body("Sub", numbers, shift), steps)
+        codes, kind = form.codes(body, rows, self.K), steps.type.dtype.value
+        columns = body.reshape(groups, (-1,))
+        if zeros is None:
+            points = like(body, steps, 1 << (self.bits - 1))
+        else:
+            packed = zeros.type.dtype is DType.UINT8 and self.bits < 8
+            blocks = -(-self.K // self.block_size)
+            points = form.codes(body, zeros, blocks) if packed else zeros
+            points = body("Gather", body("Cast", points, to=kind), columns, axis=1)
+        shifted = body("Sub", body("Cast", codes, to=kind), points)
+        return body("Mul", shifted, body("Gather", steps, columns, axis=1))
 
 
 class MatMulBnb4(Composed, kw_only=True):
@@ -107,19 +99,13 @@ class MatMulBnb4(Composed, kw_only=True):
             raise refuse("E0341", "`quant_type` is unknown", self.quant_type, "0 (FP4), 1 (NF4)")
         assert a.type.dtype is not None
         count = self.N * self.K
-        blocks = -(-count // self.block_size)
         same_dims(b.type, (const((count + 1) // 2),), "B")
-        halves = unpacked(body, body("Unsqueeze", b, integers(body, 1)), 4, 2)
-        # The first number of each pair is in the high bits.
-        swapped = body("Gather", halves, integers(body, 1, 0), axis=1)
-        flat = body("Slice", body.reshape(swapped, (-1,)), integers(body, 0), integers(body, count))
-        table = np.array(_NF4 if self.quant_type else _FP4, a.type.dtype.numpy)
-        codes = body("Cast", flat, to=DType.INT32.value)
-        levels = body("Gather", body.constant(table), codes)
-        spread = body("Expand", body("Unsqueeze", absmax, integers(body, 1)),
-                      integers(body, blocks, self.block_size))  # fmt: skip
-        steps = body("Slice", body.reshape(spread, (-1,)), integers(body, 0), integers(body, count))
-        weights = body.reshape(body("Mul", levels, steps), (self.N, self.K))
+        form = BlockFormat(4, self.block_size, "high", _NF4 if self.quant_type else _FP4)
+        # Blocks that do not end with the rows make one row of all.
+        rows = 1 if self.K % self.block_size or self.K % 2 else self.N
+        data = body.reshape(b, (rows, -1))
+        numbers = form.numbers(body, data, body.reshape(absmax, (rows, -1)), None, count // rows)
+        weights = body.reshape(numbers, (self.N, self.K))
         return body("MatMul", a, body.transpose(weights, 1, 0) if self.transB else weights)
 
 
