@@ -81,6 +81,8 @@ def blocks(kernel: Kernel, target: Target) -> Scheduled | str:
         return codes
     if c.left.dtype is not _F32 or not all(isinstance(s, Store) for s in c.body):
         return "the body holds more than stores"
+    if target.has("avx512f") and 1 << codes.bits == target.lanes(_F32):
+        codes = codes.looked_up
     width = _VECTORS * target.lanes(_F32)
     panels = Panels(kernel, c, codes, width)
     packed = tuple(panels.packed())

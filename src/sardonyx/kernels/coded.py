@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sardonyx.core.dtype import DType
@@ -53,8 +53,8 @@ class Codes:
     """What a right operand is made of, over one variable `k` for all of the depth.
 
     The number that stands at (k, n) is (code - 2^(bits - 1) - shift - zero) * scale, `code` being
-    unsigned, or `levels[code]` times it. `zero` and `scale` are of batch, n and `block`, the number
-    of a block of `length`.
+    unsigned; where there are levels, `levels[code]` stands for the first difference. `zero` and
+    `scale` are of batch, n and `block`, the number of a block of `length`.
     """
 
     k: Expr
@@ -107,6 +107,13 @@ class Codes:
         what is left of large sums would be inexact."""
         return self.bits <= _CENTRED and (self.zero is not None or self.shift != 0)
 
+    @property
+    def looked_up(self) -> Codes:
+        """The same numbers as levels."""
+        half = 1 << (self.bits - 1)
+        table = tuple(const(float(n - half), _F32) for n in range(1 << self.bits))
+        return replace(self, levels=self.levels or table)
+
     def block_of(self, part: Expr) -> Expr:
         """The block that a part belongs to."""
         return part // max(1, self.length // self.part)
@@ -124,8 +131,8 @@ class Codes:
             above = binary("shl", words(word + 1), const(WORD - off, _I32))
             found, off = binary("bitor", cast(below, _I32), above), 0
         if self.levels:
-            index = binary("bitand", binary("shr", found, const(off, _I32)), (1 << self.bits) - 1)
-            return operate("lookup", (index, *self.levels))
+            # A lookup takes the low bits of its index.
+            return operate("lookup", (binary("shr", found, const(off, _I32)), *self.levels))
         left, right = WORD - self.bits - off, WORD - self.bits
         if left:
             found = binary("shl", found, const(left, _I32))
@@ -160,7 +167,7 @@ def codes_of(c: Contract) -> Codes | str:
     zero = None if zero is None else substitute(zero, first)
     if zero is not None and zero.is_const:
         shift, zero = shift + float(zero.arg), None
-    if levels and (middle or len(levels) < 1 << bits):
+    if levels and (middle or len(levels) != 1 << bits):
         return "codes are not the numbers of their levels"
     return Codes(k, block, code, bits, length, scale, zero, shift, levels)
 
