@@ -33,7 +33,7 @@ BUDGETS = {
     "engine": 51_800,
     "providers": 4_250,
     "session": 13_350,
-    "compare": 8_250,
+    "compare": 17_450,
     "bench": 9_100,
     "convert": 32_000,
     "quantize": 6_550,

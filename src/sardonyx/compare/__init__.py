@@ -1,6 +1,6 @@
 """How far two models, providers or frameworks differ, and whether that is too far."""
 
-from sardonyx.compare.comparison import Comparison, Divergence, Judgement
+from sardonyx.compare.comparison import Comparison, Divergence, Judgement, Reason
 from sardonyx.compare.judge import compare
 from sardonyx.compare.metrics import Difference, Tally, difference
 from sardonyx.compare.sides import Side, of_model
@@ -12,6 +12,7 @@ __all__ = [
     "Difference",
     "Divergence",
     "Judgement",
+    "Reason",
     "Side",
     "Tally",
     "Tolerance",

@@ -100,6 +100,41 @@ class Divergence:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """A cause of a difference that was tested for and found, on the side of that label.
+
+    `before` and `after` are the largest differences over the largest value: as the sides are, and
+    with the cause undone. `node` is the first of the `nodes` to blame, `source` the user's own
+    line of it; both are empty where the cause lies in no node.
+    """
+
+    cause: str
+    side: str
+    text: str
+    remedy: str
+    before: float
+    after: float
+    node: str = ""
+    op: str = ""
+    nodes: int = 0
+    source: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON-ready data."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        text = f"cause: {self.cause}, in {sanitise(self.side)}"
+        if self.node:
+            more = f" and {self.nodes - 1} more" if self.nodes > 1 else ""
+            text += f", node `{sanitise(self.node)}` ({sanitise(self.op)}){more}"
+        text += f": {sanitise(self.text)}"
+        text += f"\n  max rel {self.before:.2g} before, {self.after:.2g} after"
+        text += f"\n  at {sanitise(self.source)}" if self.source else ""
+        return f"{text}\n  help: {self.remedy}"
+
+
+@dataclass(frozen=True)
 class Comparison:
     """Two sides, the tolerance they were judged by, and what was found.
 
@@ -112,6 +147,7 @@ class Comparison:
     rows: tuple[Judgement, ...]
     notes: tuple[str, ...] = ()
     divergence: Divergence | None = None
+    reasons: tuple[Reason, ...] = ()
 
     @property
     def agree(self) -> bool:
@@ -133,6 +169,7 @@ class Comparison:
             "rows": [row.to_dict() for row in self.rows],
             "notes": list(self.notes),
             "divergence": None if self.divergence is None else self.divergence.to_dict(),
+            "reasons": [reason.to_dict() for reason in self.reasons],
         }
 
     def lines(self) -> Iterator[str]:
@@ -150,6 +187,7 @@ class Comparison:
             yield f"  and {len(refused) - 5} more"
         if self.divergence is not None:
             yield str(self.divergence)
+        yield from (str(reason) for reason in self.reasons)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """The table of `sardonyx compare`; narrow terminals get fewer columns."""

@@ -89,7 +89,7 @@ class Rows:
         self, arrays: Mapping[str, Array], graph: Graph | None, batches: Sequence[int] = ()
     ) -> None:
         self.arrays = dict(arrays)
-        self.cut = _cut(arrays, graph)
+        self.cut = batched(arrays, graph)
         self.rows = min((len(arrays[n]) for n in self.cut), default=1)
         self.sizes = self._sizes(_fixed(graph, self.cut), batches)
 
@@ -116,7 +116,7 @@ class Rows:
                 yield Case(group, feeds)
 
 
-def _cut(arrays: Mapping[str, Array], graph: Graph | None) -> list[str]:
+def batched(arrays: Mapping[str, Array], graph: Graph | None) -> list[str]:
     """The inputs whose first axis counts rows."""
     if graph is None:
         lengths = {len(x) if x.ndim else -1 for x in arrays.values()}

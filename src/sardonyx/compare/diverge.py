@@ -40,8 +40,8 @@ def first_divergence(
     before = 0
     try:
         for names in _chunks(shared, b, case):
-            kept = zip(_kept(left, names, case), _kept(right, names, case), strict=True)
-            for name, (x, y) in zip(names, kept, strict=True):
+            pairs = zip(kept(left, names, case), kept(right, names, case), strict=True)
+            for name, (x, y) in zip(names, pairs, strict=True):
                 found = _difference(name, x, y)
                 if found is None:
                     continue
@@ -57,11 +57,12 @@ def first_divergence(
 
 def _shared(a: Graph, b: Graph) -> list[str]:
     """The names of values made in both graphs, in the order in which `b` makes them."""
-    made = {v.name for v in _made(a)}
-    return [v.name for v in _made(b) if v.name in made]
+    named = {v.name for v in values_made(a)}
+    return [v.name for v in values_made(b) if v.name in named]
 
 
-def _made(graph: Graph) -> Iterator[Value]:
+def values_made(graph: Graph) -> Iterator[Value]:
+    """The tensors that the nodes of a graph make, in order."""
     for node in graph.nodes:
         for v in node.outputs:
             if v is not None and v.name and v.type.kind == "tensor":
@@ -88,7 +89,7 @@ def _sizes(graph: Graph, case: Case) -> dict[str, int]:
     shapes = {n: np.shape(x) for n, x in case.feeds.items()}
     env = bind(graph.inputs, shapes)
     found = {}
-    for v in _made(graph):
+    for v in values_made(graph):
         count = _count(v, env)
         width = 8 if v.dtype is None else v.dtype.numpy.itemsize
         found[v.name] = count * width
@@ -104,11 +105,11 @@ def _count(v: Value, env: Mapping[Expr, int]) -> int:
     return count
 
 
-def _kept(side: Side, names: Sequence[str], case: Case) -> list[Any]:
+def kept(side: Side, names: Sequence[str], case: Case) -> list[Any]:
     """The values of these names, as the side's provider makes them."""
     assert side.graph is not None
     graph = clone(side.graph)
-    values = {v.name: v for v in _made(graph)}
+    values = {v.name: v for v in values_made(graph)}
     graph.outputs = [values[name] for name in names]
     again = of_model(graph, side.provider, side.threads)
     made = again.feed(case.feeds)
@@ -125,7 +126,7 @@ def _difference(name: str, x: Any, y: Any) -> Difference | None:
 
 
 def _divergence(a: Graph, b: Graph, found: Difference, before: int) -> Divergence:
-    node = next(v.producer for v in _made(b) if v.name == found.name)
+    node = next(v.producer for v in values_made(b) if v.name == found.name)
     assert node is not None
     return Divergence(
         value=found.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sardonyx.compare.comparison import Comparison, Judgement
@@ -13,6 +13,7 @@ from sardonyx.compare.metrics import Tally
 from sardonyx.compare.sides import DEFAULT, Outputs, Side, of_model, paired
 from sardonyx.compare.tolerance import Tolerance, fitting
 from sardonyx.compare.tolerance import tolerance as named
+from sardonyx.compare.why import reasons
 from sardonyx.core.errors import (
     InvalidArgument,
     InvalidGraph,
@@ -177,4 +178,6 @@ def _traced(made: Comparison, left: Side, right: Side, found: Findings) -> Compa
     group = next(row.at for row in made.rows if row.refusal)
     divergence, note = first_divergence(left, right, found.first[group], made.tolerance)
     notes = (*made.notes, note) if note else made.notes
-    return Comparison(made.a, made.b, made.tolerance, made.rows, notes, divergence)
+    node = "" if divergence is None else divergence.node
+    why = reasons(left, right, list(found.first.values()), made.tolerance, node)
+    return replace(made, notes=notes, divergence=divergence, reasons=why)
