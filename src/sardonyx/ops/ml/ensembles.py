@@ -13,11 +13,13 @@ from sardonyx.core.expr import const
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
+from sardonyx.graph.op import find
 from sardonyx.ops.base.element import quiet
 from sardonyx.ops.base.shapes import refuse
 from sardonyx.ops.ml.forest import LEAF, MEMBER, MODES, Forest, Places, integers, same_length
 from sardonyx.ops.ml.grove import walked
 from sardonyx.ops.ml.linear import positive
+from sardonyx.ops.ml.restated import rooted
 from sardonyx.ops.ml.scores import (
     TRANSFORMS,
     TopClass,
@@ -145,6 +147,7 @@ class TreeEnsembleRegressorV1(Listed):
     """For each row and target what the leaves reached give, joined, with a base, transformed."""
 
     kind = "target"
+    ended = 5
 
     aggregate_function: str = "SUM"
     n_targets: int | None = None
@@ -184,6 +187,20 @@ class TreeEnsembleRegressorV1(Listed):
         if self.base.size:
             made = made + self.base.astype(made.dtype)
         return np.asarray(transformed(made, single(self.transform, self.targets)), np.float32)
+
+    def express(self, write: Body, opset: int, x: Value) -> Value | str:
+        if x.type.dtype is DType.FLOAT64:
+            return "from opset 5 on trees of float64 give float64"
+        transform = single(self.transform, self.targets)
+        if self.base.size and transform != "NONE":
+            return "its base is added before its scores are transformed"
+        given = rooted(self.forest, apart=self.how == "SUM")
+        kind = find(self.domain, "TreeEnsemble", opset)
+        if isinstance(given, str) or kind is None:
+            return given if isinstance(given, str) else "there is no TreeEnsemble"
+        given["aggregate_function"] = HOW.index(self.how)
+        given["post_transform"] = TRANSFORMS.index(transform)
+        return based(write, write(kind(**given), to_float(write, x)), self.base)
 
     def expand(self, graph: Graph, x: Value) -> Value | None:
         body = Body(graph, "trees")

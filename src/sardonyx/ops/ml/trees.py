@@ -13,10 +13,12 @@ from sardonyx.core.expr import const
 from sardonyx.core.tensor import Tensor
 from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Graph, Type, Value
+from sardonyx.graph.op import find
 from sardonyx.ops.base.element import is_narrow, quiet, settle, widen
 from sardonyx.ops.base.shapes import at_most, common_dtype, refuse
 from sardonyx.ops.ml.forest import LEAF, MEMBER, Forest, integers, same_length, split_sets
 from sardonyx.ops.ml.grove import walked
+from sardonyx.ops.ml.restated import listed
 from sardonyx.ops.ml.scores import (
     TRANSFORMS,
     Tabular,
@@ -147,6 +149,15 @@ class TreeEnsemble(Ensemble, kw_only=True):
         rows = widen(x.reshape(1, -1) if x.ndim == 1 else x)
         made, _ = self.forest.sums(rows, self.how)
         return np.asarray(settle(transformed(made, single(self.transform, made.shape[1])), x.dtype))
+
+    def express(self, write: Body, opset: int, x: Value) -> Value | str:
+        if x.type.dtype is not DType.FLOAT32:
+            return "before opset 5 trees give float32 only"
+        kind = find(self.domain, "TreeEnsembleRegressor", opset)
+        assert kind is not None
+        given = listed(self.forest)
+        given["aggregate_function"], given["post_transform"] = self.how, self.transform
+        return write(kind(**given), x)
 
     def expand(self, graph: Graph, x: Value) -> Value | None:
         body, dtype, forest = Body(graph, "trees"), x.type.dtype, self.forest
