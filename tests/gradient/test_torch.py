@@ -68,7 +68,7 @@ FUNCTIONS: list[tuple[Case, Callable[..., Tensor]]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("case", "function"), FUNCTIONS, ids=str)
+@pytest.mark.parametrize(("case", "function"), FUNCTIONS, ids=[str(case) for case, _ in FUNCTIONS])
 def test_gradients_are_those_of_torch(case: Case, function: Callable[..., Tensor]) -> None:
     feeds = case.feeds("float32")
     found = gradients(case, feeds, "float32")
