@@ -216,6 +216,13 @@ def _allowed(cause: str) -> str | None:
     return "float32" if cause == "dtype narrowing" else None
 
 
+def test_layers_that_train_are_named_though_their_statistics_moved() -> None:
+    trained = _planted(NORM.replace("{0.3, -0.4}", "{0.32, -0.41}"), "mode=0", "mode=1")
+    reason = _only(compare(_framework(graph(NORM)), trained))
+    assert (reason.cause, reason.node) == ("training mode", "layer")
+    assert "come nearer" in reason.text
+
+
 STEPS: dict[str, Callable[[Any], Any]] = {
     "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
     "softmax over axis -1": lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True),

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sardonyx.compare import Tally, difference
-from sardonyx.compare.metrics import spacing
+from sardonyx.compare.metrics import Statistics, spacing
 from sardonyx.core.dtype import DType
 
 
@@ -118,3 +118,23 @@ def test_a_tally_is_the_difference_of_all_runs(rng: np.random.Generator) -> None
     assert (found.max_abs, found.max_rel) == (whole.max_abs, whole.max_rel)
     assert (found.argmax, found.differing) == (whole.argmax, whole.differing)
     assert found.cosine == pytest.approx(whole.cosine, rel=1e-12)
+
+
+def test_the_share_of_signal_in_noise_and_of_the_largest() -> None:
+    a = np.arange(40, dtype=np.float64).reshape(4, 10)
+    b = a + 0.1
+    found = difference("y", a, b)
+    assert found.snr == pytest.approx(10 * np.log10(np.sum(a**2) / (40 * 0.01)))
+    assert found.top5 == 1.0
+    assert difference("y", a, a).snr is None
+    assert difference("y", a, -a).top5 == 0.0
+    assert difference("y", a[:, :5], b[:, :5]).top5 is None
+    moved = a.copy()
+    moved[:, 5], moved[:, 0] = a[:, 0], a[:, 5]
+    assert difference("y", a, moved).top5 == pytest.approx(0.8)
+
+
+def test_statistics_leave_out_what_is_not_finite() -> None:
+    found = Statistics.of(np.array([1.0, 3.0, np.nan, np.inf], np.float32))
+    assert (found.low, found.high, found.mean, found.spread, found.strange) == (1, 3, 2, 1, 2)
+    assert Statistics.of(np.array([np.nan])).strange == 1

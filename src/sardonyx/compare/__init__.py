@@ -3,6 +3,7 @@
 from sardonyx.compare.comparison import Comparison, Divergence, Judgement, Reason
 from sardonyx.compare.judge import compare
 from sardonyx.compare.metrics import Difference, Tally, difference
+from sardonyx.compare.page import to_html
 from sardonyx.compare.sides import Side, of_model
 from sardonyx.compare.tolerance import CLASSES, Tolerance, tolerance
 
@@ -19,5 +20,6 @@ __all__ = [
     "compare",
     "difference",
     "of_model",
+    "to_html",
     "tolerance",
 ]

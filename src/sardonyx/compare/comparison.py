@@ -11,7 +11,7 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from sardonyx.compare.metrics import Difference
+from sardonyx.compare.metrics import Difference, Statistics
 from sardonyx.compare.tolerance import Tolerance
 from sardonyx.core.escape import sanitise
 
@@ -65,7 +65,8 @@ class Divergence:
 
     `after` counts the shared values before it, which are the same; `source` is the user's own
     source line where the model carries it; `constants` are those that the node reads and that the
-    models hold under one name with different elements.
+    models hold under one name with different elements. `a` and `b` are the statistics of the value
+    on the two sides; `matched` says by what the values were taken for the same: name, line, order.
     """
 
     value: str
@@ -75,6 +76,9 @@ class Divergence:
     after: int
     difference: Difference
     constants: tuple[str, ...] = ()
+    a: Statistics | None = None
+    b: Statistics | None = None
+    matched: str = "name"
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
@@ -85,6 +89,9 @@ class Divergence:
             "source": self.source,
             "same_before": self.after,
             "constants": list(self.constants),
+            "a": None if self.a is None else asdict(self.a),
+            "b": None if self.b is None else asdict(self.b),
+            "matched_by": self.matched,
             "difference": self.difference.to_dict(),
         }
 
@@ -93,6 +100,8 @@ class Divergence:
         text += f", made by node `{sanitise(self.node)}` ({sanitise(self.op)}): "
         text += f"max abs {self.difference.max_abs:.2g}, max rel {self.difference.max_rel:.2g}"
         text += f"; {self.after} shared values before it are the same"
+        if self.a is not None and self.b is not None:
+            text += f"\n  first side: {self.a}\n  second side: {self.b}"
         if self.constants:
             names = ", ".join(f"`{sanitise(name)}`" for name in self.constants)
             text += f"\n  its constants differ: {names}"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from sardonyx.compare.comparison import Divergence
 from sardonyx.compare.data import Case
-from sardonyx.compare.metrics import Difference, Tally
+from sardonyx.compare.metrics import Difference, Statistics, Tally
 from sardonyx.compare.sides import Side, of_model
 from sardonyx.compare.tolerance import Tolerance
 from sardonyx.core.errors import SardonyxError
@@ -28,37 +30,67 @@ def first_divergence(
 ) -> tuple[Divergence | None, str]:
     """The first value that is not the same, or why there is none to name.
 
-    Values are compared that nodes of both main graphs make under the same name with the same
+    Values are compared that nodes of both main graphs make and that `matches`, with the same
     shape; each side is run again by its provider with these values as outputs.
     """
     a, b = left.graph, right.graph
     if a is None or b is None:
         return None, ""
-    shared = _shared(a, b)
+    shared, how = matches(a, b)
     if not shared:
-        return None, "the models share no names of intermediate values to look at"
+        return None, "no intermediate values of the models can be matched"
     before = 0
     try:
-        for names in _chunks(shared, b, case):
-            pairs = zip(kept(left, names, case), kept(right, names, case), strict=True)
+        for names in _chunks(list(shared), b, case):
+            theirs = [shared[name] for name in names]
+            pairs = zip(kept(left, theirs, case), kept(right, names, case), strict=True)
             for name, (x, y) in zip(names, pairs, strict=True):
                 found = _difference(name, x, y)
                 if found is None:
                     continue
                 if judge.refusal(found):
-                    return _divergence(a, b, found, before), ""
+                    made = _divergence(a, b, found, before)
+                    figures = Statistics.of(x), Statistics.of(y)
+                    return replace(made, a=figures[0], b=figures[1], matched=how), ""
                 before += 1
     except SardonyxError as error:
         return None, f"the intermediate values cannot be looked at: {error.message}"
     return None, (
-        f"all {before} intermediate values that both models name are the same when they are kept"
+        f"all {before} intermediate values that both models have are the same when they are kept"
     )
 
 
-def _shared(a: Graph, b: Graph) -> list[str]:
-    """The names of values made in both graphs, in the order in which `b` makes them."""
-    named = {v.name for v in values_made(a)}
-    return [v.name for v in values_made(b) if v.name in named]
+def matches(a: Graph, b: Graph) -> tuple[dict[str, str], str]:
+    """The values of `a` by those of `b` that are taken for the same, in the order of `b`; and by
+    what: their order where both graphs have the same operators in the same order, else their names,
+    else the lines of the source that they come from.
+    """
+    left, right = list(values_made(a)), list(values_made(b))
+    if _operators(left) == _operators(right):
+        return {y.name: x.name for x, y in zip(left, right, strict=True)}, "order"
+    named = {v.name for v in left}
+    shared = {v.name: v.name for v in right if v.name in named}
+    inner = {v.name for v in b.outputs}
+    if shared.keys() - inner:
+        return shared, "name"
+    lines = dict(_lines(left))
+    found = {v.name: lines[key].name for key, v in _lines(right) if key in lines}
+    return (found, "line") if found else (shared, "name")
+
+
+def _operators(values: Sequence[Value]) -> list[str]:
+    return [v.producer.op.op_type for v in values if v.producer is not None]
+
+
+def _lines(values: Sequence[Value]) -> Iterator[tuple[tuple[str, str, int], Value]]:
+    """The values of nodes that tell their line, by line, operator, and how often both were met."""
+    met: Counter[tuple[str, str]] = Counter()
+    for v in values:
+        line = None if v.producer is None else source_line(v.producer)
+        if v.producer is not None and line is not None:
+            key = line, v.producer.op.op_type
+            met[key] += 1
+            yield (*key, met[key]), v
 
 
 def values_made(graph: Graph) -> Iterator[Value]:

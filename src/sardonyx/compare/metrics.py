@@ -13,6 +13,33 @@ from sardonyx.core.errors import InvalidArgument
 
 _SMALL = 1e-3
 _MOST_ULPS = 1 << 52
+_TOP = 5
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """The finite elements of an array, and how many are not finite."""
+
+    low: float
+    high: float
+    mean: float
+    spread: float
+    strange: int
+
+    @classmethod
+    def of(cls, x: Array) -> Statistics:
+        """Of numbers; zeros where no element is finite."""
+        wide = np.abs(x) if np.iscomplexobj(x) else x.astype(np.float64)
+        plain = wide[np.isfinite(wide)]
+        strange = int(wide.size - plain.size)
+        if not plain.size:
+            return cls(0.0, 0.0, 0.0, 0.0, strange)
+        mean, spread = float(plain.mean()), float(plain.std())
+        return cls(float(plain.min()), float(plain.max()), mean, spread, strange)
+
+    def __str__(self) -> str:
+        text = f"{self.low:.3g} to {self.high:.3g}, mean {self.mean:.3g}, spread {self.spread:.3g}"
+        return text + (f", {self.strange} not finite" if self.strange else "")
 
 
 @dataclass(frozen=True)
@@ -24,7 +51,9 @@ class Difference:
     out (cancellation makes ulps of tiny values meaningless); None for other types. `cosine`: of
     all elements as two vectors. `argmax`: share of the `rows` (last axis) with the same largest
     element; None where there are no rows. `differing` of `elements` are unequal. `reason` is
-    filled when the arrays cannot be compared at all.
+    filled when the arrays cannot be compared at all. `snr`: 10 log10 of the power of `a` over that
+    of a - b, in decibels; None without an error or a signal. `top5`: the share of the five largest
+    elements of `a`'s rows that are among the five largest of `b`'s; None for rows of five or fewer.
     """
 
     name: str
@@ -38,6 +67,8 @@ class Difference:
     differing: int
     elements: int
     reason: str = ""
+    snr: float | None = None
+    top5: float | None = None
 
     @property
     def equal_share(self) -> float:
@@ -75,6 +106,9 @@ class Tally:
     differing: int = 0
     elements: int = 0
     reason: str = ""
+    shared: int = 0
+    ranked: int = 0
+    noise: float = 0.0
     _dots: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
 
     def add(self, a: Any, b: Any) -> None:
@@ -116,6 +150,7 @@ class Tally:
         self.max_abs = max(self.max_abs, float(gap.max(initial=0.0)))
         self.differing += int(np.count_nonzero(~same))
         self._angle(x, y)
+        self.noise += float(np.sum(np.square(gap), where=np.isfinite(gap)))
         self._ulps(size, gap, a, b)
         self._labels(x, y)
 
@@ -143,6 +178,10 @@ class Tally:
         agree = x.argmax(-1) == y.argmax(-1)
         self.rows += agree.size
         self.agreeing += int(np.count_nonzero(agree))
+        if x.shape[-1] > _TOP:
+            p, q = (np.argsort(-z, axis=-1, kind="stable")[..., :_TOP] for z in (x, y))
+            self.shared += int(np.count_nonzero(p[..., None] == q[..., None, :]))
+            self.ranked += p.size
 
     def difference(self) -> Difference:
         """The figures so far."""
@@ -160,7 +199,13 @@ class Tally:
             differing=self.differing,
             elements=self.elements,
             reason=self.reason,
+            snr=None if failed else self._snr(),
+            top5=self.shared / self.ranked if self.ranked else None,
         )
+
+    def _snr(self) -> float | None:
+        signal = self._dots[1]
+        return 10 * float(np.log10(signal / self.noise)) if signal and self.noise else None
 
     def _cosine(self) -> float:
         dot, left, right = self._dots

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -9,9 +10,10 @@ import click
 from sardonyx.cli import options
 from sardonyx.cli.data import parse_count
 from sardonyx.cli.output import Output, speaks
-from sardonyx.compare import compare
+from sardonyx.compare import compare, to_html
 from sardonyx.convert import is_place, side_of
 from sardonyx.core.dim import parse_bindings
+from sardonyx.formats.files import replacing
 
 
 @click.command()
@@ -25,6 +27,7 @@ from sardonyx.core.dim import parse_bindings
 @options.tolerance
 @options.threads
 @options.seed
+@click.option("--html", "page", metavar="FILE", help="Write the report as one HTML page.")
 @speaks
 def command(
     model: str,
@@ -37,6 +40,7 @@ def command(
     tolerance: str | None,
     threads: int | None,
     seed: int,
+    page: str | None,
     out: Output,
 ) -> int:
     """Say how far two models, providers or frameworks differ; exit code 1 when too far.
@@ -60,6 +64,9 @@ def command(
             threads=threads or 0,
             progress=progress,
         )
+    if page is not None:
+        with replacing(Path(page)) as file:
+            file.write(to_html(found).encode())
     out.data("compare", found.to_dict(), lambda: found)
     return 0 if found.agree else 1
 
