@@ -109,7 +109,7 @@ def evaluate(op: Op, arrays: Sequence[Any]) -> tuple[Any, ...]:
 
 def _plain(result: Any) -> Any:
     known = isinstance(result, np.ndarray | list | dict | None)
-    return result if known else np.asarray(result)
+    return result if known else np.asarray(result, object if isinstance(result, str) else None)
 
 
 @dataclass(frozen=True)
