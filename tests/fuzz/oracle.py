@@ -3,7 +3,8 @@
 The reference runs once as it is and a few times with every float that an operator rounds, and every
 float fed, moved by a few units in the last place. How far that moves an output element is what
 rounding anywhere in the graph may do to it; an integer, or a NaN, that it flips is undecided.
-Others than us, whose functions are less exact, are given more, and units of 1 too.
+Others than us, whose functions are less exact, are given more, and units of 1 too; and what may be
+off by as much as it is, may be anything.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ class Wanted:
         apart, allowed = off(found, self.array), floor(self.array)
         if (apart <= allowed).all():
             return ""
-        allowed = allowed + SLACK * self.spread(loose)[self.place]
+        more = SLACK * self.spread(loose)[self.place]
+        if loose:
+            more = np.where(more > off(self.array, np.zeros_like(self.array)), np.inf, more)
+        allowed = allowed + more
         wrong = apart > allowed
         if not wrong.any():
             return ""
