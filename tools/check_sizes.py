@@ -33,7 +33,7 @@ BUDGETS = {
     "engine": 51_800,
     "providers": 4_250,
     "session": 13_350,
-    "compare": 18_750,
+    "compare": 19_100,
     "bench": 9_100,
     "convert": 32_000,
     "quantize": 6_550,

@@ -1,14 +1,14 @@
 """Planted faults: each is found and named, with the side and the node that has it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sardonyx.compare import Comparison, Reason, Side, compare, of_model
+from sardonyx.compare import Comparison, Reason, Side, compare, of_model, why
 from sardonyx.compare.sides import flat
-from sardonyx.compare.why import causes
 from sardonyx.graph.ir import Graph
 from session.models import AFFINE, graph
 
@@ -318,8 +318,32 @@ def test_a_side_that_answers_otherwise_each_time() -> None:
         assert (reason.cause, reason.side) == ("randomness", "noise")
 
 
+def test_a_provider_that_computes_otherwise() -> None:
+    inner = of_model(graph(AFFINE), label="broken")
+
+    def run(feeds: Mapping[str, Any]) -> dict[str, Any]:
+        return {n: x * np.float32(1.01) for n, x in flat(inner.run(feeds)).items()}
+
+    reason = _only(compare(graph(AFFINE), replace(inner, run=run)))
+    assert (reason.cause, reason.side) == ("precision policy", "broken")
+
+
+def test_sizes_are_not_taken_for_statistics_of_the_batch() -> None:
+    text = CENTRED.replace("[layer]", "s = Shape(x)\n  f = Cast<to=1>(s)\n  [layer]")
+    mixed = _planted(text, "{1}", "{0}")
+    reason = _only(compare(_framework(graph(CENTRED)), mixed))
+    assert (reason.cause, reason.node) == ("batch mixed", "layer")
+
+
+def test_a_search_that_takes_too_long_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(why, "SECONDS", 0.0)
+    found = compare(graph(AFFINE), graph(AFFINE.replace("6.0", "7.0")))
+    assert not found.reasons
+    assert "the search for causes ended after 0 seconds" in found.notes
+
+
 def test_causes_have_names_remedies_and_an_order() -> None:
-    names = [c.name for c in causes()]
+    names = [c.name for c in why.causes()]
     assert len(set(names)) == len(names) >= 10
-    assert all(c.name and c.remedy for c in causes())
-    assert [c.rank for c in causes()] == sorted(c.rank for c in causes())
+    assert all(c.name and c.remedy for c in why.causes())
+    assert [c.rank for c in why.causes()] == sorted(c.rank for c in why.causes())

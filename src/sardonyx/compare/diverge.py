@@ -41,7 +41,7 @@ def first_divergence(
         return None, "no intermediate values of the models can be matched"
     before = 0
     try:
-        for names in _chunks(list(shared), b, case):
+        for names in chunks(list(shared), b, case):
             theirs = [shared[name] for name in names]
             pairs = zip(kept(left, theirs, case), kept(right, names, case), strict=True)
             for name, (x, y) in zip(names, pairs, strict=True):
@@ -101,8 +101,8 @@ def values_made(graph: Graph) -> Iterator[Value]:
                 yield v
 
 
-def _chunks(names: Sequence[str], graph: Graph, case: Case) -> Iterator[list[str]]:
-    """The names in portions that fit into memory together."""
+def chunks(names: Sequence[str], graph: Graph, case: Case) -> Iterator[list[str]]:
+    """The names of values in portions that fit into memory together."""
     sizes = _sizes(graph, case)
     chunk: list[str] = []
     held = 0

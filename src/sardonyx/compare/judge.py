@@ -177,7 +177,7 @@ class Findings:
 def _traced(made: Comparison, left: Side, right: Side, found: Findings) -> Comparison:
     group = next(row.at for row in made.rows if row.refusal)
     divergence, note = first_divergence(left, right, found.first[group], made.tolerance)
-    notes = (*made.notes, note) if note else made.notes
     node = "" if divergence is None else divergence.node
-    why = reasons(left, right, list(found.first.values()), made.tolerance, node)
+    why, late = reasons(left, right, list(found.first.values()), made.tolerance, node)
+    notes = (*made.notes, *(text for text in (note, late) if text))
     return replace(made, notes=notes, divergence=divergence, reasons=why)

@@ -29,11 +29,11 @@ def causes() -> tuple[Cause, ...]:
 
 def reasons(
     left: Side, right: Side, cases: Sequence[Case], judge: Tolerance, node: str = ""
-) -> tuple[Reason, ...]:
+) -> tuple[tuple[Reason, ...], str]:
     """The first cause that explains all of the difference, on the second side or on the first.
 
     `cases` are inputs that show the difference; `node` is the one whose value differs first.
-    Empty where no cause is proven, or none within a minute.
+    Empty where no cause is proven; the text tells where the search ended before all were tested.
     """
     until = time.monotonic() + SECONDS
     doubts = [
@@ -44,5 +44,6 @@ def reasons(
         for doubt in (d for d in doubts if not d.before.agree):
             found = tuple(cause.found(doubt))
             if found:
-                return found
-    return ()
+                return found, ""
+    late = time.monotonic() > until
+    return (), f"the search for causes ended after {SECONDS:g} seconds" if late else ""

@@ -9,12 +9,12 @@ import numpy as np
 
 from sardonyx.compare.comparison import Reason
 from sardonyx.compare.data import Case, batched
-from sardonyx.compare.diverge import kept, values_made
+from sardonyx.compare.diverge import chunks, kept, values_made
 from sardonyx.compare.doubt import Cause, Doubt
-from sardonyx.compare.metrics import difference
+from sardonyx.compare.metrics import Difference, difference
 from sardonyx.compare.sides import Side, flat
 from sardonyx.core.errors import SardonyxError
-from sardonyx.graph.ir import Graph, Node
+from sardonyx.graph.ir import Node
 
 _MOST_ROWS = 8
 
@@ -73,7 +73,7 @@ def _apart(
     return refused, worst
 
 
-def _row(name: str, together: Any, alone: Any, n: int) -> Any:
+def _row(name: str, together: Any, alone: Any, n: int) -> Difference | None:
     x, y = np.asarray(together), np.asarray(alone)
     if not x.ndim or x.ndim != y.ndim or y.shape[0] != 1 or x.shape[1:] != y.shape[1:]:
         return None
@@ -82,24 +82,28 @@ def _row(name: str, together: Any, alone: Any, n: int) -> Any:
 
 def _place(doubt: Doubt, case: Case, alone: Case) -> list[Node]:
     """The first node whose value for the first row is another in company."""
-    values = list(values_made(doubt.side.graph or Graph()))
+    graph = doubt.graph
+    nodes = {v.name: v.producer for v in values_made(graph) if v.type.value is None}
     try:
-        together = kept(doubt.side, [v.name for v in values], case)
-        single = kept(doubt.side, [v.name for v in values], alone)
-    except (SardonyxError, AssertionError):
+        for names in chunks(list(nodes), graph, case):
+            pairs = zip(kept(doubt.side, names, case), kept(doubt.side, names, alone), strict=True)
+            for name, (x, y) in zip(names, pairs, strict=True):
+                found = _changed(name, x, y)
+                node = nodes[name]
+                if node is not None and found is not None and doubt.judge.refusal(found):
+                    return [node]
+    except SardonyxError:
         return []
-    for v, x, y in zip(values, together, single, strict=True):
-        found = _row(v.name, x, y, 0)
-        summed = np.shape(x) == np.shape(y) and np.ndim(x) and not _near(v.name, x, y, doubt)
-        if v.producer is not None and (
-            summed or (found is not None and doubt.judge.refusal(found))
-        ):
-            return [v.producer]
     return []
 
 
-def _near(name: str, x: Any, y: Any, doubt: Doubt) -> bool:
-    return not doubt.judge.refusal(difference(name, y, x))
+def _changed(name: str, together: Any, alone: Any) -> Difference | None:
+    """How a value of floats changes in company, where it has a row, or no dim of the batch."""
+    if np.asarray(together).dtype.kind != "f":
+        return None
+    if np.shape(together) == np.shape(alone):
+        return difference(name, alone, together)
+    return _row(name, together, alone, 0)
 
 
 CAUSE = Mixing()
