@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import sardonyx.gradient.elements
 import sardonyx.gradient.loops
@@ -18,11 +19,13 @@ from sardonyx.gradient.step import Writer
 from sardonyx.graph.clone import clone, transplant
 from sardonyx.graph.ir import Graph, Node, Value, captured
 from sardonyx.graph.rewrite import substitute
-from sardonyx.ops.training.optimizers import Gradient
 from sardonyx.passes.dead import DEAD
 from sardonyx.passes.infer import infer
 from sardonyx.passes.inline import inlined
 from sardonyx.passes.version import raise_refusals, upgrade
+
+if TYPE_CHECKING:
+    from sardonyx.ops.training.optimizers import Gradient
 
 # The first opset in which the operators that gradients need take axes as inputs.
 _OPSET = 18
@@ -107,12 +110,19 @@ def _output(graph: Graph, grad: Value, name: str) -> Value:
     return made
 
 
+def _asking(node: Node) -> Gradient | None:
+    """The operator of a node that asks for derivatives, known without its module's import."""
+    kind = type(node.op)
+    asks = (kind.domain, kind.name) == ("ai.onnx.preview.training", "Gradient")
+    return cast("Gradient", node.op) if asks else None
+
+
 def written_out(graph: Graph) -> Graph:
     """The graph, or where it has Gradient operators a copy with what they stand for."""
-    if not any(isinstance(node.op, Gradient) for node in graph.nodes):
+    if not any(_asking(node) for node in graph.nodes):
         return graph
     kept = clone(graph)
-    named = {n for node in kept.nodes if isinstance(node.op, Gradient) for n in _names(node.op)}
+    named = {n for node in kept.nodes if (op := _asking(node)) for n in _names(op)}
     # Nobody else may read what they name: as outputs these values are not dropped meanwhile.
     kept.outputs += [v for v in dict.fromkeys(kept.values()) if v.name in named]
     made = _ready(kept)
@@ -121,8 +131,9 @@ def written_out(graph: Graph) -> Graph:
     made.outputs = made.outputs[: len(graph.outputs)]
     outputs = Counter(made.outputs)
     for node in made.nodes:
-        if isinstance(node.op, Gradient):
-            for old, new in zip(node.outputs, _replaced(made, node, names), strict=False):
+        op = _asking(node)
+        if op is not None:
+            for old, new in zip(node.outputs, _replaced(made, node, op, names), strict=False):
                 if old is not None:
                     names[old.name] = new
                     substitute(made, old, new, outputs)
@@ -136,10 +147,8 @@ def _names(op: Gradient) -> tuple[str, ...]:
     return (*op.xs, *(op.zs or ()), op.y)
 
 
-def _replaced(graph: Graph, node: Node, names: dict[str, Value]) -> list[Value]:
+def _replaced(graph: Graph, node: Node, op: Gradient, names: dict[str, Value]) -> list[Value]:
     """What a Gradient node gives: at the values that it reads, not at those that it names."""
-    op = node.op
-    assert isinstance(op, Gradient)
     given = dict(zip((*op.xs, *(op.zs or ())), node.inputs, strict=False))
     fed = {_named(names, name): v for name, v in given.items() if v is not None}
     target = _named(names, op.y)

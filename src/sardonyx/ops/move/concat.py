@@ -27,7 +27,7 @@ from sardonyx.ops.base.shapes import (
 )
 
 # Every element asks its way through half of the inputs; a formula of more sizes is no help.
-_MOST = 64
+_MOST = 256
 
 
 class Concat(Op):
