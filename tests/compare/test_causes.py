@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sardonyx.compare import Comparison, Reason, Side, compare, of_model, why
+from sardonyx.compare import Comparison, Reason, Side, compare, of_model, to_html, why
 from sardonyx.compare.sides import flat
 from sardonyx.graph.ir import Graph
 from session.models import AFFINE, graph
@@ -316,6 +316,17 @@ def test_a_side_that_answers_otherwise_each_time() -> None:
     for sides in ((graph(AFFINE), Side("noise", run)), (Side("noise", run), graph(AFFINE))):
         reason = _only(compare(*sides))
         assert (reason.cause, reason.side) == ("randomness", "noise")
+
+
+def test_of_two_faults_the_first_is_named() -> None:
+    pool = "g = AveragePool<kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1>(h)"
+    text = RESIZE.replace("[after] y = Relu(h)", f"{pool}\n  [after] y = Relu(g)")
+    other = text.replace("count_include_pad=1", "count_include_pad=0")
+    found = compare(graph(text), _planted(other, '"half_pixel"', '"align_corners"'))
+    reason = _only(found)
+    assert (reason.cause, reason.node, reason.at) == ("resize rule", "layer", "h")
+    assert "of `h`" in "\n".join(found.lines())
+    assert "first value that differs" in to_html(found)
 
 
 def test_a_provider_that_computes_otherwise() -> None:

@@ -114,7 +114,8 @@ class Reason:
 
     `before` and `after` are the largest differences over the largest value: as the sides are, and
     with the cause undone. `node` is the first of the `nodes` to blame, `source` the user's own
-    line of it; both are empty where the cause lies in no node.
+    line of it; both are empty where the cause lies in no node. Where a cause explains no
+    output, but the first value that differs, `at` names that value, whose differences are told.
     """
 
     cause: str
@@ -127,6 +128,7 @@ class Reason:
     op: str = ""
     nodes: int = 0
     source: str = ""
+    at: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
@@ -138,6 +140,7 @@ class Reason:
             more = f" and {self.nodes - 1} more" if self.nodes > 1 else ""
             text += f", node `{sanitise(self.node)}` ({sanitise(self.op)}){more}"
         text += f": {sanitise(self.text)}"
+        text += f"\n  of `{sanitise(self.at)}`, the first value that differs" if self.at else ""
         text += f"\n  max rel {self.before:.2g} before, {self.after:.2g} after"
         text += f"\n  at {sanitise(self.source)}" if self.source else ""
         return f"{text}\n  help: {self.remedy}"

@@ -139,14 +139,26 @@ def _count(v: Value, env: Mapping[Expr, int]) -> int:
 
 def kept(side: Side, names: Sequence[str], case: Case) -> list[Any]:
     """The values of these names, as the side's provider makes them."""
+    made = ending(side, names).feed(case.feeds)
+    assert isinstance(made, Mapping)
+    return [made[name] for name in names]
+
+
+def ending(side: Side, names: Sequence[str]) -> Side:
+    """A side that has a graph, with these of its values as outputs."""
     assert side.graph is not None
     graph = clone(side.graph)
     values = {v.name: v for v in values_made(graph)}
     graph.outputs = [values[name] for name in names]
-    again = of_model(graph, side.provider, side.threads)
-    made = again.feed(case.feeds)
-    assert isinstance(made, Mapping)
-    return [made[name] for name in names]
+    return of_model(graph, side.provider, side.threads, label=side.label)
+
+
+def parted(left: Side, right: Side, value: str) -> tuple[Side, Side]:
+    """Both sides, ending at a value of the second one that the first has, too."""
+    assert left.graph is not None
+    assert right.graph is not None
+    shared, _ = matches(left.graph, right.graph)
+    return ending(left, [shared[value]]), ending(right, [value])
 
 
 def _difference(name: str, x: Any, y: Any) -> Difference | None:

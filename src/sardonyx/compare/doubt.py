@@ -185,12 +185,13 @@ class Cause:
     """Something that makes a side answer otherwise, and the way to tell.
 
     `name` is what reports call it, `remedy` what its user can do. `rank` orders the causes: what is
-    surer or cheaper to tell is told first.
+    surer or cheaper to tell is told first. `inner` says whether it can be within a model.
     """
 
     name = ""
     remedy = ""
     rank = 50
+    inner = True
 
     def found(self, doubt: Doubt) -> Iterator[Reason]:
         """The reasons of this kind, with what was measured; nothing where it is not the cause."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from sardonyx.compare.comparison import Comparison, Judgement
 from sardonyx.compare.data import Case, Rows, read, sampled
-from sardonyx.compare.diverge import first_divergence
+from sardonyx.compare.diverge import first_divergence, parted
 from sardonyx.compare.metrics import Tally
 from sardonyx.compare.sides import DEFAULT, Outputs, Side, of_model, paired
 from sardonyx.compare.tolerance import Tolerance, fitting
@@ -178,6 +178,10 @@ def _traced(made: Comparison, left: Side, right: Side, found: Findings) -> Compa
     group = next(row.at for row in made.rows if row.refusal)
     divergence, note = first_divergence(left, right, found.first[group], made.tolerance)
     node = "" if divergence is None else divergence.node
-    why, late = reasons(left, right, list(found.first.values()), made.tolerance, node)
+    cases = list(found.first.values())
+    why, late = reasons(left, right, cases, made.tolerance, node)
     notes = (*made.notes, *(text for text in (note, late) if text))
+    if not why and divergence is not None:
+        sides = parted(left, right, divergence.value)
+        why, _ = reasons(*sides, cases, made.tolerance, node, at=divergence.value)
     return replace(made, notes=notes, divergence=divergence, reasons=why)

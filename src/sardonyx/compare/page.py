@@ -54,6 +54,8 @@ def _reason(reason: Reason) -> Iterator[tuple[str, object]]:
     if reason.source:
         yield "line", reason.source
     yield "found", reason.text
+    if reason.at:
+        yield "of", f"{reason.at}, the first value that differs"
     yield "max rel", f"{reason.before:.2g} before, {reason.after:.2g} after"
     yield "help", reason.remedy
 

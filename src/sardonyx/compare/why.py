@@ -7,6 +7,7 @@ import importlib
 import pkgutil
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sardonyx.compare.comparison import Reason
@@ -28,22 +29,24 @@ def causes() -> tuple[Cause, ...]:
 
 
 def reasons(
-    left: Side, right: Side, cases: Sequence[Case], judge: Tolerance, node: str = ""
+    left: Side, right: Side, cases: Sequence[Case], judge: Tolerance, node: str = "", at: str = ""
 ) -> tuple[tuple[Reason, ...], str]:
     """The first cause that explains all of the difference, on the second side or on the first.
 
     `cases` are inputs that show the difference; `node` is the one whose value differs first.
-    Empty where no cause is proven; the text tells where the search ended before all were tested.
+    `at` names the inner value that both sides end with: only causes within the models are tested
+    then. Empty where no cause is proven; the text tells where the search ended before all were
+    tested.
     """
     until = time.monotonic() + SECONDS
     doubts = [
         Doubt(right, left, cases, judge, until=until, node=node),
         Doubt(left, right, cases, judge, reference=True, until=until, node=node),
     ]
-    for cause in causes():
+    for cause in (c for c in causes() if not at or c.inner):
         for doubt in (d for d in doubts if not d.before.agree):
             found = tuple(cause.found(doubt))
             if found:
-                return found, ""
+                return tuple(replace(r, at=at) for r in found), ""
     late = time.monotonic() > until
     return (), f"the search for causes ended after {SECONDS:g} seconds" if late else ""

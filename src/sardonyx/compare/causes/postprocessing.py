@@ -47,6 +47,7 @@ class PostProcessing(Cause):
     name = "post-processing"
     remedy = "leave the step out on both sides, or add it where it is missing"
     rank = 5
+    inner = False
 
     def found(self, doubt: Doubt) -> Iterator[Reason]:
         """The first step that makes the outputs of this side those of the other."""
