@@ -35,7 +35,7 @@ BUDGETS = {
     "session": 13_350,
     "compare": 19_100,
     "bench": 9_100,
-    "convert": 32_000,
+    "convert": 33_000,
     "quantize": 6_550,
     "demo": 7_400,
     "dropin": 10_350,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,8 @@ def fitted(own: list[Input], request: Request) -> list[Input]:
             wanted=", ".join(str(i.spec) for i in own),
             hint="its inputs are known: leave --input out",
         )
-    return [Input(s.name, s.dims, i.dtype) for s, i in zip(request.specs, own, strict=True)]
+    pairs = zip(request.specs, own, strict=True)
+    return [replace(i, name=s.name, dims=s.dims) for s, i in pairs]
 
 
 def flat_outputs(found: Any, stem: str = "") -> dict[str, Any]:
