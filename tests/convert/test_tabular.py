@@ -107,3 +107,9 @@ def test_an_estimator_that_was_not_fitted() -> None:
     with pytest.raises(ConvertError, match="fitted") as caught:
         convert(linear_model.Ridge())
     assert caught.value.code == "E0608"
+
+
+def test_a_clustering_that_cannot_predict() -> None:
+    with pytest.raises(ConvertError, match="neither predicts nor transforms") as caught:
+        convert(cluster.DBSCAN().fit(X))
+    assert caught.value.code == "E0608"

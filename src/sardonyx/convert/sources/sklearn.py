@@ -67,6 +67,7 @@ class SklearnSource(Source):
         self.table = _selector(model)
         self._pairs = False
         self.inputs = fitted(_inputs(model, self.table), request)
+        self.methods = dict(self._outputs())
         self.columns = _columns(self.table) if self.table is not None else ()
         if self.columns and importlib.util.find_spec("pandas") is None:
             said = "the model selects columns by name, which needs the package pandas"
@@ -75,7 +76,7 @@ class SklearnSource(Source):
     def run(self, feeds: Feeds) -> Mapping[str, Any]:
         rows = self._rows(feeds)
         try:
-            return {name: _plain(self._call(method, rows)) for name, method in self._outputs()}
+            return {name: _plain(self._call(method, rows)) for name, method in self.methods.items()}
         except Exception as problem:
             shapes = ", ".join(f"{n} {list(x.shape)}" for n, x in feeds.items())
             said = f"scikit-learn cannot run the model on {shapes}: {short(problem)}"
@@ -133,7 +134,7 @@ class SklearnSource(Source):
         from skl2onnx import __max_supported_opset__, to_onnx
 
         kinds = [(i.name, _onnx_type(i)) for i in self.inputs]
-        names = tuple(name for name, _ in self._outputs())
+        names = tuple(self.methods)
         opset = self.request.controls.opset or __max_supported_opset__
         # The newest of ai.onnx.ml that all of its converters can write.
         target = {"": opset, "ai.onnx.ml": 3}
