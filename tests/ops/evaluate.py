@@ -148,6 +148,8 @@ class Frame:
         args = [self.value(a) for a in e.args]
         if e.op == "cast":
             return np.asarray(args[0]).astype(e.dtype.numpy)[()]
+        if e.op == "bitcast":
+            return np.asarray(args[0]).view(e.dtype.numpy)[()]
         if e.op in UNARY:
             return UNARY[e.op](args[0])
         out = args[0]

@@ -14,11 +14,16 @@ from sardonyx.core.dtype import Array
 from sardonyx.core.errors import InvalidArgument
 
 
-def single(a: Array, what: str) -> Any:
-    """The only element; E0211 where there are none or many."""
+def only(a: Array, what: str) -> Array:
+    """The array without dims; E0211 where it has no element or many."""
     if a.size != 1:
         raise InvalidArgument("E0211", f"{what} is one number", given=list(a.shape))
-    return a.reshape(-1)[0].item()
+    return a.reshape(())
+
+
+def single(a: Array, what: str) -> Any:
+    """The only element; E0211 where there are none or many."""
+    return only(a, what).item()
 
 
 def finite(a: Array, what: str) -> Any:

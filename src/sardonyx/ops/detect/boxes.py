@@ -11,7 +11,8 @@ from sardonyx.graph.ir import Graph, Type, Value
 from sardonyx.graph.op import Op
 from sardonyx.ops.base.element import quiet
 from sardonyx.ops.base.found import Cut
-from sardonyx.ops.base.shapes import need_rank, same_dim, unknown_dim
+from sardonyx.ops.base.given import only, single, whole
+from sardonyx.ops.base.shapes import fit_into, need_rank, same_dim, unknown_dim
 from sardonyx.ops.detect.suppress import Suppressed, selected
 
 
@@ -26,7 +27,8 @@ class NonMaxSuppression(Op):
     center_point_box: int = 0
 
     def infer(self, boxes: Type, scores: Type, *extras: Type | None) -> Type:
-        del extras
+        for extra in extras:
+            fit_into(extra, (const(1),), "a limit")
         need_rank(boxes, 3, 3, "the boxes")
         need_rank(scores, 3, 3, "the scores")
         if boxes.shape is not None and scores.shape is not None:
@@ -44,9 +46,9 @@ class NonMaxSuppression(Op):
         overlap: Array | None = None,
         least: Array | None = None,
     ) -> Array:
-        count = 0 if most is None else int(most.reshape(-1)[0])
-        limit = 0.0 if overlap is None else float(overlap.reshape(-1)[0])
-        lowest = None if least is None else least.reshape(-1)[0]
+        count = 0 if most is None else whole(most, "the most boxes")
+        limit = 0.0 if overlap is None else float(single(overlap, "the overlap"))
+        lowest = None if least is None else only(least, "the least score")
         return selected(boxes, scores, count, limit, lowest, bool(self.center_point_box))
 
     def expand(

@@ -33,6 +33,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Op
 from sardonyx.loops.ir import Fold, For, If, Kernel, Let, Stmt, Store
 from sardonyx.ops.base.element import quiet
+from sardonyx.ops.base.given import only, single, whole
 from sardonyx.ops.base.loops import Memory
 from sardonyx.ops.base.shapes import known_ints
 
@@ -113,8 +114,9 @@ class Suppressed(Op):
     def reference(
         self, boxes: Array, scores: Array, most: Array, overlap: Array, least: Array | None = None
     ) -> tuple[Array, ...]:
-        lowest = None if least is None else least.reshape(-1)[0]
-        count, limit = int(most.reshape(-1)[0]), float(overlap.reshape(-1)[0])
+        lowest = None if least is None else only(least, "the least score")
+        count = whole(most, "the most boxes")
+        limit = float(single(overlap, "the overlap"))
         found = selected(boxes, scores, count, limit, lowest, bool(self.center_point_box))
         batches, many = boxes.shape[:2]
         rounds = min(many, max(count, 0))

@@ -303,6 +303,8 @@ class BitCast(Op):
 
     def at(self, idx: Index, x: Operand) -> Expr:
         to = DType.from_onnx(self.to)
+        if x.dtype.is_bool and to.is_int:
+            return cast(x[idx], to)
         if not {x.dtype, to} <= _PLAIN:
             raise NotImplementedError("bits of types that are computed in another")
         return operate("bitcast", (x[idx],), to)

@@ -12,7 +12,8 @@ from sardonyx.graph.body import Body
 from sardonyx.graph.ir import Type, Value
 from sardonyx.graph.op import Index, Op, Operand, Trait
 from sardonyx.ops.base.element import InPlace, Unary, lift, quiet, settle, single, widen
-from sardonyx.ops.base.shapes import broadcast, common_dtype, like, need_rank
+from sardonyx.ops.base.given import only
+from sardonyx.ops.base.shapes import broadcast, common_dtype, fit_into, like, need_rank
 
 
 class PRelu(Op):
@@ -88,15 +89,17 @@ class Clip(Op):
         return y if high is None else write("Min", y, high)
 
     def infer(self, x: Type, low: Type | None = None, high: Type | None = None) -> Type:
+        for limit in (low, high):
+            fit_into(limit, (const(1),), "a limit")
         return like(x, common_dtype(x, low, high))
 
     @quiet
     def reference(self, x: Array, low: Array | None = None, high: Array | None = None) -> Array:
         out = widen(x)
         if low is not None:
-            out = np.maximum(out, widen(low).reshape(()))
+            out = np.maximum(out, widen(only(low, "the lower limit")))
         if high is not None:
-            out = np.minimum(out, widen(high).reshape(()))
+            out = np.minimum(out, widen(only(high, "the upper limit")))
         return settle(out, x.dtype)
 
     def at(

@@ -27,7 +27,7 @@ from sardonyx.graph.op import Index, Op, Operand, Subscripts, Trait
 from sardonyx.ops.base.element import lift, quiet, settle, widen
 from sardonyx.ops.base.nest import lowest, p_norm, some, total
 from sardonyx.ops.base.shapes import like, need_rank, ravel, unravel
-from sardonyx.ops.window.windows import Window, gather, slide, whole
+from sardonyx.ops.window.windows import Window, gather, settings, slide, whole
 
 # Taps from which a window is cheaper axis by axis, with what lies between stored and read again.
 _SEPARATE = 16
@@ -43,7 +43,8 @@ class _Pool(Op, abstract=True, kw_only=True):
 
     def window(self, extent: tuple[Expr, ...]) -> Window:
         """The window over spatial dims `extent`."""
-        size = tuple(map(const, self.kernel_shape or ()))
+        given = self.kernel_shape or ()
+        size = tuple(map(const, settings(given, len(given), "kernel_shape")))
         return slide(
             extent,
             size,
