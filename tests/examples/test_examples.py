@@ -17,6 +17,7 @@ SAYS = {
     "run_a_model": "0.98201376",
     "symbolic_dims": "error[E0206]",
     "to_int8": "net.int8.onnx agrees with net.onnx",
+    "why_they_differ": "cause: resize rule",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
@@ -285,7 +286,8 @@ class GroupNormalizationV18(Op, kw_only=True):
 
     @quiet
     def reference(self, x: Array, scale: Array, bias: Array) -> Array:
-        grouped = widen(x).reshape(len(x), self.num_groups, -1)
+        size = math.prod(x.shape[1:]) // self.num_groups
+        grouped = widen(x).reshape(len(x), self.num_groups, size)
         y, _, _ = standardised(grouped, (2,), self.epsilon)
         shape = (-1, *[1] * (x.ndim - 2))
         factor, shift = (self.of_channel(widen(v), x.shape[1]) for v in (scale, bias))

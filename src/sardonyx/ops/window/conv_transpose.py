@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,7 @@ from sardonyx.graph.ir import Type
 from sardonyx.graph.op import Index, Op, Operand, Subscripts, SumOfProducts, Trait
 from sardonyx.ops.base.element import lift, settle, widen
 from sardonyx.ops.base.nest import both, total
-from sardonyx.ops.base.shapes import check_size, common_dtype, need_rank, refuse, same_dim
+from sardonyx.ops.base.shapes import check_size, common_dtype, divides, need_rank, refuse, same_dim
 from sardonyx.ops.product.matmul import accumulator
 from sardonyx.ops.window.windows import reach, settings, whole
 
@@ -99,6 +100,7 @@ class ConvTranspose(Op):
         if self.group < 1:
             raise refuse("E0341", "`group` must be positive", self.group)
         same_dim(x.shape[1], w.shape[0])
+        divides(x.shape[1], self.group, "the channels")
         filters = w.shape[1] * self.group
         if b is not None and b.shape is not None:
             need_rank(b, 1, 1, "the bias")
@@ -111,8 +113,8 @@ class ConvTranspose(Op):
         spread = self.spread(*(tuple(map(const, v.shape[2:])) for v in (a, kernel)))
         begin, out = whole(spread.begin), whole(spread.out)
         groups, each = self.group, kernel.shape[1]
-        parts = a.reshape(len(a), groups, a.shape[1] // groups, -1)
-        taps = kernel.reshape(groups, kernel.shape[0] // groups, -1)
+        parts = a.reshape(len(a), groups, a.shape[1] // groups, math.prod(a.shape[2:]))
+        taps = kernel.reshape(groups, kernel.shape[0] // groups, math.prod(kernel.shape[1:]))
         made = np.matmul(taps.swapaxes(1, 2), parts)
         made = made.reshape(len(a), groups * each, *kernel.shape[2:], *a.shape[2:])
         room = [

@@ -98,9 +98,10 @@ class MaxPoolV1(_Pool, kw_only=True):
         places = np.arange(np.prod(spatial, dtype=np.int64))
         places = places.reshape(spatial[::-1]).T if column else places.reshape(spatial)
         view, _ = self.gathered(x, lowest(DType.from_numpy(x.dtype)).arg)
-        flat = view.reshape(*view.shape[: x.ndim], -1).argmax(-1)
+        count = math.prod(view.shape[x.ndim :])
+        flat = view.reshape(*view.shape[: x.ndim], count).argmax(-1)
         where_from, _ = self.gathered(places[None, None], 0)
-        where_from = where_from.reshape(*where_from.shape[: x.ndim], -1)
+        where_from = where_from.reshape(*where_from.shape[: x.ndim], count)
         where_from = np.broadcast_to(where_from, (*flat.shape, where_from.shape[-1]))
         picked = np.take_along_axis(where_from, flat[..., None], -1)[..., 0]
         lead = np.arange(x.shape[0] * x.shape[1]).reshape(*x.shape[:2], *[1] * len(spatial))

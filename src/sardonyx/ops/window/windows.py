@@ -164,13 +164,15 @@ def gather(x: Array, window: Window, fill: float) -> Array:
         Limits.current().check_trips(math.prod(size))
     padded = np.pad(x, pads, constant_values=fill) if any(map(any, pads)) else x
     strides = padded.strides
+    # A step that is never taken may be of any length.
+    far = strides[lead:]
     return np.lib.stride_tricks.as_strided(
         padded,
         (*x.shape[:lead], *trips, *size),
         (
             *strides[:lead],
-            *(b * s for b, (s, _) in zip(strides[lead:], steps, strict=True)),
-            *(b * d for b, (_, d) in zip(strides[lead:], steps, strict=True)),
+            *(b * (s if n > 1 else 0) for b, (s, _), n in zip(far, steps, trips, strict=True)),
+            *(b * (d if n > 1 else 0) for b, (_, d), n in zip(far, steps, size, strict=True)),
         ),
         writeable=False,
     )
