@@ -3,7 +3,7 @@
     struct Step { ptr function, ids, symbols; i64 flags }      flags: 1 serial, 2 barrier after
     struct Job  { ptr steps; i64 count; ptr table, scratch; i64 stride, threads, flags;
                   ptr poll; i64 stopped; ptr state; i64 polled, limit, deadline, mode, ended }
-    struct Hall { 0: ptr create; i32 spins, cores   64: i32 came, over   128: Crew ... }
+    struct Hall { 0: ptr create; i32 spins, most   64: i32 came, over   128: Crew ... }
     struct Crew { 0: ptr job; i64 threads, hired, lent; i32 done, watchers   64: i32 arrived
                   128: i32 phase   192: i32 sleepers   256: i32 busy, spins   320: Worker ... }
     struct Worker { i32 go, asleep; i64 tid; ptr crew }        64 bytes each

@@ -1,7 +1,7 @@
 """How runs take turns where there are more of them than cores, as LLVM text.
 
     join(hall) -> number             counts a run
-    turn(hall, job, number)          until fewer runs than cores came before it and are not over
+    turn(hall, job, number)          until few enough runs that came before it are not over
     leave(hall)                      the run is over, or asks Python and uses no core
     rejoin(hall)                     it goes on
     under_way(hall) -> runs          at least 1
@@ -35,8 +35,8 @@ define internal i64 @under_way(ptr %hall) {
 }
 define internal void @turn(ptr %hall, ptr %job, i32 %mine) {
 entry:
-  %cores.at = getelementptr i8, ptr %hall, i64 12
-  %cores = load i32, ptr %cores.at, align 4
+  %most.at = getelementptr i8, ptr %hall, i64 12
+  %most = load i32, ptr %most.at, align 4
   %over.at = getelementptr i8, ptr %hall, i64 68
   %place = and i32 %mine, 31
   %bit = shl i32 1, %place
@@ -44,7 +44,7 @@ entry:
 look:
   %over = load atomic i32, ptr %over.at seq_cst, align 4
   %before = sub i32 %mine, %over
-  %free = icmp slt i32 %before, %cores
+  %free = icmp slt i32 %before, %most
   br i1 %free, label %out, label %wait
 wait:
   call void @doze(ptr %over.at, i32 %over, i32 %bit)
@@ -60,10 +60,10 @@ define internal void @leave(ptr %hall) {
 entry:
   %came.at = getelementptr i8, ptr %hall, i64 64
   %over.at = getelementptr i8, ptr %hall, i64 68
-  %cores.at = getelementptr i8, ptr %hall, i64 12
-  %cores = load i32, ptr %cores.at, align 4
+  %most.at = getelementptr i8, ptr %hall, i64 12
+  %most = load i32, ptr %most.at, align 4
   %over = atomicrmw add ptr %over.at, i32 1 seq_cst
-  %next = add i32 %over, %cores
+  %next = add i32 %over, %most
   %came = load atomic i32, ptr %came.at seq_cst, align 4
   %waiting = sub i32 %came, %next
   %any = icmp sgt i32 %waiting, 0
