@@ -112,4 +112,4 @@ def _written(node: Node, body: Graph) -> list[Value] | None:
     if made is None:
         return None
     found = made if isinstance(made, tuple) else (made,)
-    return [v for v in found if v is not None] or None
+    return None if None in found else list(found)

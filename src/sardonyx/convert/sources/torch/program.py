@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sardonyx.convert.exporters import fitted
 from sardonyx.convert.source import Exported, Feeds, Input, Request, Source
 from sardonyx.convert.sources.torch.capture import failures, of_program
 from sardonyx.convert.sources.torch.tensors import (
@@ -17,7 +18,7 @@ from sardonyx.convert.sources.torch.tensors import (
     tensors_of,
 )
 from sardonyx.core.dtype import Array, DType
-from sardonyx.core.errors import ConvertError, RuntimeException
+from sardonyx.core.errors import RuntimeException
 
 
 class ProgramSource(Source):
@@ -37,7 +38,7 @@ class ProgramSource(Source):
         tensors = [nodes[name].meta["val"] for name in program.graph_signature.user_inputs]
         names = program.graph_signature.user_inputs
         own = [_input(n, t) for n, t in zip(names, tensors, strict=True) if hasattr(t, "shape")]
-        self.inputs = _renamed(own, request)
+        self.inputs = fitted(own, request)
         self.preferred = {
             name: hint
             for i, t in zip(self.inputs, tensors, strict=True)
@@ -94,17 +95,3 @@ def _dim(size: Any) -> int | str:
 
 def _hint(size: Any) -> int:
     return size if isinstance(size, int) else int(size.node.hint)
-
-
-def _renamed(own: list[Input], request: Request) -> list[Input]:
-    if not request.specs:
-        return own
-    if [len(s.dims) for s in request.specs] != [len(i.dims) for i in own]:
-        raise ConvertError(
-            "E0608",
-            "the program has other inputs",
-            given=", ".join(map(str, request.specs)),
-            wanted=", ".join(str(i.spec) for i in own),
-            hint="its inputs and symbols are known: leave --input out",
-        )
-    return [Input(s.name, s.dims, i.dtype) for s, i in zip(request.specs, own, strict=True)]
